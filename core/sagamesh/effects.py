@@ -1,0 +1,118 @@
+"""What a decision may ask for, and what it knows.
+
+`decision` returns effects; `attempt` executes them as a few plain operations; the relay and the simulation carry those
+out. Nothing here decides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from sagamesh.answers import Answer
+from sagamesh.registers import Instance, Name, Register, Value
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Look at these registers. What is found is final; what is not found proves nothing."""
+
+    names: tuple[Name, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Write a register, and learn what stands in it afterwards, mine or somebody else's.
+
+    `guarded`: only while the instance's `_.start` is there. A delivery that is late may speak of an instance that was
+    finished and deleted since, and deletion makes registers writable again.
+    """
+
+    name: Name
+    value: Value
+    guarded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Prove:
+    """Learn either what stands in a register or, by a marker that the server takes only then, that it is absent."""
+
+    awaited: Name
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """POST to the app, and learn its answer. `end` is said with a compensation. `timeout` in seconds."""
+
+    kind: Literal["action", "compensation"]
+    path: str
+    body: bytes
+    timeout: float
+    event: str
+    end: Literal["done", "failed"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """The step is settled for this delivery."""
+
+
+@dataclass(frozen=True, slots=True)
+class Nak:
+    """Come back after a delay drawn from 0 to `delay` seconds, but not before `at_least`.
+
+    The draw keeps many that failed together from coming back together. `trouble` says what fails; empty: only a wait.
+    """
+
+    delay: float
+    trouble: str = ""
+    at_least: float = 0.0
+
+
+Effect = Read | Write | Prove | Call | Ack | Nak
+Effects = tuple[Effect, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A register handed to a participant that listens to it, for the `delivered`-th time."""
+
+    instance: Instance
+    register: Register
+    delivered: int = 1
+
+    @property
+    def subject(self) -> str:
+        return self.instance.subject(self.register.name)
+
+
+@dataclass(slots=True)
+class Known:
+    """What one attempt knows: grown by `attempt`, only read by `decision`.
+
+    `registers` are final. `absent` were proven absent at this delivery. `unseen` were looked for and not found, which
+    proves nothing. `late`: a redelivery, or older than a minute. `lease_lost`: another replica may be at work.
+    `app_away`: nobody listens at the app's port. `within_passed`: the action's time is over. `gone`: the instance was
+    deleted.
+    """
+
+    attempt: str
+    registers: dict[Name, Register] = field(default_factory=dict)
+    absent: set[Name] = field(default_factory=set)
+    unseen: set[Name] = field(default_factory=set)
+    answer: Answer | None = None
+    late: bool = False
+    lease_lost: bool = False
+    app_away: bool = False
+    within_passed: bool = False
+    gone: bool = False
+
+    def value(self, name: Name) -> Value | None:
+        """What stands in a register, as far as this attempt knows."""
+        register = self.registers.get(name)
+        return None if register is None else register.value
+
+    def mine(self, name: Name) -> bool:
+        """Whether this very attempt won the write of a register."""
+        register = self.registers.get(name)
+        return register is not None and register.origin.attempt == self.attempt

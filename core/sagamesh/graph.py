@@ -1,0 +1,78 @@
+"""Who listens to whom in a saga. Questions about the definition only; nothing about instances.
+
+The starting event is produced by the pseudo step `_`. All functions expect that every event has one producer and that
+steps do not wait for one another in a circle, except where they say otherwise: `checks` asks those questions first.
+"""
+
+from __future__ import annotations
+
+from sagamesh.model import Saga, Step
+
+START = "_"
+
+
+def producers(saga: Saga) -> dict[str, str]:
+    """Event -> the step that announces it (`_` for the starting event). Of several producers the first."""
+    found = {saga.start.event: START}
+    for step in saga.steps:
+        for emit in step.emits:
+            found.setdefault(emit.event, step.name)
+    return found
+
+
+def inputs(saga: Saga, step: Step) -> dict[str, tuple[str, ...]]:
+    """Producer -> the events of it that `step` listens to, in the order of `on`. Unknown events are left out."""
+    producer = producers(saga)
+    found: dict[str, tuple[str, ...]] = {}
+    for event in step.on:
+        if event in producer:
+            found[producer[event]] = (*found.get(producer[event], ()), event)
+    return found
+
+
+def successors(saga: Saga) -> dict[str, tuple[str, ...]]:
+    """Step (and `_`) -> the steps that listen to an event of it."""
+    listens = {step.name: inputs(saga, step) for step in saga.steps}
+    names = (START, *(step.name for step in saga.steps))
+    return {name: tuple(s for s in listens if name in listens[s]) for name in names}
+
+
+def roots(saga: Saga) -> tuple[str, ...]:
+    """The steps that listen to the starting event."""
+    return successors(saga)[START]
+
+
+def sinks(saga: Saga) -> tuple[str, ...]:
+    """The steps whose ends decide that a saga is done: the leaves, and every input of a join by `any`.
+
+    An any-join goes on at its first input, so nobody downstream vouches for the others.
+    """
+    after = successors(saga)
+    merged = {name for step in saga.steps if step.join == "any" for name in inputs(saga, step)}
+    return tuple(step.name for step in saga.steps if not after[step.name] or step.name in merged)
+
+
+def downstream(saga: Saga, name: str) -> frozenset[str]:
+    """Every step that can only run after `name`'s end, directly or through others. Works on circles, too."""
+    after = successors(saga)
+    found: set[str] = set()
+    ahead = list(after[name])
+    while ahead:
+        step = ahead.pop()
+        if step not in found:
+            found.add(step)
+            ahead.extend(after[step])
+    return frozenset(found)
+
+
+def upstream(saga: Saga, name: str) -> frozenset[str]:
+    """Every step (and `_`) of which `name` is downstream: its ancestors."""
+    listens = {step.name: inputs(saga, step) for step in saga.steps}
+    found: set[str] = set()
+    ahead = list(listens[name])
+    while ahead:
+        step = ahead.pop()
+        if step not in found:
+            found.add(step)
+            ahead.extend(listens.get(step, ()))
+    return frozenset(found)

@@ -1,0 +1,13 @@
+"""A saga carried through on a seeded broker that loses, repeats, delays and lies, by the real decision code.
+
+`world` runs one schedule: the real `attempt` generators of several replicas of every participant, interleaved at every
+operation, on a `broker` and `apps` that misbehave as the seed says, first with faults, then without. `invariants` says
+what must hold at the end. No codec, CEL, clock or event loop is inside: a schedule is plain Python, and its seed
+replays it exactly.
+"""
+
+from sagamesh.simulation.invariants import violations
+from sagamesh.simulation.scenario import Scenario
+from sagamesh.simulation.world import HANDLERS, Handlers, World
+
+__all__ = ["HANDLERS", "Handlers", "Scenario", "World", "violations"]

@@ -1,0 +1,88 @@
+"""The services, as their owners promise them to be: one effect and one answer for one key, compensations fence actions.
+
+Their ledger is what the invariants look at: not what the registers claim, but what was really done and undone.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Literal
+
+from sagamesh.answers import Answer, Answered, Away, Unanswered
+from sagamesh.simulation.faults import Faults
+from sagamesh.simulation.scenario import Scenario
+
+Fate = Literal["done", "refused"]
+OVER = 1e9
+"""A time at which every step's `within` is over."""
+
+
+class Apps:
+    """All services of one schedule. `fate` and `event`: how each step's action will end, drawn beforehand."""
+
+    def __init__(self, scenario: Scenario, rng: Random, faults: Faults, fate: dict[str, Fate]) -> None:
+        self.scenario = scenario
+        self.rng = rng
+        self.faults = faults
+        self.fate = fate
+        self.event = {name: rng.choice(step.emits).event for name, step in scenario.steps.items()}
+        self.away: set[str] = set()
+        self.done: set[str] = set()
+        self.refused: set[str] = set()
+        self.undone: set[str] = set()
+        self.wrongs: list[str] = []
+
+    @property
+    def standing(self) -> set[str]:
+        """The steps whose effect stands; what only read has none."""
+        return {step for step in self.done - self.undone if not self.scenario.steps[step].read_only}
+
+    def act(self, step: str) -> Answer:
+        """Take a call of an action."""
+        faults, rng = self.faults, self.rng
+        if self.scenario.steps[step].participant in self.away:
+            return Away()
+        if rng.random() < faults.not_yet:
+            return Answered(409, {}, b"")
+        if rng.random() < faults.unanswered:
+            if rng.random() < 0.5:
+                self._do(step)
+            return Unanswered("reset")
+        self._do(step)
+        if step in self.done and step not in self.undone:
+            if step not in self.scenario.retried and rng.random() < faults.odd:
+                return Answered(400, {}, b"")
+            return Answered(200, {"ce-type": self.event[step]}, b"")
+        return Answered(422, {}, b"")
+
+    def _do(self, step: str) -> None:
+        """The effect, once, unless it was refused or is fenced."""
+        if step in self.done or step in self.undone or step in self.refused:
+            return
+        if self.fate[step] == "refused":
+            self.refused.add(step)
+            return
+        self.done.add(step)
+        if self.scenario.saga.compensation_order == "reverse":
+            self.wrongs += [
+                f"{step} acted after {undone}, which it depends on, was undone"
+                for undone in self.undone
+                if step in self.scenario.after[undone]
+            ]
+
+    def undo(self, step: str) -> Answer:
+        """Take a call of a compensation."""
+        if self.scenario.steps[step].participant in self.away:
+            return Away()
+        lost = self.rng.random() < self.faults.unanswered
+        if not lost or self.rng.random() < 0.5:
+            self._undo(step)
+        return Unanswered("reset") if lost else Answered(204, {}, b"")
+
+    def _undo(self, step: str) -> None:
+        if step in self.scenario.retried or self.scenario.steps[step].read_only:
+            self.wrongs.append(f"{step} was compensated, which has no compensation")
+        if step not in self.undone and self.scenario.saga.compensation_order == "reverse":
+            standing = self.scenario.after[step] & self.standing
+            self.wrongs += [f"{step} was undone before {later}, which depends on it" for later in standing]
+        self.undone.add(step)

@@ -1,0 +1,83 @@
+"""One instance's registers and deliveries, as JetStream keeps them, with the replies that a client may see.
+
+Write-once subjects and guards are enforced where the message is stored; everything else may lie: replies get lost,
+writes arrive late, reads are stale, deliveries repeat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from random import Random
+
+from sagamesh.attempt import Put, Refused
+from sagamesh.prepared import Rules
+from sagamesh.registers import Name, Origin, Register
+from sagamesh.simulation.faults import Faults
+
+
+class Delivery:
+    """A register on its way to one participant. `hands` counts the attempts at it that run just now."""
+
+    __slots__ = ("acked", "delivered", "hands", "participant", "register")
+
+    def __init__(self, participant: str, register: Register) -> None:
+        self.participant = participant
+        self.register = register
+        self.delivered = 0
+        self.hands = 0
+        self.acked = False
+
+
+class Broker:
+    """The log of one instance, and who is still to hear of what."""
+
+    def __init__(self, rules: Mapping[str, Rules], rng: Random, faults: Faults) -> None:
+        self.rules = rules
+        self.rng = rng
+        self.faults = faults
+        self.registers: dict[Name, Register] = {}
+        self.sequence = 0
+        self.deliveries: list[Delivery] = []
+        self.ghosts: list[tuple[Put, str, str]] = []
+        self.writes = 0
+
+    def put(self, put: Put, attempt: str, participant: str) -> Register | Refused:
+        """Store or refuse, and reply, or not."""
+        self.writes += 1
+        rng, faults = self.rng, self.faults
+        if faults.lost_request and rng.random() < faults.lost_request:
+            return Refused.UNKNOWN
+        if faults.ghost and rng.random() < faults.ghost:
+            self.ghosts.append((put, attempt, participant))
+            return Refused.UNKNOWN
+        result = self.store(put, attempt, participant)
+        if faults.lost_reply and rng.random() < faults.lost_reply:
+            return Refused.UNKNOWN
+        return result
+
+    def store(self, put: Put, attempt: str, participant: str) -> Register | Refused:
+        """What the server does with a write. Which refusal comes first, when two apply, differs between versions."""
+        exists, guarded = put.name in self.registers, put.absent is not None and put.absent in self.registers
+        if exists and guarded:
+            return self.rng.choice((Refused.EXISTS, Refused.GUARD))
+        if exists:
+            return Refused.EXISTS
+        if guarded:
+            return Refused.GUARD
+        self.sequence += 1
+        origin = Origin("run", 1, 0.0, "revision", "pod", attempt)
+        register = Register(put.name, put.value, self.sequence, float(self.sequence), origin, participant)
+        self.registers[put.name] = register
+        self.deliveries += [Delivery(name, register) for name, rules in self.rules.items() if rules.concerned(put.name)]
+        return register
+
+    def let_ghost_in(self) -> None:
+        """A write that was given up for lost arrives."""
+        put, attempt, participant = self.ghosts.pop(self.rng.randrange(len(self.ghosts)))
+        self.store(put, attempt, participant)
+
+    def fetch(self, names: tuple[Name, ...]) -> tuple[Register, ...]:
+        """What is there of these registers, as far as the reader's copy got."""
+        stale, rng = self.faults.stale, self.rng
+        found = (self.registers.get(name) for name in names)
+        return tuple(register for register in found if register is not None and not (stale and rng.random() < stale))

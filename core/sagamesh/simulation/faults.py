@@ -1,0 +1,44 @@
+"""What may go wrong in a schedule, and how often. Drawn per seed, each seed with a subset of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from random import Random
+
+
+@dataclass(slots=True)
+class Faults:
+    """Probabilities of each fault, wherever it can strike.
+
+    Of a write: `lost_request` (not stored, no reply), `lost_reply` (stored, no reply), `ghost` (stored late).
+    Of a read: `stale` (what is there is not found). Of a delivery: `duplicate` (handed out while it is in hand),
+    `lost_ack`, `replay` (handed out after its ack). Of a turn: `crash` (of a replica), `away` (an app begins or ends to
+    be away). Of a call: `unanswered` (with or without effect), `not_yet` (to be repeated), `odd` (refused although it
+    was done), `overdue` (the step's time is over).
+    """
+
+    lost_request: float = 0.0
+    lost_reply: float = 0.0
+    ghost: float = 0.0
+    stale: float = 0.0
+    duplicate: float = 0.0
+    lost_ack: float = 0.0
+    replay: float = 0.0
+    crash: float = 0.0
+    away: float = 0.0
+    unanswered: float = 0.0
+    not_yet: float = 0.0
+    odd: float = 0.0
+    overdue: float = 0.0
+
+
+MOST = Faults(0.2, 0.2, 0.1, 0.5, 0.1, 0.3, 0.03, 0.05, 0.03, 0.3, 0.2, 0.05, 0.4)
+"""The highest rate of each."""
+
+NONE = Faults()
+
+
+def draw(rng: Random) -> Faults:
+    """Each fault is off in half of the seeds, and anywhere up to its highest rate in the others."""
+    rates = {field.name: rng.random() * getattr(MOST, field.name) for field in fields(Faults) if rng.random() < 0.5}
+    return Faults(**rates)

@@ -1,0 +1,95 @@
+"""What must hold when a schedule has come to rest, whatever happened on the way."""
+
+from __future__ import annotations
+
+from sagamesh import graph, registers
+from sagamesh.registers import (
+    ABORT,
+    FINISH,
+    OUTCOME,
+    Aborted,
+    Committed,
+    Compensated,
+    Completed,
+    Dead,
+    Done,
+    Failed,
+    Name,
+    Satisfied,
+    Value,
+)
+from sagamesh.simulation.world import World
+
+
+def violations(world: World) -> list[str]:
+    """Everything that is wrong with a finished schedule. Empty: all invariants hold."""
+    wrongs = [*world.wrongs, *world.apps.wrongs]
+    if any(not delivery.acked for delivery in world.broker.deliveries):
+        wrongs.append("a delivery was left unsettled")
+    match _value(world, OUTCOME):
+        case Committed():
+            return [*wrongs, *_committed(world)]
+        case Aborted():
+            return [*wrongs, *_aborted(world)]
+        case _:
+            return [*wrongs, "no outcome"]
+
+
+def _committed(world: World) -> list[str]:
+    """Every live step is done, everything else ended as the events say, nothing is undone."""
+    scenario, apps = world.scenario, world.apps
+    wrongs = [f"committed, but {name} was undone" for name in apps.undone]
+    expected = _expected(world)
+    for name in scenario.steps:
+        end = _value(world, registers.end(name))
+        if not isinstance(end, expected[name]):
+            wrongs.append(f"committed, but {name} ended as {end}, not {expected[name].__name__}")
+        if (name in apps.done) is not (expected[name] is Done):
+            wrongs.append(f"committed with {name} {expected[name].__name__}, but done is {name in apps.done}")
+    finish = _value(world, FINISH)
+    if isinstance(finish, Completed) is not (scenario.saga.pivot is not None):
+        wrongs.append(f"committed, but finish is {finish}")
+    return wrongs
+
+
+def _aborted(world: World) -> list[str]:
+    """Nothing stands, every step is resolved, and there was a reason."""
+    scenario = world.scenario
+    wrongs = [f"aborted, but {name} stands" for name in world.apps.standing]
+    for name in scenario.steps:
+        if registers.compensation(name) not in world.broker.registers:
+            wrongs.append(f"aborted, but {name} was not resolved")
+        if name in scenario.retried and isinstance(_value(world, registers.end(name)), Done):
+            wrongs.append(f"aborted after {name}, which cannot be undone")
+    if not isinstance(_value(world, FINISH), Compensated):
+        wrongs.append("aborted, but not finished")
+    if ABORT not in world.broker.registers:
+        wrongs.append("aborted without a notice")
+    failed = [name for name in scenario.steps if isinstance(_value(world, registers.end(name)), Failed)]
+    if not failed and not world.cancelled:
+        wrongs.append("aborted without a reason")
+    return wrongs
+
+
+def _expected(world: World) -> dict[str, type[Value]]:
+    """How each step of a committed saga must have ended, by the events and conditions that were drawn."""
+    scenario, apps = world.scenario, world.apps
+    expected: dict[str, type[Value]] = {}
+    announced = {graph.START: scenario.saga.start.event}
+    for name in scenario.in_order:
+        step = scenario.steps[name]
+        heard = [announced.get(producer) in events for producer, events in scenario.inputs[name].items()]
+        if not (any(heard) if step.join == "any" else all(heard)):
+            expected[name] = Dead
+        elif step.when is not None and scenario.drawn[step.when] is False:
+            expected[name] = Satisfied
+            announced[name] = step.emits[-1].event
+        else:
+            expected[name] = Done
+            announced[name] = apps.event[name]
+    return expected
+
+
+def _value(world: World, name: Name) -> Value | None:
+    register = world.broker.registers.get(name)
+    return None if register is None else register.value

@@ -1,0 +1,242 @@
+"""One schedule: replicas of every participant, interleaved at every operation, until nothing moves any more.
+
+Phase one has faults; then they stop, and everything must come to rest. `World(scenario, seed).run()` is deterministic:
+the seed alone draws faults, fates, interleaving and the moment of a cancel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from random import Random
+
+from sagamesh import attempt as real
+from sagamesh import effects, steering
+from sagamesh.attempt import Fetch, Operation, Put, Reply, Result
+from sagamesh.effects import Ack, Call, Known, Nak
+from sagamesh.registers import ABORT, NULL, OUTCOME, START, Instance, Start
+from sagamesh.simulation import faults
+from sagamesh.simulation.apps import OVER, Apps, Fate
+from sagamesh.simulation.broker import Broker, Delivery
+from sagamesh.simulation.scenario import Scenario
+
+INSTANCE = Instance("default", "simulated", "i")
+REPLICAS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Handlers:
+    """The code under test. The tests put mutants in its place."""
+
+    attempt: Callable[..., Generator[Operation, Result, Ack | Nak]] = real.attempt
+    settle: Callable[[list[Ack | Nak], int], Ack | Nak | None] = real.settle
+    cancel: Callable[..., Generator[Operation, Result, None]] = steering.cancel
+
+
+HANDLERS = Handlers()
+
+
+class Handling:
+    """One delivery in the hands of one replica: an attempt for each own step that it concerns."""
+
+    __slots__ = ("delivery", "replica", "results", "steps")
+
+    def __init__(self, delivery: Delivery, replica: int, steps: int) -> None:
+        self.delivery = delivery
+        self.replica = replica
+        self.steps = steps
+        self.results: list[Ack | Nak] = []
+
+
+class Task:
+    """A generator under way, and the result that it waits for. `handling` is None for a cancel."""
+
+    __slots__ = ("generator", "handling", "known", "participant", "process", "result", "step")
+
+    def __init__(
+        self,
+        generator: Generator[Operation, Result, Ack | Nak | None],
+        known: Known,
+        participant: str,
+        handling: Handling | None = None,
+        step: str = "",
+    ) -> None:
+        self.generator = generator
+        self.known = known
+        self.participant = participant
+        self.handling = handling
+        self.step = step
+        self.process = (participant, handling.replica if handling else 0)
+        self.result: Result = None
+
+
+class World:
+    """A schedule. After `run`, `broker`, `apps` and `wrongs` tell what happened."""
+
+    def __init__(self, scenario: Scenario, seed: int, handlers: Handlers = HANDLERS) -> None:
+        self.scenario = scenario
+        self.handlers = handlers
+        self.rng = Random(seed)
+        self.faults = faults.draw(self.rng)
+        self.broker = Broker(scenario.rules, self.rng, self.faults)
+        self.apps = Apps(scenario, self.rng, self.faults, self._fates())
+        self.tasks: list[Task] = []
+        self.attempts = 0
+        self.cancelled = False
+        self.wrongs: list[str] = []
+        self._draw_conditions()
+
+    def _fates(self) -> dict[str, Fate]:
+        """In half of the schedules every action succeeds; a retriable step's always does in the end."""
+        rate = self.rng.choice((0.0, 0.0, 0.15, 0.4))
+        pivot = self.scenario.saga.pivot
+        may_fail = {n for n in self.scenario.steps if n not in self.scenario.retried or (pivot and n == pivot.name)}
+        return {n: "refused" if n in may_fail and self.rng.random() < rate else "done" for n in self.scenario.steps}
+
+    def _draw_conditions(self) -> None:
+        for name, step in self.scenario.steps.items():
+            if step.when is not None:
+                draws = (True, False) if name in self.scenario.retried else (True, True, False, False, None)
+                self.scenario.drawn[step.when] = self.rng.choice(draws)
+
+    @property
+    def outcome(self) -> str:
+        """What was decided: `Committed`, `Aborted`, or `None` for an instance that is still undecided."""
+        register = self.broker.registers.get(OUTCOME)
+        return type(register.value).__name__ if register else "None"
+
+    # -- the schedule --------------------------------------------------------------------------------------------
+
+    def run(self) -> World:
+        rng, size = self.rng, len(self.scenario.steps)
+        self.broker.store(Put(START, Start("start", "i", "app", "digest", NULL)), "start", "app")
+        faulty = rng.randrange(20 + 60 * size)
+        cancel_at = rng.randrange(10 + 30 * size) if rng.random() < 0.3 else -1
+        limit = faulty + 2_000 + 400 * size
+        for turn in range(limit):
+            if turn == cancel_at:
+                self._cancel()
+            if turn == faulty:
+                self._calm()
+            if not self._move():
+                return self
+        self.wrongs.append(f"still busy after {limit} turns")
+        return self
+
+    def _move(self) -> bool:
+        """One random thing happens. False: nothing is left to happen."""
+        rng, faults, broker = self.rng, self.faults, self.broker
+        if faults.crash and rng.random() < faults.crash:
+            self._crash()
+        if faults.away and rng.random() < faults.away:
+            self.apps.away ^= {rng.choice(list(self.scenario.rules))}
+        if broker.ghosts and rng.random() < 0.2:
+            broker.let_ghost_in()
+        self._repeat()
+        waiting = [delivery for delivery in broker.deliveries if not delivery.acked and not delivery.hands]
+        if not self.tasks and not waiting:
+            return bool(broker.ghosts)
+        chosen = rng.randrange(len(self.tasks) + len(waiting))
+        if chosen < len(self.tasks):
+            self._advance(self.tasks[chosen])
+        else:
+            self._deliver(waiting[chosen - len(self.tasks)])
+        return True
+
+    def _calm(self) -> None:
+        """The faults stop."""
+        self.faults = self.broker.faults = self.apps.faults = faults.NONE
+        self.apps.away.clear()
+
+    def _repeat(self) -> None:
+        """Hand a delivery out again that is in hand, or was acked."""
+        rng, faults = self.rng, self.faults
+        if faults.duplicate and rng.random() < faults.duplicate:
+            in_hand = [delivery for delivery in self.broker.deliveries if delivery.hands == 1]
+            if in_hand:
+                delivery = rng.choice(in_hand)
+                if rng.random() < 0.5:
+                    for task in self.tasks:
+                        if task.handling is not None and task.handling.delivery is delivery:
+                            task.known.lease_lost = True
+                self._deliver(delivery)
+        if faults.replay and rng.random() < faults.replay:
+            acked = [delivery for delivery in self.broker.deliveries if delivery.acked]
+            if acked:
+                rng.choice(acked).acked = False
+
+    def _deliver(self, delivery: Delivery) -> None:
+        """A replica takes a delivery: one attempt for each own step that it concerns."""
+        delivery.delivered += 1
+        delivery.hands += 1
+        delivery.acked = False
+        rules = self.scenario.rules[delivery.participant]
+        steps = rules.concerned(delivery.register.name)
+        handling = Handling(delivery, self.rng.randrange(REPLICAS), len(steps))
+        handed = effects.Delivery(INSTANCE, delivery.register, delivery.delivered)
+        for step in steps:
+            known = self._known(delivery)
+            generator = self.handlers.attempt(rules, known, handed, step)
+            self.tasks.append(Task(generator, known, delivery.participant, handling, step.name))
+
+    def _known(self, delivery: Delivery) -> Known:
+        self.attempts += 1
+        known = Known(attempt=f"a{self.attempts}", late=delivery.delivered > 1)
+        if delivery.participant in self.apps.away:
+            known.app_away = self.rng.random() < 0.7
+        if self.faults.stale and self.rng.random() < 0.1 and ABORT in self.broker.registers:
+            known.registers[ABORT] = self.broker.registers[ABORT]  # a replica may know it from elsewhere
+        return known
+
+    def _advance(self, task: Task) -> None:
+        """Give a task the result it waits for, and carry out what it asks for next."""
+        try:
+            operation = task.generator.send(task.result)
+        except StopIteration as stop:
+            self.tasks.remove(task)
+            if task.handling is not None:
+                self._settle(task.handling, stop.value)
+            return
+        task.result = self._execute(task, operation)
+
+    def _execute(self, task: Task, operation: Operation) -> Result:
+        match operation:
+            case Put():
+                return self.broker.put(operation, task.known.attempt, task.participant)
+            case Fetch(names=names):
+                return self.broker.fetch(names)
+            case Call(kind="action"):
+                over = self.faults.overdue and self.rng.random() < self.faults.overdue
+                return Reply(self.apps.act(task.step), OVER if over else 0.0)
+            case Call():
+                return Reply(self.apps.undo(task.step), 0.0)
+            case _:
+                return None
+
+    def _settle(self, handling: Handling, result: Ack | Nak) -> None:
+        handling.results.append(result)
+        settled = self.handlers.settle(handling.results, handling.steps)
+        delivery = handling.delivery
+        if len(handling.results) == handling.steps:
+            delivery.hands -= 1
+        if isinstance(settled, Ack) and not (self.faults.lost_ack and self.rng.random() < self.faults.lost_ack):
+            delivery.acked = True
+
+    def _crash(self) -> None:
+        """A replica of a participant dies with everything that it had in hand, a cancel included."""
+        if not self.tasks:
+            return
+        victim = self.rng.choice(self.tasks).process
+        for handling in {task.handling for task in self.tasks if task.process == victim}:
+            if handling is not None:
+                handling.delivery.hands -= 1
+        self.tasks = [task for task in self.tasks if task.process != victim]
+
+    def _cancel(self) -> None:
+        """Somebody asks the starting participant's API to cancel."""
+        self.cancelled = True
+        self.attempts += 1
+        known = Known(attempt=f"a{self.attempts}")
+        participant = self.scenario.saga.start.participant
+        generator = self.handlers.cancel(self.scenario.rules[participant], known, "changed my mind")
+        self.tasks.append(Task(generator, known, participant))

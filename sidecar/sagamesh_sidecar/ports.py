@@ -1,0 +1,100 @@
+"""What the relay needs of the world, as protocols. Each has a real adapter and one in memory; one suite tests both.
+
+A log carries messages, not sagas: `sagamesh.codec` turns them into registers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from sagamesh.attempt import Refused
+from sagamesh.codec import Message
+
+from sagamesh_sidecar.answers import Response
+
+
+class UnavailableError(Exception):
+    """The log did not answer, or cannot be reached just now: nothing is known. To be tried again."""
+
+
+class Guard(NamedTuple):
+    """A write is only taken while the last message on `subject` has this stream sequence (0: while there is none)."""
+
+    subject: str
+    sequence: int
+
+
+class Lease(Protocol):
+    """A delivery in hand. Its three replies are sent and forgotten: an ack is an optimisation."""
+
+    @property
+    def message(self) -> Message: ...
+
+    @property
+    def delivered(self) -> int:
+        """How often it was handed out so far, from 1."""
+        ...
+
+    async def ack(self) -> None: ...
+
+    async def nak(self, delay: float) -> None:
+        """Hand it out again after `delay` seconds."""
+        ...
+
+    async def in_progress(self) -> None:
+        """Restart the time after which it is handed out to somebody else."""
+        ...
+
+
+Accept = Callable[[Lease], Awaitable[None]]
+
+
+class Subscription(Protocol):
+    """A pull on one consumer, kept open."""
+
+    async def close(self) -> None:
+        """Stop asking, and wait until everything in hand was accepted. What arrives meanwhile is nak-ed at once."""
+        ...
+
+
+class Log(Protocol):
+    """Write-once messages in streams."""
+
+    async def put(
+        self, subject: str, headers: Mapping[str, str], body: bytes, *, guard: Guard | None = None
+    ) -> int | Refused:
+        """Store a message; its stream sequence, or why not. Never raises for what the world does: that is UNKNOWN."""
+        ...
+
+    async def read(self, stream: str, subjects: Sequence[str]) -> tuple[Message, ...]:
+        """The last message of each of these subjects (a wildcard may stand for many), in the order of the stream.
+
+        What is stale or absent does not come. Raises UnavailableError.
+        """
+        ...
+
+    async def consume(self, stream: str, consumer: str, accept: Accept, *, slots: int) -> Subscription:
+        """Hand deliveries of a durable consumer to `accept`, never more than `slots` at once; `accept` never raises."""
+        ...
+
+    async def listen(self, subject: str, heard: Callable[[str, bytes], None]) -> None:
+        """Call `heard` with subject and body of whatever is published there, as long as the log is open. Lossy."""
+        ...
+
+    def now(self) -> float:
+        """The server's time, in seconds since the epoch: this machine's monotonic clock, set by the server's."""
+        ...
+
+    @property
+    def connected(self) -> bool:
+        """Whether the server answered lately."""
+        ...
+
+
+class App(Protocol):
+    """The participant's own service. `post` raises `answers.Away` and `answers.Unanswered`."""
+
+    async def post(self, path: str, headers: Mapping[str, str], body: bytes, *, timeout: float) -> Response: ...
+
+    async def reachable(self, timeout: float = 1.0) -> bool: ...

@@ -1,0 +1,30 @@
+"""Options and the closing report. No fixtures are shared through here; helpers live in `support`."""
+
+from __future__ import annotations
+
+import pytest
+
+REPORT = pytest.StashKey[list[str]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--seed", type=int, default=1, help="first seed of every simulation")
+    parser.addoption("--schedules", type=int, default=0, help="schedules per shape, instead of the least that passes")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[REPORT] = []
+
+
+@pytest.fixture
+def report(request: pytest.FixtureRequest) -> list[str]:
+    """Lines that are printed at the end of the run."""
+    return request.config.stash[REPORT]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    lines = config.stash[REPORT]
+    if lines:
+        terminalreporter.section("report")
+        for line in lines:
+            terminalreporter.write_line(line)

@@ -1,0 +1,50 @@
+"""The simulation is strong enough: it catches every protocol that is wrong in one sentence."""
+
+from __future__ import annotations
+
+import pytest
+from sagamesh import graph
+from sagamesh.simulation import HANDLERS, Handlers, Scenario, World, violations
+from sagamesh.simulation.broker import Delivery
+from simulation import shapes
+from simulation.mutants import MUTANTS, Mutant, mutate
+
+ENOUGH = 3_000
+"""Schedules of each shape that a mutant may survive."""
+
+
+def caught(shape: str, handlers: Handlers, kind: type[World] = World) -> bool:
+    scenario = Scenario(shapes.SHAPES[shape])
+    return any(violations(kind(scenario, seed, handlers).run()) for seed in range(ENOUGH))
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_mutant_is_caught(mutant: Mutant) -> None:
+    handlers = mutate(mutant)
+    assert any(caught(shape, handlers) for shape in mutant.shapes)
+
+
+def test_no_mutation_is_no_mutant() -> None:
+    handlers = mutate(Mutant("none", (), ()))
+    scenario = Scenario(shapes.SHAPES["diamond"])
+    assert not any(violations(World(scenario, seed, handlers).run()) for seed in range(200))
+
+
+class AcksFirst(World):
+    """A relay that acks a delivery before anything was written."""
+
+    def _deliver(self, delivery: Delivery) -> None:
+        super()._deliver(delivery)
+        delivery.acked = True
+
+
+def test_ack_before_write_is_caught() -> None:
+    assert caught("straight 2", HANDLERS, AcksFirst)
+
+
+def test_leaves_alone_as_sinks_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    def leaves(saga):
+        return tuple(step.name for step in saga.steps if not graph.successors(saga)[step.name])
+
+    monkeypatch.setattr(graph, "sinks", leaves)
+    assert caught("choice and merge beside a root that only one branch waits for", HANDLERS)

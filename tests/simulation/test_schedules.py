@@ -1,0 +1,67 @@
+"""Every shape, thousands of schedules, every invariant. Seeds are printed; `--seed N --schedules 1` replays one."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+from sagamesh.checks import check
+from sagamesh.model import Saga
+from sagamesh.simulation import Scenario, World, violations
+from simulation import shapes
+
+LEAST = 2_000
+LEAST_BIG = 200
+
+
+def run(name: str, saga: Saga, least: int, request: pytest.FixtureRequest, report: list[str]) -> None:
+    first = request.config.getoption("--seed")
+    asked = request.config.getoption("--schedules")
+    scenario = Scenario(saga)
+    outcomes: dict[str, int] = {}
+    for seed in range(first, first + (asked or least)):
+        world = World(scenario, seed).run()
+        assert not violations(world), f"{name}, seed {seed}: {violations(world)}"
+        outcome = world.outcome
+        outcomes[outcome] = outcomes.get(outcome, 0) + 1
+    schedules = sum(outcomes.values())
+    report.append(f"{name:62} seeds {first}..{first + schedules - 1}  {schedules} schedules  {outcomes}")
+    assert asked or (schedules >= least and outcomes.keys() == {"Committed", "Aborted"})
+
+
+@pytest.mark.parametrize("name", shapes.SHAPES)
+def test_shape(name: str, request: pytest.FixtureRequest, report: list[str]) -> None:
+    run(name, shapes.SHAPES[name], LEAST, request, report)
+
+
+@pytest.mark.parametrize("name", shapes.BIG)
+def test_big_shape(name: str, request: pytest.FixtureRequest, report: list[str]) -> None:
+    run(name, shapes.BIG[name], LEAST_BIG, request, report)
+
+
+def test_random_sagas(request: pytest.FixtureRequest, report: list[str]) -> None:
+    """Sagas drawn at random, of those that the checks accept."""
+    first = request.config.getoption("--seed")
+    asked = request.config.getoption("--schedules")
+    joins = schedules = 0
+    for seed in range(first, first + (asked or LEAST)):
+        saga = shapes.draw(Random(seed), lambda candidate: not errors(candidate))
+        world = World(Scenario(saga), seed).run()
+        assert not violations(world), f"random saga, seed {seed}: {violations(world)}"
+        joins += any(len(step.on) > 1 for step in saga.steps)
+        schedules += 1
+    report.append(
+        f"{'random sagas':62} seeds {first}..{first + schedules - 1}  {schedules} schedules, {joins} with joins"
+    )
+    assert asked or (schedules >= LEAST and joins > LEAST // 10)
+
+
+@pytest.mark.parametrize("name", [*shapes.SHAPES, *shapes.BIG])
+def test_shapes_are_sagas_that_the_checks_accept(name: str) -> None:
+    assert not errors({**shapes.SHAPES, **shapes.BIG}[name])
+
+
+def errors(saga: Saga) -> list[str]:
+    """What the checks say, but for expressions, which are only names here."""
+    found = check(shapes.without_expressions(saga))
+    return [str(finding) for finding in found if finding.level == "error"]
