@@ -74,7 +74,7 @@ GONE = frozenset({404, 410})
 
 def judge_action(answer: Answer) -> Verdict:
     """What an answer to an action means."""
-    if isinstance(answer, Away) or (isinstance(answer, Answered) and answer.status == 503):
+    if isinstance(answer, Away) or is_away(answer):
         return Away()
     if isinstance(answer, Unanswered):
         return Again("unknown", answer.reason)
@@ -94,7 +94,7 @@ def judge_action(answer: Answer) -> Verdict:
 
 def judge_compensation(answer: Answer) -> Verdict:
     """What an answer to a compensation means: done, or again for ever."""
-    if isinstance(answer, Away) or (isinstance(answer, Answered) and answer.status == 503):
+    if isinstance(answer, Away) or is_away(answer):
         return Away()
     if isinstance(answer, Unanswered):
         return Again("unknown", answer.reason)
@@ -132,3 +132,8 @@ def retry_after(answer: Answered) -> float:
     """Seconds of `Retry-After`, at most a minute; its form as a date counts as not given."""
     text = answer.headers.get("retry-after", "")
     return min(float(text), 60.0) if text.isascii() and text.isdigit() else 0.0
+
+
+def is_away(answer: Answer) -> bool:
+    """Whether an answer says that the app is not there: nobody listens, or it says so itself (503)."""
+    return isinstance(answer, Away) or (isinstance(answer, Answered) and answer.status == 503)

@@ -1,0 +1,1 @@
+"""The command line: write a saga, run it here, see and steer."""

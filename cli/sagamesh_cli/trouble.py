@@ -1,0 +1,11 @@
+"""What keeps a command from running that is neither the saga's fault nor the user's input: the machine around it."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class EnvironmentTrouble(Exception):  # noqa: N818 - no error of ours: the environment's
+    """A port, a server or the file system is not as it must be. The text says what to do about it."""
+
+    exit_code: ClassVar[int] = 3

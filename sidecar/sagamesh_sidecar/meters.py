@@ -1,0 +1,36 @@
+"""What is counted, as a protocol: the relay reports what happened, an adapter makes series of it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from sagamesh.answers import Answer
+from sagamesh.attempt import Refused
+from sagamesh.prepared import Rules
+from sagamesh.registers import Name
+
+
+class Meters(Protocol):
+    """Every method is cheap, and none ever raises. Labels never hold instance ids."""
+
+    def holds(self, rules: Rules) -> None:
+        """Rules were loaded: from now on their saga, steps and revision are known labels."""
+        ...
+
+    def started(self, saga: str) -> None: ...
+
+    def finished(self, saga: str, outcome: str, seconds: float) -> None: ...
+
+    def parked(self, saga: str, sagas: int) -> None:
+        """So many instances of a saga are parked at this sidecar just now."""
+        ...
+
+    def called(self, saga: str, step: str, kind: str, answer: Answer, seconds: float) -> None: ...
+
+    def delivered(self, saga: str, result: str) -> None: ...
+
+    def wrote(self, name: Name, result: int | Refused) -> None: ...
+
+    def in_flight(self, deliveries: int) -> None: ...
+
+    def unreadable(self) -> None: ...

@@ -1,0 +1,75 @@
+"""Everything that can be set about a sidecar, each with its unit and its reason. Read from the environment once."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sagamesh_sidecar.trouble import SettingsError
+
+PREFIX = "SAGAMESH_"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """One sidecar.
+
+    `namespace`, `participant`: whose rules it carries out. `pod`: who it is among its replicas, for people.
+    `nats`: URL of the server. `app`: URL of the participant's service. `api_port`, `health_port`: 0 takes a free one;
+    the API listens on loopback only, health and metrics on `health_host`.
+    `concurrency`: deliveries of one saga in hand at once, and connections to the app.
+    `ack_wait`: seconds after which the server hands a delivery to somebody else; the consumers' own setting.
+    `poll`: seconds between looks for new rules; a push usually comes first.
+    `grace`: seconds that running calls may take at shutdown before their deliveries are given back.
+    """
+
+    namespace: str
+    participant: str
+    nats: str = "nats://127.0.0.1:4222"
+    app: str = "http://127.0.0.1:8080"
+    pod: str = ""
+    api_port: int = 3650
+    health_host: str = "0.0.0.0"  # probes and Prometheus come from outside of the pod
+    health_port: int = 3651
+    concurrency: int = 32
+    ack_wait: float = 10.0
+    poll: float = 15.0
+    grace: float = 20.0
+    log_level: str = "info"
+
+
+def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
+    """Settings from `SAGAMESH_...` variables. Raises SettingsError that names what is missing or wrong."""
+
+    def text(name: str, default: str | None = None) -> str:
+        value = environment.get(PREFIX + name, default)
+        if value is None:
+            raise SettingsError(f"{PREFIX}{name} is not set")
+        return value
+
+    def number(name: str, default: float, least: float, most: float) -> float:
+        given = text(name, str(default))
+        try:
+            value = float(given)
+        except ValueError:
+            raise SettingsError(f"{PREFIX}{name} is {given!r}; it must be a number") from None
+        if not least <= value <= most:
+            raise SettingsError(f"{PREFIX}{name} is {given}; it must be from {least:g} to {most:g}")
+        return value
+
+    return Settings(
+        namespace=text("NAMESPACE"),
+        participant=text("PARTICIPANT"),
+        nats=text("NATS", "nats://127.0.0.1:4222"),
+        app=text("APP", "http://127.0.0.1:8080"),
+        pod=text("POD", socket.gethostname()),
+        api_port=int(number("API_PORT", 3650, 0, 65535)),
+        health_host=text("HEALTH_HOST", "0.0.0.0"),
+        health_port=int(number("HEALTH_PORT", 3651, 0, 65535)),
+        concurrency=int(number("CONCURRENCY", 32, 1, 256)),
+        poll=number("POLL", 15.0, 0.1, 3600.0),
+        grace=number("GRACE", 20.0, 0.0, 600.0),
+        log_level=text("LOG_LEVEL", "info"),
+    )

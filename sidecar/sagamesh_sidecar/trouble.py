@@ -1,0 +1,11 @@
+"""What can be wrong with the place where a sidecar runs. Each text is one sentence for the one who can mend it."""
+
+from __future__ import annotations
+
+
+class SettingsError(Exception):
+    """A setting is missing or wrong."""
+
+
+class PortError(Exception):
+    """A port that the sidecar should listen on cannot be had."""
