@@ -233,3 +233,19 @@ class Register(NamedTuple):
     time: float
     origin: Origin
     participant: str = ""
+
+
+def finishes(register: Register, *, has_pivot: bool) -> Literal["completed", "compensated"] | None:
+    """How an instance ended, if this is the register that ends it.
+
+    Without a pivot `outcome=committed` is the finish of a committed saga.
+    """
+    match register.value:
+        case Compensated():
+            return "compensated"
+        case Completed():
+            return "completed"
+        case Committed() if not has_pivot:
+            return "completed"
+        case _:
+            return None

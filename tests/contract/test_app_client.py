@@ -377,6 +377,13 @@ async def test_limits_are_inclusive(app, client, pieces):
     assert (await call).body == b"b" * 100
 
 
+@scenario(**LIMITS)
+async def test_limits_are_those_of_one_answer(app, client):
+    peer, _ = await exchange(app, client, OK)
+    for _ in range(100):  # together they would be over all limits
+        assert await served(peer, client)
+
+
 @scenario()
 async def test_default_limits(app, client):
     limit = 256 * 1024
@@ -500,7 +507,7 @@ async def test_only_what_was_idle_for_so_long_is_dropped(app, client):
 
 @scenario()
 async def test_the_timeout_of_a_call_ends_with_it(app, client):
-    one, two = await idle(app, client, 2)
+    _, two = await idle(app, client, 2)
     early = post(client, timeout=0.1)
     await two.request()
     two.send(OK)
