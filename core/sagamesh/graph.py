@@ -6,6 +6,9 @@ steps do not wait for one another in a circle, except where they say otherwise: 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from graphlib import TopologicalSorter
+
 from sagamesh.model import Saga, Step
 
 START = "_"
@@ -22,7 +25,16 @@ def producers(saga: Saga) -> dict[str, str]:
 
 def inputs(saga: Saga, step: Step) -> dict[str, tuple[str, ...]]:
     """Producer -> the events of it that `step` listens to, in the order of `on`. Unknown events are left out."""
+    return _heard(step, producers(saga))
+
+
+def all_inputs(saga: Saga) -> dict[str, dict[str, tuple[str, ...]]]:
+    """Step -> its `inputs`."""
     producer = producers(saga)
+    return {step.name: _heard(step, producer) for step in saga.steps}
+
+
+def _heard(step: Step, producer: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
     for event in step.on:
         if event in producer:
@@ -32,9 +44,16 @@ def inputs(saga: Saga, step: Step) -> dict[str, tuple[str, ...]]:
 
 def successors(saga: Saga) -> dict[str, tuple[str, ...]]:
     """Step (and `_`) -> the steps that listen to an event of it."""
-    listens = {step.name: inputs(saga, step) for step in saga.steps}
-    names = (START, *(step.name for step in saga.steps))
-    return {name: tuple(s for s in listens if name in listens[s]) for name in names}
+    found: dict[str, list[str]] = {name: [] for name in (START, *(step.name for step in saga.steps))}
+    for name, heard in all_inputs(saga).items():
+        for producer in heard:
+            found[producer].append(name)
+    return {name: tuple(listeners) for name, listeners in found.items()}
+
+
+def order(saga: Saga) -> tuple[str, ...]:
+    """`_` and every step, each after those that it listens to. Raises graphlib.CycleError, which names a circle."""
+    return tuple(TopologicalSorter({START: (), **all_inputs(saga)}).static_order())
 
 
 def roots(saga: Saga) -> tuple[str, ...]:
@@ -48,7 +67,8 @@ def sinks(saga: Saga) -> tuple[str, ...]:
     An any-join goes on at its first input, so nobody downstream vouches for the others.
     """
     after = successors(saga)
-    merged = {name for step in saga.steps if step.join == "any" for name in inputs(saga, step)}
+    listens = all_inputs(saga)
+    merged = {name for step in saga.steps if step.join == "any" for name in listens[step.name]}
     return tuple(step.name for step in saga.steps if not after[step.name] or step.name in merged)
 
 
@@ -67,7 +87,7 @@ def downstream(saga: Saga, name: str) -> frozenset[str]:
 
 def upstream(saga: Saga, name: str) -> frozenset[str]:
     """Every step (and `_`) of which `name` is downstream: its ancestors."""
-    listens = {step.name: inputs(saga, step) for step in saga.steps}
+    listens = all_inputs(saga)
     found: set[str] = set()
     ahead = list(listens[name])
     while ahead:

@@ -36,10 +36,11 @@ LATE = 60.0
 class Hand:
     """A delivery in hand. `renewed`: when its lease was last known to be ours, on the monotonic clock."""
 
-    __slots__ = ("lease", "renewed")
+    __slots__ = ("lease", "renewed", "task")
 
     def __init__(self, lease: Lease) -> None:
         self.lease = lease
+        self.task = asyncio.current_task()
         self.renewed = monotonic()
 
 
@@ -161,8 +162,10 @@ class Relay:
                     hand.renewed = monotonic()
 
     async def give_back(self) -> None:
-        """At shutdown: what is still in hand goes to another replica at once."""
+        """At shutdown: what is still in hand is let go, and goes to another replica at once."""
         for hand in tuple(self._in_hand):
+            if hand.task is not None:
+                hand.task.cancel()
             await hand.lease.nak(0.0)
 
 

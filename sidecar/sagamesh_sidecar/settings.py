@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from sagamesh_sidecar.trouble import SettingsError
 
@@ -23,6 +24,7 @@ class Settings:
     `ack_wait`: seconds after which the server hands a delivery to somebody else; the consumers' own setting.
     `poll`: seconds between looks for new rules; a push usually comes first.
     `grace`: seconds that running calls may take at shutdown before their deliveries are given back.
+    `ready_file`: written once rules are read, with the URLs of API and health as JSON; for whoever chose port 0.
     """
 
     namespace: str
@@ -38,6 +40,7 @@ class Settings:
     poll: float = 15.0
     grace: float = 20.0
     log_level: str = "info"
+    ready_file: str = ""
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
@@ -71,5 +74,18 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
         concurrency=int(number("CONCURRENCY", 32, 1, 256)),
         poll=number("POLL", 15.0, 0.1, 3600.0),
         grace=number("GRACE", 20.0, 0.0, 600.0),
-        log_level=text("LOG_LEVEL", "info"),
+        log_level=_level(text("LOG_LEVEL", "info")),
+        ready_file=text("READY_FILE", ""),
     )
+
+
+def _level(name: str) -> str:
+    if name.upper() not in logging.getLevelNamesMapping():
+        raise SettingsError(f"{PREFIX}LOG_LEVEL is {name!r}; it must be debug, info, warning or error")
+    return name
+
+
+def to_environment(settings: Settings) -> dict[str, str]:
+    """The variables that `from_environment` reads the same settings from."""
+    given = {field.name: getattr(settings, field.name) for field in fields(settings)}
+    return {PREFIX + name.upper(): str(value) for name, value in given.items() if name != "ack_wait"}

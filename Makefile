@@ -1,0 +1,36 @@
+# Everything here works on a fresh machine with Python 3.11 or newer and make, and works again.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.PHONY: demo test check format clean
+.DEFAULT_GOAL := demo
+
+demo: $(STAMP)             ## 50 orders over four services, with crashes; `make demo SVG=docs/demo.svg` draws the last screen
+	$(BIN)/sagamesh demo $(if $(SVG),--svg $(SVG))
+
+test: $(STAMP)             ## all tests; `make test ARGS="-k diamond --seed 7"` passes arguments on
+	$(BIN)/pytest $(ARGS)
+
+check: $(STAMP)            ## format, lint, types, imports, and the examples' sagas
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/sagamesh check examples/*/saga.yaml
+
+format: $(STAMP)           ## put the code in order
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:                     ## remove what was installed and cached
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Sagamesh needs Python 3.11 or newer; set PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[cli,dev]'
+	touch $@

@@ -1,0 +1,53 @@
+"""Follows the registers of a saga as they are written, for people to watch. Nothing depends on it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+
+import nats
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.js.api import DeliverPolicy
+from sagamesh import codec, registers
+from sagamesh.errors import UnreadableError
+from sagamesh.registers import Instance, Register
+
+Heard = Callable[[Instance, Register], None]
+
+
+@contextlib.asynccontextmanager
+async def following(url: str, namespace: str, sagas: list[str], heard: Heard) -> AsyncIterator[None]:
+    """Call `heard` with each register that is written to these sagas from now on, but for markers."""
+    client = await nats.connect(url, max_reconnect_attempts=-1, error_cb=_ignore, name="sagamesh follow")
+    try:
+        for saga in sagas:
+            await _subscribe(client, registers.subjects(namespace, saga), heard)
+        yield
+    finally:
+        with contextlib.suppress(Exception):
+            await asyncio.wait_for(client.close(), 5)
+
+
+async def _subscribe(client: Client, subject: str, heard: Heard) -> None:
+    async def on_message(message: Msg) -> None:
+        if ".absent." in message.subject:
+            return
+        with contextlib.suppress(UnreadableError):
+            instance, _ = registers.parse(message.subject)
+            heard(instance, codec.decode(_stored(message)))
+
+    context = client.jetstream()
+    await context.subscribe(subject, cb=on_message, ordered_consumer=True, deliver_policy=DeliverPolicy.NEW)
+
+
+def _stored(message: Msg) -> codec.Message:
+    facts = message.metadata
+    return codec.Message(
+        message.subject, message.headers or {}, message.data, facts.sequence.stream, facts.timestamp.timestamp()
+    )
+
+
+async def _ignore(_: Exception) -> None:
+    """A watcher that misses something misses nothing that matters."""

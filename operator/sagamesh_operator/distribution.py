@@ -1,0 +1,237 @@
+"""A saga's way to its participants: what must stand in NATS, what of it is missing, and how that is made good.
+
+`plan` decides, `distribute` looks and acts until a look finds nothing left to do. So it may be interrupted anywhere, run
+again, and run twice at once. What NATS holds is the only state; there is no Kubernetes and no saga's instance in here.
+
+The order is the whole point: a filter that is added to a consumer later never delivers what was passed over. So `active`
+moves last, when every consumer already listens to what the new revision needs. Filters only grow, since instances of
+older revisions may still run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from sagamesh import codec, registers, topology
+from sagamesh.errors import SagameshError
+from sagamesh.rules import LocalRules
+from sagamesh.topology import Config
+
+from sagamesh_operator.ports import ApiRefused, Document, JetStream
+
+INSTALLATION = "sagamesh.dev/installation"
+FINGERPRINT = "sagamesh.dev/config"
+"""Metadata: whose it is; and the hash of what we asked for, since the server adds to what it stores."""
+
+LOOKS = 10
+STREAM_MISSING, CONSUMER_MISSING, MESSAGE_MISSING = 10059, 10014, 10037
+MISSING = frozenset({STREAM_MISSING, CONSUMER_MISSING, MESSAGE_MISSING})
+OVERTAKEN = frozenset({10058, 10148, 10149, STREAM_MISSING})
+"""Somebody else created or deleted it since we looked: look again."""
+
+
+class ForeignStreamError(SagameshError):
+    """A stream or bucket of that name belongs to somebody else, and is left alone."""
+
+    def __init__(self, stream: str, owner: str | None, installation: str) -> None:
+        whose = f"belongs to the installation {owner!r}" if owner else "was not made by Sagamesh"
+        super().__init__(
+            f"the stream {stream} {whose}, this is the installation {installation!r}: use another NATS account, or "
+            f"delete the stream if nobody needs what it holds"
+        )
+        self.stream = stream
+        self.owner = owner
+
+
+class Call(NamedTuple):
+    """An action: ask the API of JetStream to create or update something."""
+
+    verb: str
+    body: Config
+
+
+class Put(NamedTuple):
+    """An action: write an entry of the rules bucket."""
+
+    subject: str
+    body: bytes
+
+
+Action = Call | Put
+
+
+class Observed(NamedTuple):
+    """What stands in NATS of that which one saga needs; what is missing has no entry.
+
+    `streams`: configs by name, buckets included. `consumers`: those of the saga's stream, by participant. `entries`:
+    bodies of the rules bucket, by subject.
+    """
+
+    streams: Mapping[str, Config]
+    consumers: Mapping[str, Config]
+    entries: Mapping[str, bytes]
+
+
+class Distributed(NamedTuple):
+    """One revision stands everywhere and is the active one. `actions`: what that took; none if it stood already."""
+
+    revision: str
+    actions: tuple[Action, ...]
+
+
+# -- deciding ----------------------------------------------------------------------------------------------------
+
+
+def plan(
+    documents: Mapping[str, LocalRules], observed: Observed, *, installation: str = "default", replicas: int = 1
+) -> tuple[Action, ...]:
+    """What is to be done, in this order, until these documents stand. Raises ForeignStreamError before anything is."""
+    streams = [
+        action
+        for wanted in _streams(documents, replicas)
+        for action in _plan_stream(wanted, observed.streams.get(wanted["name"]), installation)
+    ]
+    entries = [Put(s, body) for s, body in _entries(documents).items() if observed.entries.get(s) != body]
+    return (*streams, *_plan_consumers(documents, observed.consumers, installation), *entries)
+
+
+def _streams(documents: Mapping[str, LocalRules], replicas: int) -> tuple[Config, ...]:
+    saga = _any(documents)
+    return (
+        topology.rules_bucket(replicas=replicas),
+        topology.sidecars_bucket(replicas=replicas),
+        topology.stream(saga.namespace, saga.saga, replicas=replicas),
+    )
+
+
+def _plan_stream(wanted: Config, found: Config | None, installation: str) -> Iterator[Call]:
+    name, config = wanted["name"], _marked(wanted, installation)
+    if found is None:
+        yield Call(f"STREAM.CREATE.{name}", config)
+        return
+    owner = _metadata(found).get(INSTALLATION)
+    if owner != installation:
+        raise ForeignStreamError(name, owner, installation)
+    if _differs(config, found):
+        yield Call(f"STREAM.UPDATE.{name}", config)
+
+
+def _plan_consumers(
+    documents: Mapping[str, LocalRules], found: Mapping[str, Config], installation: str
+) -> Iterator[Call]:
+    saga = _any(documents)
+    stream = registers.stream(saga.namespace, saga.saga)
+    for participant, needed in sorted(topology.consumers(documents).items()):
+        there = found.get(participant, {})
+        standing = frozenset(there.get("filter_subjects", ()))
+        config = _marked(topology.consumer(participant, needed | standing), installation)
+        if not needed <= standing or _differs(config, there):
+            # Said explicitly: without an action the server would overwrite whatever somebody else has just created.
+            action = "update" if there else "create"
+            body = {"stream_name": stream, "action": action, "config": config}
+            yield Call(f"CONSUMER.CREATE.{stream}.{participant}", body)
+
+
+def _entries(documents: Mapping[str, LocalRules]) -> dict[str, bytes]:
+    """Subject -> body, `active` last. A document's key is its content's hash: what differs there can only be damaged."""
+    saga = _any(documents)
+    entries = {topology.rules_subject(rules): codec.encode_rules(rules) for rules in documents.values()}
+    active = topology.active_subject(saga.namespace, saga.start_participant, saga.saga)
+    return {**entries, active: saga.revision.encode()}
+
+
+def _any(documents: Mapping[str, LocalRules]) -> LocalRules:
+    """One of them, for what they have in common."""
+    first, *others = documents.values()
+    if not first.revision or any((r.namespace, r.saga, r.revision) != first[:] for r in others):
+        raise ValueError("documents are distributed together that are not of one revision of one saga")
+    return first
+
+
+def _marked(config: Config, installation: str) -> Config:
+    plain = json.dumps(config, sort_keys=True, separators=(",", ":"))
+    fingerprint = hashlib.sha256(plain.encode()).hexdigest()[:10]
+    return {**config, "metadata": {INSTALLATION: installation, FINGERPRINT: fingerprint}}
+
+
+def _metadata(config: Config) -> Mapping[str, str]:
+    return config.get("metadata") or {}
+
+
+def _differs(wanted: Config, found: Config) -> bool:
+    """Only our own keys are compared: the server stores more than it was asked for, and `_nats.` metadata beside it."""
+    there = _metadata(found)
+    return any(there.get(key) != value for key, value in _metadata(wanted).items())
+
+
+# -- looking and acting ------------------------------------------------------------------------------------------
+
+
+async def distribute(
+    js: JetStream, documents: Mapping[str, LocalRules], *, installation: str = "default", replicas: int = 1
+) -> Distributed:
+    """Make these documents stand, and their revision the active one.
+
+    Of two that distribute different revisions at once, either may have the last word on `active`, but the filters of
+    both stand in the end: JetStream has no compare-and-set for consumers, so each looks once more after its last write.
+    Raises ForeignStreamError, ApiRefused and UnavailableError.
+    """
+    done: list[Action] = []
+    overtaken: ApiRefused | None = None
+    for _ in range(LOOKS):
+        actions = plan(documents, await observe(js, documents), installation=installation, replicas=replicas)
+        # An entry that we wrote and somebody has written since is theirs: no tug of war over `active`.
+        actions = tuple(a for a in actions if isinstance(a, Call) or a not in done)
+        if not actions:
+            return Distributed(_any(documents).revision, tuple(done))
+        overtaken = await _carry_out(js, actions, done)
+    raise overtaken or SagameshError(f"{actions[0]} was done {LOOKS} times, and each time somebody undid it")
+
+
+async def _carry_out(js: JetStream, actions: Iterable[Action], done: list[Action]) -> ApiRefused | None:
+    """Do them in order, up to the first that somebody else has overtaken."""
+    for action in actions:
+        try:
+            await (js.api(*action) if isinstance(action, Call) else js.publish(*action))
+        except ApiRefused as refused:
+            if refused.err_code not in OVERTAKEN:
+                raise
+            return refused
+        done.append(action)
+    return None
+
+
+async def observe(js: JetStream, documents: Mapping[str, LocalRules]) -> Observed:
+    """Look at everything that `plan` asks for, at once."""
+    saga = _any(documents)
+    stream = registers.stream(saga.namespace, saga.saga)
+    streams, consumers, entries = await asyncio.gather(
+        _ask_all(js, {s["name"]: (f"STREAM.INFO.{s['name']}", None) for s in _streams(documents, 1)}),
+        _ask_all(js, {p: (f"CONSUMER.INFO.{stream}.{p}", None) for p in topology.consumers(documents)}),
+        _ask_all(js, {s: (f"STREAM.MSG.GET.KV_{topology.RULES_BUCKET}", {"last_by_subj": s}) for s in _entries(documents)}),
+    )
+    return Observed(
+        {name: reply["config"] for name, reply in streams.items()},
+        {name: reply["config"] for name, reply in consumers.items()},
+        {subject: base64.b64decode(reply["message"].get("data", "")) for subject, reply in entries.items()},
+    )
+
+
+async def _ask_all(js: JetStream, questions: Mapping[str, tuple[str, Document | None]]) -> dict[str, Document]:
+    """The answers by name, without those that say that it is not there."""
+    answers = await asyncio.gather(*(_ask(js, *question) for question in questions.values()))
+    return {name: answer for name, answer in zip(questions, answers, strict=True) if answer is not None}
+
+
+async def _ask(js: JetStream, verb: str, body: Document | None) -> Document | None:
+    try:
+        return await js.api(verb, body)
+    except ApiRefused as refused:
+        if refused.err_code in MISSING:
+            return None
+        raise

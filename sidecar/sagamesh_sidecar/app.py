@@ -1,0 +1,145 @@
+"""The composition root: one sidecar with all its parts, started and stopped in order.
+
+Start: the API and the probes are bound first, then NATS is reached, rules are read, and deliveries are asked for, saga
+by saga as rules come. Stop: no more deliveries are asked for, what runs is finished or given back, then the API, then
+the clients. The loop's owner (`__main__`, or `sagamesh dev` with several sidecars) says when.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from sagamesh import registers
+from sagamesh.prepared import Rules
+
+from sagamesh_sidecar.adapters.http import AppClient
+from sagamesh_sidecar.adapters.metrics import PrometheusMeters
+from sagamesh_sidecar.adapters.nats import NatsLog
+from sagamesh_sidecar.api import Api
+from sagamesh_sidecar.executor import Executor
+from sagamesh_sidecar.gate import Gate
+from sagamesh_sidecar.health import Health
+from sagamesh_sidecar.instances import Instances
+from sagamesh_sidecar.parking import Parking
+from sagamesh_sidecar.ports import Subscription
+from sagamesh_sidecar.relay import Relay
+from sagamesh_sidecar.rulebook import Rulebook
+from sagamesh_sidecar.server import Server
+from sagamesh_sidecar.settings import Settings
+
+log = logging.getLogger("sagamesh.sidecar")
+
+
+class Sidecar:
+    """One sidecar. Binding its ports raises PortError; after that nothing that the world does ends it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.client = AppClient(settings.app, connections=settings.concurrency)
+        self.log = NatsLog(settings.nats, name=f"{settings.namespace}.{settings.participant}")
+        self.gate = Gate(self.client)
+        self.meters = PrometheusMeters(app_up=lambda: not self.gate.away, connected=lambda: self.log.connected)
+        self.parking = Parking(self.meters)
+        self.rulebook = Rulebook(
+            settings.namespace,
+            settings.participant,
+            self.log,
+            self.meters,
+            poll=settings.poll,
+            learned=self._learned,
+        )
+        self.executor = Executor(settings.participant, self.log, self.client, self.gate, self.meters)
+        self.relay = Relay(
+            pod=settings.pod,
+            executor=self.executor,
+            rulebook=self.rulebook,
+            gate=self.gate,
+            meters=self.meters,
+            parking=self.parking,
+            ack_wait=settings.ack_wait,
+        )
+        instances = Instances(self.executor, self.meters, pod=settings.pod)
+        api = Api(instances=instances, rulebook=self.rulebook, namespace=settings.namespace, now=self.log.now)
+        health = Health(alive=lambda: "", ready=self._unready, started=self._unstarted, metrics=self._metrics)
+        self.api = Server(api, "127.0.0.1", settings.api_port, grace=5.0)
+        self.health = Server(health, settings.health_host, settings.health_port, grace=1.0)
+        self.bound = False
+        self._learned_rules: asyncio.Queue[Rules] = asyncio.Queue()
+        self._subscriptions: dict[str, Subscription] = {}
+
+    def bind(self) -> None:
+        """Take the ports. Raises PortError."""
+        self.api.bind()
+        self.health.bind()
+        self.bound = True
+
+    async def run(self, stop: asyncio.Event, ready: Callable[[], None] = lambda: None) -> None:
+        """Work until `stop` is set, and then until everything is put away. `ready` is called once rules are read."""
+        self.bind()
+        serving = [asyncio.create_task(server.serve(), name=name) for name, server in self._servers()]
+        try:
+            await self.log.start()
+            async with asyncio.TaskGroup() as group:
+                working = [
+                    group.create_task(self.rulebook.run(), name="rules"),
+                    group.create_task(self.gate.run(), name="gate"),
+                    group.create_task(self.relay.renew(), name="leases"),
+                    group.create_task(self._follow_rules(), name="subscriptions"),
+                    group.create_task(self._announce(ready), name="ready"),
+                ]
+                await stop.wait()
+                await self._drain()
+                for task in working:
+                    task.cancel()
+        finally:
+            await self._close(serving)
+
+    def _servers(self) -> tuple[tuple[str, Server], ...]:
+        return ("api", self.api), ("health", self.health)
+
+    async def _announce(self, ready: Callable[[], None]) -> None:
+        await self.rulebook.loaded.wait()
+        ready()
+
+    def _learned(self, rules: Rules) -> None:
+        self._learned_rules.put_nowait(rules)
+
+    async def _follow_rules(self) -> None:
+        """Ask for the deliveries of each saga in which this participant owns steps."""
+        while True:
+            local = (await self._learned_rules.get()).local
+            if local.own and local.saga not in self._subscriptions:
+                stream = registers.stream(local.namespace, local.saga)
+                self._subscriptions[local.saga] = await self.log.consume(
+                    stream, local.participant, self.relay.accept, slots=self.settings.concurrency
+                )
+
+    async def _drain(self) -> None:
+        """Ask for nothing more; finish what runs, or give it back when the grace is over."""
+        log.info("stopping")
+        try:
+            async with asyncio.timeout(self.settings.grace):
+                await asyncio.gather(*(subscription.close() for subscription in self._subscriptions.values()))
+        except TimeoutError:
+            await self.relay.give_back()
+
+    async def _close(self, serving: list[asyncio.Task[None]]) -> None:
+        for _, server in self._servers():
+            server.stop()
+        await asyncio.gather(*serving)
+        await self.log.close()
+        await self.client.close()
+
+    def _unready(self) -> str:
+        if not self.log.connected:
+            return "NATS does not answer"
+        return "" if self.rulebook.loaded.is_set() else "the rules were not read yet"
+
+    def _unstarted(self) -> str:
+        return "" if self.bound else "the API is not bound yet"
+
+    def _metrics(self) -> tuple[bytes, str]:
+        self.parking.report()
+        return self.meters.exposition()
