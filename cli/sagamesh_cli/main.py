@@ -1,4 +1,4 @@
-"""The command line `sagamesh`. Which module holds a command is said here, what it does there.
+"""The command line `sagamesh`. Which module holds a command is said here; what it does, there.
 
 Exit codes: 0 done; 1 findings, or a saga that failed; 2 usage; 3 the environment (port, NATS, file system, API). A
 mistake is answered with one sentence on stderr, never with a traceback.
@@ -6,17 +6,18 @@ mistake is answered with one sentence on stderr, never with a traceback.
 
 from __future__ import annotations
 
-from importlib import import_module
+from collections.abc import Iterator, Mapping
+from importlib import import_module, metadata
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from sagamesh_cli.output import complain
+from sagamesh_cli.output import Complaint, complain
 from sagamesh_cli.trouble import EnvironmentTrouble
 
-COMMANDS = {
+MODULES = {
     "check": "sagamesh_cli.check",
     "graph": "sagamesh_cli.graph",
     "dev": "sagamesh_cli.dev",
@@ -26,17 +27,65 @@ COMMANDS = {
     "trace": "sagamesh_cli.steer",
     "cancel": "sagamesh_cli.steer",
 }
-"""Command -> the module with a function of that name, in the order of the help."""
+"""Command -> the module that holds a function of that name, in the order of the help."""
 
 
-class Mistake(Exception):  # noqa: N818 - no error of ours: the user's
-    """Something that the user must mend. The text says what and how."""
+class Lazy(Mapping[str, Any]):
+    """The commands, each imported when it is asked for: `check` should not wait for what only `dev` needs."""
 
-    exit_code = 2
+    def __getitem__(self, name: str) -> Any:
+        function = getattr(import_module(MODULES[name]), name)
+        single = typer.Typer(add_completion=False, rich_markup_mode=None)
+        single.command(name)(function)
+        return get_command(single)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(MODULES)
+
+    def __len__(self) -> int:
+        return len(MODULES)
 
 
 class Commands(TyperGroup):
-    """Imports a command's module when that command is called (or help asks for all): `check` needs no NATS client."""
+    """All commands; here, and only here, trouble becomes a sentence and an exit code."""
 
-    def list_commands(self, ctx: typer.Context) -> list[str]:
-        return list(COMMANDS)
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        lazy: Any = Lazy()  # declared as mutable, never changed
+        self.commands = lazy
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (Complaint, EnvironmentTrouble) as trouble:
+            complain(trouble)
+            raise typer.Exit(trouble.exit_code) from None
+
+
+app = typer.Typer(
+    name="sagamesh",
+    cls=Commands,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"sagamesh {metadata.version('sagamesh')}")
+        raise typer.Exit
+
+
+@app.callback()
+def sagamesh(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Sagas over several services, declared once, checked before they run, carried out by the services themselves."""
+
+
+def main() -> None:
+    app(prog_name="sagamesh")

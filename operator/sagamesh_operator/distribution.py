@@ -1,11 +1,11 @@
 """A saga's way to its participants: what must stand in NATS, what of it is missing, and how that is made good.
 
-`plan` decides, `distribute` looks and acts until a look finds nothing left to do. So it may be interrupted anywhere, run
-again, and run twice at once. What NATS holds is the only state; there is no Kubernetes and no saga's instance in here.
+`plan` decides, `distribute` looks and acts until a look finds nothing left to do. So it may be interrupted anywhere,
+run again, and run twice at once. What NATS holds is the only state; there is no Kubernetes and no instance in here.
 
-The order is the whole point: a filter that is added to a consumer later never delivers what was passed over. So `active`
-moves last, when every consumer already listens to what the new revision needs. Filters only grow, since instances of
-older revisions may still run.
+The order is the whole point: a filter added to a consumer later never delivers what was passed over. So `active` moves
+last, when every consumer already listens to what the new revision needs. Filters only grow, since instances of older
+revisions may still run.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ import base64
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import NamedTuple
 
 from sagamesh import codec, registers, topology
-from sagamesh.errors import SagameshError
+from sagamesh.errors import SagameshError, UnreadableError
 from sagamesh.rules import LocalRules
 from sagamesh.topology import Config
 
@@ -69,7 +70,7 @@ class Observed(NamedTuple):
     """What stands in NATS of that which one saga needs; what is missing has no entry.
 
     `streams`: configs by name, buckets included. `consumers`: those of the saga's stream, by participant. `entries`:
-    bodies of the rules bucket, by subject.
+    bodies of the rules bucket that are about this saga, by subject, those of older revisions included.
     """
 
     streams: Mapping[str, Config]
@@ -97,7 +98,7 @@ def plan(
         for action in _plan_stream(wanted, observed.streams.get(wanted["name"]), installation)
     ]
     entries = [Put(s, body) for s, body in _entries(documents).items() if observed.entries.get(s) != body]
-    return (*streams, *_plan_consumers(documents, observed.consumers, installation), *entries)
+    return (*streams, *_plan_consumers(documents, observed, installation), *entries)
 
 
 def _streams(documents: Mapping[str, LocalRules], replicas: int) -> tuple[Config, ...]:
@@ -121,13 +122,11 @@ def _plan_stream(wanted: Config, found: Config | None, installation: str) -> Ite
         yield Call(f"STREAM.UPDATE.{name}", config)
 
 
-def _plan_consumers(
-    documents: Mapping[str, LocalRules], found: Mapping[str, Config], installation: str
-) -> Iterator[Call]:
+def _plan_consumers(documents: Mapping[str, LocalRules], observed: Observed, installation: str) -> Iterator[Call]:
     saga = _any(documents)
     stream = registers.stream(saga.namespace, saga.saga)
-    for participant, needed in sorted(topology.consumers(documents).items()):
-        there = found.get(participant, {})
+    for participant, needed in sorted(_needed(documents, observed.entries).items()):
+        there = observed.consumers.get(participant, {})
         standing = frozenset(there.get("filter_subjects", ()))
         config = _marked(topology.consumer(participant, needed | standing), installation)
         if not needed <= standing or _differs(config, there):
@@ -137,8 +136,27 @@ def _plan_consumers(
             yield Call(f"CONSUMER.CREATE.{stream}.{participant}", body)
 
 
+def _needed(documents: Mapping[str, LocalRules], entries: Mapping[str, bytes]) -> dict[str, frozenset[str]]:
+    """Participant -> filters, by these documents and by all that stand.
+
+    A consumer alone does not remember them well enough: whoever updates one may overwrite the filters of somebody who
+    did so a moment before. But the documents of both are there by the time of the last look.
+    """
+    needed: dict[str, frozenset[str]] = {}
+    for rules in (*documents.values(), *_readable(entries.values())):
+        needed[rules.participant] = needed.get(rules.participant, frozenset()) | topology.filters(rules)
+    return {participant: filters for participant, filters in needed.items() if filters}
+
+
+def _readable(bodies: Iterable[bytes]) -> Iterator[LocalRules]:
+    """The documents among them. Not `active`, and not those of a later version, which looks after its own filters."""
+    for body in bodies:
+        with suppress(UnreadableError):
+            yield codec.decode_rules(body)
+
+
 def _entries(documents: Mapping[str, LocalRules]) -> dict[str, bytes]:
-    """Subject -> body, `active` last. A document's key is its content's hash: what differs there can only be damaged."""
+    """Subject -> body, `active` last. A document's key holds its content's hash: what differs there is damaged."""
     saga = _any(documents)
     entries = {topology.rules_subject(rules): codec.encode_rules(rules) for rules in documents.values()}
     active = topology.active_subject(saga.namespace, saga.start_participant, saga.saga)
@@ -147,10 +165,10 @@ def _entries(documents: Mapping[str, LocalRules]) -> dict[str, bytes]:
 
 def _any(documents: Mapping[str, LocalRules]) -> LocalRules:
     """One of them, for what they have in common."""
-    first, *others = documents.values()
-    if not first.revision or any((r.namespace, r.saga, r.revision) != first[:] for r in others):
-        raise ValueError("documents are distributed together that are not of one revision of one saga")
-    return first
+    common = {(rules.namespace, rules.saga, rules.start_participant, rules.revision) for rules in documents.values()}
+    if len(common) != 1 or not next(iter(common))[-1]:
+        raise ValueError(f"only the documents of one revision of one saga are distributed together, not {common}")
+    return next(iter(documents.values()))
 
 
 def _marked(config: Config, installation: str) -> Config:
@@ -178,7 +196,8 @@ async def distribute(
     """Make these documents stand, and their revision the active one.
 
     Of two that distribute different revisions at once, either may have the last word on `active`, but the filters of
-    both stand in the end: JetStream has no compare-and-set for consumers, so each looks once more after its last write.
+    both stand in the end: JetStream has no compare-and-set for consumers, so each looks once more after its last write,
+    at the documents of all. In between a filter may be missing for a moment; what is passed over then is the sweeper's.
     Raises ForeignStreamError, ApiRefused and UnavailableError.
     """
     done: list[Action] = []
@@ -207,19 +226,23 @@ async def _carry_out(js: JetStream, actions: Iterable[Action], done: list[Action
 
 
 async def observe(js: JetStream, documents: Mapping[str, LocalRules]) -> Observed:
-    """Look at everything that `plan` asks for, at once."""
+    """Look at everything that `plan` asks for."""
     saga = _any(documents)
-    stream = registers.stream(saga.namespace, saga.saga)
-    streams, consumers, entries = await asyncio.gather(
-        _ask_all(js, {s["name"]: (f"STREAM.INFO.{s['name']}", None) for s in _streams(documents, 1)}),
-        _ask_all(js, {p: (f"CONSUMER.INFO.{stream}.{p}", None) for p in topology.consumers(documents)}),
-        _ask_all(js, {s: (f"STREAM.MSG.GET.KV_{topology.RULES_BUCKET}", {"last_by_subj": s}) for s in _entries(documents)}),
-    )
-    return Observed(
-        {name: reply["config"] for name, reply in streams.items()},
-        {name: reply["config"] for name, reply in consumers.items()},
-        {subject: base64.b64decode(reply["message"].get("data", "")) for subject, reply in entries.items()},
-    )
+    stream, bucket = registers.stream(saga.namespace, saga.saga), f"KV_{topology.RULES_BUCKET}"
+    ours = {"subjects_filter": f"$KV.{topology.RULES_BUCKET}.{saga.namespace}.*.{saga.saga}.*"}
+    streams = await _ask_all(js, {s["name"]: (f"STREAM.INFO.{s['name']}", ours) for s in _streams(documents, 1)})
+
+    subjects = streams[bucket]["state"].get("subjects", {}) if bucket in streams else {}
+    messages = await _ask_all(js, {s: (f"STREAM.MSG.GET.{bucket}", {"last_by_subj": s}) for s in subjects})
+    entries = {subject: base64.b64decode(reply["message"].get("data", "")) for subject, reply in messages.items()}
+
+    participants = _needed(documents, entries)
+    consumers = await _ask_all(js, {p: (f"CONSUMER.INFO.{stream}.{p}", None) for p in participants})
+    return Observed(_configs(streams), _configs(consumers), entries)
+
+
+def _configs(infos: Mapping[str, Document]) -> dict[str, Config]:
+    return {name: info["config"] for name, info in infos.items()}
 
 
 async def _ask_all(js: JetStream, questions: Mapping[str, tuple[str, Document | None]]) -> dict[str, Document]:

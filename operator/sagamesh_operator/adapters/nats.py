@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator
@@ -43,7 +44,9 @@ class NatsJetStream:
         except ValueError:
             raise UnavailableError(f"what answered {asked} is not JetStream: {message.data[:100]!r}") from None
         if error := reply.get("error"):
-            raise ApiRefused(asked, error["code"], error.get("err_code", 0), error.get("description", "no reason given"))
+            raise ApiRefused(
+                asked, error["code"], error.get("err_code", 0), error.get("description", "no reason given")
+            )
         return reply
 
     async def _request(self, subject: str, body: bytes, asked: str) -> Msg:
@@ -54,7 +57,7 @@ class NatsJetStream:
             raise ApiRefused(asked, 400, TOO_LARGE, "it is larger than the server takes") from error
         except nats.errors.NoRespondersError as error:
             raise UnavailableError(
-                f"NATS is there, but nobody answers {asked}: JetStream is off, or has no leader just now"
+                f"nobody at NATS takes {asked}: JetStream is off, has no such stream, or has no leader just now"
             ) from error
         except nats.errors.TimeoutError as error:
             # A missing permission is silence, too; its reason comes another way, and perhaps belongs to this request.
@@ -68,28 +71,33 @@ class NatsJetStream:
 @asynccontextmanager
 async def connect(url: str, *, timeout: float = TIMEOUT, **options: Any) -> AsyncIterator[NatsJetStream]:
     """Connected for as long as the block lasts. `options` are nats-py's. Raises UnavailableError."""
+    client = Client()
     try:
-        client = await nats.connect(
-            url,
-            name="sagamesh-operator",
-            connect_timeout=timeout,
-            pending_size=0,  # a request that cannot be sent now fails now, instead of surprising somebody later
-            error_cb=_note,
-            max_reconnect_attempts=-1,
-            **options,
-        )
-    except (OSError, nats.errors.Error) as error:
-        raise UnavailableError(f"NATS at {url} cannot be reached: {_words(error)}") from error
-    try:
+        await _open(client, url, timeout, options)
         yield NatsJetStream(client, timeout)
     finally:
         with suppress(OSError, nats.errors.Error):
             await client.close()
 
 
+async def _open(client: Client, url: str, timeout: float, options: dict[str, Any]) -> None:
+    try:
+        async with asyncio.timeout(timeout):  # nats-py alone would try a dead port for two minutes
+            await client.connect(
+                url,
+                name="sagamesh-operator",
+                max_reconnect_attempts=-1,
+                pending_size=0,  # what cannot be sent now fails now, instead of surprising somebody later
+                error_cb=_note,
+                **options,
+            )
+    except (OSError, nats.errors.Error) as error:  # a timeout is an OSError
+        raise UnavailableError(f"NATS at {url} cannot be reached: {_words(client.last_error or error)}") from error
+
+
 async def _note(error: Exception) -> None:
-    """Must not raise: it would end the client's read loop."""
-    log.warning("NATS: %s", _words(error))
+    """For those who look closer: a request that fails says it itself. Must not raise, or the client stops reading."""
+    log.info("NATS: %s", _words(error))
 
 
 def _words(error: Exception) -> str:

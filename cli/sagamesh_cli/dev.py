@@ -1,0 +1,292 @@
+"""`sagamesh dev`: sagas on this machine, with the server, the distribution and the sidecars that a cluster would have.
+
+The services are the user's own and run anywhere; each participant's sidecar calls the URL given for it by `--app`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import typer
+from sagamesh.errors import SagameshError
+from sagamesh.model import Saga
+from sagamesh.projection import project
+from sagamesh_operator.adapters.nats import connect
+from sagamesh_operator.distribution import distribute
+from sagamesh_sidecar import logs
+from sagamesh_sidecar.settings import Settings
+
+from sagamesh_cli import lines
+from sagamesh_cli.check import accepted
+from sagamesh_cli.embedded import EmbeddedServer
+from sagamesh_cli.fleet import Member, ProcessMember, TaskMember, Urls
+from sagamesh_cli.follow import following
+from sagamesh_cli.output import Complaint, complain, table
+from sagamesh_cli.trouble import EnvironmentTrouble
+
+LOOK = 0.3
+"""Seconds between looks at the files."""
+POLL = 1.0
+"""Seconds between a sidecar's looks for rules, where the push should get lost."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What `dev` is asked to do. `apps`, `apis`: participant -> URL of its service, port of its API."""
+
+    files: list[str]
+    apps: Mapping[str, str]
+    apis: Mapping[str, int] = field(default_factory=dict)
+    nats: str = ""
+    port: int = 0
+    state: Path | None = None
+    processes: bool = False
+    ready_file: Path | None = None
+
+
+def dev(
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Files with sagas.", show_default=False)],
+    app: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=URL", help="Where a participant's service listens.")
+    ] = None,
+    api: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=PORT", help="Port of a participant's API; else a free one.")
+    ] = None,
+    nats: Annotated[str, typer.Option(metavar="URL", help="Use this NATS server instead of an own one.")] = "",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the own NATS server; 0: a free one.")] = 0,
+    state: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Keep the log here; else it is gone at the end.")
+    ] = None,
+    processes: Annotated[bool, typer.Option("--processes", help="Run each sidecar as a process of its own.")] = False,
+    ready_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Where to write what listens where, once it does (JSON).")
+    ] = None,
+) -> None:
+    """Run sagas on this machine: a NATS server, a sidecar for each participant, and a view of what happens."""
+    logs.configure("warning")
+    options = Options(
+        files=files,
+        apps={name: _url(name, url) for name, url in _pairs("--app", app, "payments=http://127.0.0.1:9001")},
+        apis={name: _port(name, number) for name, number in _pairs("--api", api, "payments=3650")},
+        nats=nats,
+        port=port,
+        state=state,
+        processes=processes,
+        ready_file=ready_file,
+    )
+    asyncio.run(run(options))
+
+
+async def run(options: Options) -> None:
+    """Until Ctrl-C or SIGTERM; then everything is stopped, in order."""
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    sagas = load(options)
+    async with running(options, sagas) as bench:
+        _greet(bench)
+        with _ready_file(options.ready_file, bench):
+            await _watch(bench, stop)
+        typer.echo("stopping")
+
+
+def load(options: Options) -> list[Saga]:
+    """The sagas of the files, each accepted by the checks and with a service for every participant."""
+    sagas = [saga for name in options.files for saga in accepted(name)]
+    if len({saga.namespace for saga in sagas}) > 1:
+        raise Complaint("these sagas are in different namespaces; run one `sagamesh dev` for each")
+    names = [saga.name for saga in sagas]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise Complaint(f"the saga {min(twice)!r} is there twice")
+    participants = participants_of(sagas)
+    for option, given in (("--app", options.apps), ("--api", options.apis)):
+        for name in given:
+            if name not in participants:
+                raise Complaint(f"{option} {name}=…: no saga has this participant; there are {', '.join(participants)}")
+    for name in participants:
+        if name not in options.apps:
+            raise Complaint(f"where does the service of {name} listen? add --app {name}=http://127.0.0.1:PORT")
+    return sagas
+
+
+def participants_of(sagas: list[Saga]) -> list[str]:
+    """Every participant, in the order in which they are named first."""
+    names = [name for saga in sagas for name in (saga.start.participant, *(step.participant for step in saga.steps))]
+    return list(dict.fromkeys(names))
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What runs: the sagas, their server, and where each participant's sidecar listens."""
+
+    options: Options
+    sagas: list[Saga]
+    nats: str
+    urls: Mapping[str, Urls]
+    members: Mapping[str, Member]
+
+
+@contextlib.asynccontextmanager
+async def running(options: Options, sagas: list[Saga], heard: lines.Heard = lines.follow) -> AsyncIterator[Bench]:
+    """Server, rules, sidecars, and `heard` called with every register that is written."""
+    namespace = sagas[0].namespace
+    async with contextlib.AsyncExitStack() as stack:
+        directory = stack.enter_context(_directory(options.state))
+        url = options.nats or stack.enter_context(EmbeddedServer(directory / "nats", options.port)).url
+        await provision(url, sagas)
+        await stack.enter_async_context(following(url, namespace, [saga.name for saga in sagas], heard))
+        members = {name: _member(options, namespace, name, url, directory) for name in participants_of(sagas)}
+        for member in members.values():
+            stack.push_async_callback(member.stop)
+        urls = await asyncio.gather(*(member.start() for member in members.values()))
+        yield Bench(options, sagas, url, dict(zip(members, urls, strict=True)), members)
+
+
+async def provision(url: str, sagas: list[Saga]) -> list[str]:
+    """Stream, consumers and rules of each saga, by the operator's own code. Gives the active revisions."""
+    revisions = []
+    try:
+        async with connect(url) as stream:
+            for saga in sagas:
+                documents = project(saga)
+                await distribute(stream, documents)
+                revisions.append(next(iter(documents.values())).revision)
+    except SagameshError as error:
+        raise EnvironmentTrouble(str(error)) from error
+    return revisions
+
+
+def _member(options: Options, namespace: str, participant: str, url: str, directory: Path) -> Member:
+    settings = Settings(
+        namespace=namespace,
+        participant=participant,
+        nats=url,
+        app=options.apps[participant],
+        pod=f"{participant}-1",
+        api_port=options.apis.get(participant, 0),
+        health_host="127.0.0.1",
+        health_port=0,
+        poll=POLL,
+    )
+    return ProcessMember(settings, directory) if options.processes else TaskMember(settings)
+
+
+async def _watch(bench: Bench, stop: asyncio.Event) -> None:
+    """Take the files' new revisions whenever they change, until `stop`."""
+    seen = _stamps(bench.options)
+    while not stop.is_set():
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), LOOK)
+        stamps = _stamps(bench.options)
+        if stamps != seen and not stop.is_set():
+            seen = stamps
+            await _take(bench)
+
+
+async def _take(bench: Bench) -> None:
+    """A changed file becomes a new revision. One that is wrong changes nothing: the old ones stay active."""
+    try:
+        sagas = load(bench.options)
+        _check_cast(bench, sagas)
+        for saga, revision in zip(sagas, await provision(bench.nats, sagas), strict=True):
+            typer.echo(f"{saga.name}: new instances take revision {revision}")
+    except (Complaint, EnvironmentTrouble) as trouble:
+        complain(f"the files changed, but the old revisions stay: {trouble}")
+
+
+def _check_cast(bench: Bench, sagas: list[Saga]) -> None:
+    """What is running now cannot be extended. Raises Complaint."""
+    if missing := set(participants_of(sagas)) - set(bench.members):
+        raise Complaint(f"the new participant {min(missing)} has no sidecar here: start `sagamesh dev` again")
+    if {saga.name for saga in sagas} != {saga.name for saga in bench.sagas}:
+        raise Complaint("a saga was added, removed or renamed: start `sagamesh dev` again")
+
+
+def _greet(bench: Bench) -> None:
+    for saga in bench.sagas:
+        typer.echo(f"{saga.name}: {len(saga.steps)} steps, started by {saga.start.event} at {saga.start.participant}")
+    rows = [("nats", bench.nats, "")]
+    rows += [(name, urls.api, f"app {bench.options.apps[name]}") for name, urls in bench.urls.items()]
+    for row in table(rows):
+        typer.echo(f"  {row}")
+    start = bench.sagas[0].start
+    typer.echo(f"start one: sagamesh start {start.event} --url {bench.urls[start.participant].api} --data '{{...}}'")
+    sys.stdout.flush()
+
+
+@contextlib.contextmanager
+def _ready_file(path: Path | None, bench: Bench) -> Iterator[None]:
+    """Renamed into place when all are ready, removed at the end."""
+    if path is None:
+        yield
+        return
+    listens = {
+        "nats": bench.nats,
+        "participants": {name: urls.api for name, urls in bench.urls.items()},
+        "health": {name: urls.health for name, urls in bench.urls.items()},
+    }
+    try:
+        half = path.with_name(f"{path.name}.half")
+        half.write_text(json.dumps(listens))
+        half.rename(path)
+    except OSError as error:
+        raise EnvironmentTrouble(f"--ready-file {path} cannot be written: {error.strerror}") from error
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _directory(state: Path | None) -> Iterator[Path]:
+    if state is None:
+        with tempfile.TemporaryDirectory(prefix="sagamesh-", ignore_cleanup_errors=True) as name:
+            yield Path(name)
+        return
+    try:
+        state.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EnvironmentTrouble(f"--state {state} cannot be used: {error.strerror}") from error
+    yield state
+
+
+def _stamps(options: Options) -> list[int]:
+    """When each file was changed; 0 for one that is not there just now."""
+    stamps = []
+    for name in options.files:
+        try:
+            stamps.append(Path(name).stat().st_mtime_ns)
+        except OSError:
+            stamps.append(0)
+    return stamps
+
+
+def _pairs(option: str, given: list[str] | None, example: str) -> Iterator[tuple[str, str]]:
+    for text in given or ():
+        name, equals, value = text.partition("=")
+        if not (name and equals and value):
+            raise Complaint(f"{option} {text}: write it as in {option} {example}")
+        yield name, value
+
+
+def _url(name: str, url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme != "http" or not parts.hostname or parts.path.strip("/") or parts.query:
+        raise Complaint(f"--app {name}={url}: write the service's address, as in --app {name}=http://127.0.0.1:9001")
+    return url.rstrip("/")
+
+
+def _port(name: str, text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) < 65536):
+        raise Complaint(f"--api {name}={text}: a port is a number from 0 to 65535")
+    return int(text)

@@ -1,0 +1,236 @@
+"""`sagamesh graph`: a saga as a picture, forward and back. Which line goes where is for `drawing`, its neighbour."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from graphlib import CycleError
+from itertools import chain
+from shutil import get_terminal_size
+from textwrap import wrap
+from typing import Annotated, Any, NamedTuple
+
+import typer
+from sagamesh.graph import downstream, inputs, successors
+from sagamesh.model import Saga, Step
+
+from sagamesh_cli import drawing, files
+from sagamesh_cli.drawing import Box
+from sagamesh_cli.output import Format, plain, show, table
+
+KINDS = {
+    "pivot": ("◆", "no way back after it"),
+    "compensable": ("↩", "can be undone"),
+    "readOnly": ("○", "nothing to undo"),
+    "retriable": ("↻", "retried until it succeeds"),
+    "unguarded": ("!", "cannot be undone, which `sagamesh check` refuses"),
+}
+CONDITION = ("?", "only if its condition holds")
+
+
+class Form(StrEnum):
+    """What `-o` chooses from."""
+
+    TEXT = "text"
+    MERMAID = "mermaid"
+    JSON = "json"
+
+
+class Undo(NamedTuple):
+    """A step of the way back. `turn` counts from 1; `after` names the steps that must have been undone before."""
+
+    turn: int
+    step: Step
+    path: str
+    after: tuple[str, ...]
+
+
+def graph(
+    file: Annotated[str, typer.Argument(help="A file with sagas, or - for standard input.", metavar="FILE")],
+    output: Annotated[Form, typer.Option("-o", "--output", help="How to show it.")] = Form.TEXT,
+) -> None:
+    """Draw a saga: its steps in their order, and the way back."""
+    sagas = files.load(file)
+    for saga in sagas:
+        _refuse_circles(file, saga)
+    if output is Form.JSON:
+        show({"sagas": [outline(saga) for saga in sagas]}, Format.JSON)
+    elif output is Form.MERMAID:
+        typer.echo("\n\n".join(plain(mermaid(saga)) for saga in sagas))
+    else:
+        typer.echo("\n\n".join(plain(text(saga, get_terminal_size().columns)) for saga in sagas))
+
+
+def _refuse_circles(file: str, saga: Saga) -> None:
+    try:
+        in_order(saga)
+    except CycleError as error:
+        circle = " -> ".join(saga.steps[index - 1].name for index in reversed(error.args[1]))
+        raise files.BadFile(file, f"in saga {saga.name} these steps wait for one another: {circle}") from None
+
+
+def kind(saga: Saga, step: Step) -> str:
+    """How a step relates to the way back: a key of KINDS."""
+    if step.pivot:
+        return "pivot"
+    if saga.pivot and step.name in downstream(saga, saga.pivot.name):
+        return "retriable"
+    if step.compensation:
+        return "compensable"
+    return "readOnly" if step.read_only else "unguarded"
+
+
+def way_back(saga: Saga) -> tuple[Undo, ...]:
+    """What is undone when all of it was done, and in which order."""
+    steps = in_order(saga)
+    undone = {step.name for step in steps if kind(saga, step) == "compensable"}
+    followers = successors(saga)
+    awaited: dict[str, tuple[str, ...]] = {}
+    found: dict[str, Undo] = {}
+    for step in reversed(steps):
+        nearest = [[name] if name in undone else awaited[name] for name in followers[step.name]]
+        awaited[step.name] = tuple(dict.fromkeys(chain.from_iterable(nearest)))
+        if step.compensation and step.name in undone:
+            after = awaited[step.name] if saga.compensation_order == "reverse" else ()
+            turn = 1 + max((found[name].turn for name in after), default=0)
+            found[step.name] = Undo(turn, step, step.compensation.path, after)
+    return tuple(sorted((found[step.name] for step in saga.steps if step.name in found), key=lambda undo: undo.turn))
+
+
+def in_order(saga: Saga) -> list[Step]:
+    """The steps, none before one that it listens to. Raises graphlib.CycleError."""
+    levels = drawing.levels(boxes(saga))[1:]
+    return [saga.steps[index] for index in sorted(range(len(levels)), key=lambda index: levels[index])]
+
+
+def text(saga: Saga, width: int) -> str:
+    """For the terminal: the drawing, or a list where that would not fit, what the marks mean, and the way back."""
+    margin = "  "
+    drawn = drawing.draw(boxes(saga), width - len(margin)) or listing(saga)
+    forward = "\n".join((margin + line).rstrip() for line in drawn)
+    return "\n\n".join([f"{saga.namespace}/{saga.name}", forward, _legend(saga), _back(saga, width)])
+
+
+def boxes(saga: Saga) -> list[Box]:
+    """The start, and each step in the order of the definition."""
+    start = Box(
+        lines=[f"start by {saga.start.participant}"],
+        outs={saga.start.event: saga.start.event},
+        border=drawing.ROUND,
+    )
+    return [start, *(_box(saga, step) for step in saga.steps)]
+
+
+def _box(saga: Saga, step: Step) -> Box:
+    lines = [_title(saga, step), f"  {step.participant}"]
+    if len(step.on) > 1:
+        lines.append(f"  on {step.join} of {len(step.on)}")
+    border = drawing.DOUBLE if step.pivot else drawing.PLAIN
+    events = list(chain.from_iterable(inputs(saga, step).values()))
+    return Box(lines=lines, ins=events, outs=_announced(step), border=border)
+
+
+def _title(saga: Saga, step: Step) -> str:
+    return f"{KINDS[kind(saga, step)][0]} {step.name}" + (f" {CONDITION[0]}" if step.when else "")
+
+
+def _announced(step: Step) -> dict[str, str]:
+    return {emit.event: f"{emit.event} {CONDITION[0]}" if emit.when else emit.event for emit in step.emits}
+
+
+def listing(saga: Saga) -> list[str]:
+    """The steps as a list: what the drawing shows, in any width."""
+    rows = [("STEP", "PARTICIPANT", "ON", "EMITS")]
+    rows += [("▷ start", saga.start.participant, "", saga.start.event)]
+    for step in in_order(saga):
+        on = (" or " if step.join == "any" else " and ").join(step.on)
+        rows.append((_title(saga, step), step.participant, on, " or ".join(_announced(step).values())))
+    return table(rows)
+
+
+def _legend(saga: Saga) -> str:
+    used = {kind(saga, step) for step in saga.steps}
+    marks = [KINDS[name] for name in KINDS if name in used]
+    if any(step.when or any(emit.when for emit in step.emits) for step in saga.steps):
+        marks.append(CONDITION)
+    return "\n".join(f"  {mark} {meaning}" for mark, meaning in marks)
+
+
+def _back(saga: Saga, width: int) -> str:
+    undos = way_back(saga)
+    order = "all at once" if saga.compensation_order == "parallel" else "each step once what came after it is undone"
+    lines = [f"The way back: {order}" if undos else "The way back: there is nothing to undo"]
+    if undos:
+        rows = [
+            (f"  {undo.turn}.", undo.step.name, undo.step.participant, undo.path, _after(undo.after)) for undo in undos
+        ]
+        lines += table(rows)
+    if saga.pivot:
+        rest = [step.name for step in saga.steps if kind(saga, step) == "retriable"]
+        end = f"{', '.join(rest)} will be retried until done." if rest else "the saga is done."
+        lines += ["", *wrap(f"Once {saga.pivot.name} succeeds there is no way back: {end}", width)]
+    return "\n".join(lines)
+
+
+def _after(names: tuple[str, ...]) -> str:
+    return f"after {', '.join(names)}" if names else ""
+
+
+def outline(saga: Saga) -> dict[str, Any]:
+    """The same for a program."""
+    return {
+        "namespace": saga.namespace,
+        "saga": saga.name,
+        "start": {"participant": saga.start.participant, "event": saga.start.event},
+        "steps": [
+            {
+                "name": step.name,
+                "participant": step.participant,
+                "kind": kind(saga, step),
+                "on": list(step.on),
+                "join": step.join,
+                "after": list(inputs(saga, step)),
+                "emits": [emit.event for emit in step.emits],
+            }
+            for step in saga.steps
+        ],
+        "wayBack": [
+            {"turn": undo.turn, "step": undo.step.name, "path": undo.path, "after": list(undo.after)}
+            for undo in way_back(saga)
+        ],
+    }
+
+
+def mermaid(saga: Saga) -> str:
+    """A flowchart for Markdown: participants around their steps, events on the arrows, the way back dotted."""
+    ids = {"_": "start", **{step.name: f"s{index}" for index, step in enumerate(saga.steps, start=1)}}
+    lines = ["flowchart TB", f"  start([{_quoted(f'start by {saga.start.participant}')}])"]
+    for index, name in enumerate(dict.fromkeys(step.participant for step in saga.steps), start=1):
+        lines += [f"  subgraph p{index}[{_quoted(name)}]"]
+        lines += [f"    {_node(saga, ids[s.name], s)}" for s in saga.steps if s.participant == name]
+        lines += ["  end"]
+    for step in saga.steps:
+        for source, events in inputs(saga, step).items():
+            lines += [f"  {ids[source]} -->|{_quoted(event)}| {ids[step.name]}" for event in events]
+    lines += _dotted(saga, ids)
+    if saga.pivot:
+        lines += ["  classDef pivot stroke-width:4px", f"  class {ids[saga.pivot.name]} pivot"]
+    return "\n".join(lines)
+
+
+def _node(saga: Saga, name: str, step: Step) -> str:
+    title = _quoted(_title(saga, step))
+    return f"{name}{{{{{title}}}}}" if step.pivot else f"{name}[{title}]"
+
+
+def _dotted(saga: Saga, ids: dict[str, str]) -> list[str]:
+    """From each undone step to those undone next; the first ones come from the pivot, or from `aborted`."""
+    first = ids[saga.pivot.name] if saga.pivot else "aborted"
+    lines = []
+    for undo in way_back(saga):
+        sources = [ids[name] for name in undo.after] or [first]
+        lines += [f"  {source} -.->|{_quoted(undo.path)}| {ids[undo.step.name]}" for source in sources]
+    return ["  aborted([aborted])", *lines] if lines and not saga.pivot else lines
+
+
+def _quoted(label: str) -> str:
+    return '"' + label.replace("#", "#35;").replace('"', "#quot;") + '"'

@@ -1,0 +1,20 @@
+"""Durations as people write them: `1h30m`, `10s`, `200ms`, as in Go. In seconds everywhere else."""
+
+from __future__ import annotations
+
+import re
+
+UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+PART = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s)", re.ASCII)
+WHOLE = re.compile(rf"(?:{PART.pattern})+", re.ASCII)
+LONGEST = 32
+"""The most characters of a duration: enough for any that is meant."""
+
+
+def parse(text: str) -> float:
+    """Seconds. Raises ValueError, with one sentence that says how durations are written."""
+    if len(text) > LONGEST or not WHOLE.fullmatch(text):
+        raise ValueError(
+            f"{text[:LONGEST]!r} is not a duration; write it like 10s, 200ms or 1h30m (hours are the largest unit)"
+        )
+    return sum(float(number) * UNITS[unit] for number, unit in PART.findall(text))

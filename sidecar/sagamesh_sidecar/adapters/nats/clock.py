@@ -1,0 +1,33 @@
+"""The server's time, from this machine's monotonic clock: no pod's wall clock is trusted once a server was heard."""
+
+from __future__ import annotations
+
+import time
+
+REFRESH = 60.0
+"""Seconds after which the offset is measured again: clocks drift."""
+
+
+class Clock:
+    """`now()` is the server's; until the first measurement, for want of anything better, this machine's."""
+
+    def __init__(self) -> None:
+        self._offset: float | None = None
+        self._measured = 0.0
+
+    @property
+    def known(self) -> bool:
+        return self._offset is not None
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time to measure."""
+        return self._offset is None or time.monotonic() - self._measured > REFRESH
+
+    def measure(self, server: float, sent: float) -> None:
+        """The server said that it was `server` in a reply, just now, to a request sent at `sent` (monotonic)."""
+        self._measured = time.monotonic()
+        self._offset = server - (sent + self._measured) / 2
+
+    def now(self) -> float:
+        return time.time() if self._offset is None else time.monotonic() + self._offset

@@ -1,0 +1,164 @@
+"""ports.Log on JetStream: puts, reads, and who lives on the connection."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Self
+
+from msgspec import json
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from sagamesh.attempt import Refused
+from sagamesh.codec import Message
+from sagamesh.topology import MAX_MESSAGE
+
+from sagamesh_sidecar import sendable
+from sagamesh_sidecar.adapters.nats import replies
+from sagamesh_sidecar.adapters.nats.clock import Clock
+from sagamesh_sidecar.adapters.nats.connection import Connection, Timing
+from sagamesh_sidecar.adapters.nats.puller import Puller
+from sagamesh_sidecar.adapters.nats.requests import Requests
+from sagamesh_sidecar.ports import Accept, Guard, Subscription, UnavailableError
+
+log = logging.getLogger(__name__)
+
+Heard = Callable[[str, bytes], None]
+
+END, NOTHING = "204", "404"
+TOO_MANY = "413"
+
+
+class NatsLog:
+    """The log at `url` (several: separated by commas), between `start` and `close`, or inside of `async with`.
+
+    `name` is what the server's operator sees. `inbox_prefix` is where replies go: a user with few rights has one of its
+    own. `login` goes to nats-py's `connect` as it is: `user`, `password`, `user_credentials`, `tls` and the like.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        name: str,
+        inbox_prefix: str = "_INBOX",
+        max_message: int = MAX_MESSAGE,
+        timing: Timing = Timing(),  # noqa: B008 - frozen
+        **login: Any,
+    ) -> None:
+        login["inbox_prefix"] = inbox_prefix
+        self._connection = Connection(url, self._probe, name=name, timing=timing, login=login)
+        self._requests = Requests(self._connection, timing.reply)
+        self._clock = Clock()
+        self._pullers: list[Puller] = []
+        self._max_message = max_message
+        self._timing = timing
+
+    async def start(self) -> None:
+        """Returns when connected, or soon: a server that is not there yet is waited for in the background."""
+        await self._connection.attach(self._requests)
+        await self._connection.start()
+
+    async def close(self) -> None:
+        """Close the subscriptions that are still open, then the connection."""
+        for puller in tuple(self._pullers):
+            await puller.close()
+        await self._connection.close()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    @property
+    def connected(self) -> bool:
+        return self._connection.connected
+
+    def now(self) -> float:
+        return self._clock.now()
+
+    async def put(
+        self, subject: str, headers: Mapping[str, str], body: bytes, *, guard: Guard | None = None
+    ) -> int | Refused:
+        sent = dict(headers)
+        if guard is not None:
+            sent["Nats-Expected-Last-Subject-Sequence"] = str(guard.sequence)
+            sent["Nats-Expected-Last-Subject-Sequence-Subject"] = guard.subject
+        sendable.check(subject, sent, body, min(self._max_message, self._connection.max_payload or self._max_message))
+        try:
+            reply = await self._requests.ask(subject, body, sent)
+        except UnavailableError:
+            return Refused.UNKNOWN
+        return replies.put_result(subject, reply.data)
+
+    async def read(self, stream: str, subjects: Sequence[str]) -> tuple[Message, ...]:
+        if not subjects:
+            return ()
+        if len(subjects) == 1 and not {"*", ">"}.intersection(subjects[0]):  # cheaper, and a right of its own
+            sendable.check_subject(subjects[0])
+            found = [await self._requests.ask(f"$JS.API.DIRECT.GET.{stream}.{subjects[0]}")]
+        else:
+            found = await self._requests.ask_many(
+                f"$JS.API.DIRECT.GET.{stream}", json.encode({"multi_last": list(subjects)})
+            )
+        if (status := replies.status(found[-1].headers)) is not None:
+            self._check_end(stream, status, found.pop().headers)
+        return tuple(replies.direct_message(message.headers, message.data) for message in found)
+
+    @staticmethod
+    def _check_end(stream: str, status: str, headers: Mapping[str, str]) -> None:
+        """Whether an answer is whole that ends with this status line."""
+        if status not in (END, NOTHING):
+            why = "more than 1024 subjects match" if status == TOO_MANY else headers.get("Description", "")
+            raise UnavailableError(f"{stream} cannot be read: {status} {why}")
+        if status == END and headers.get("Nats-Num-Pending", "0") != "0":
+            raise UnavailableError(f"{stream}: the answer is too large for one")
+
+    async def consume(self, stream: str, consumer: str, accept: Accept, *, slots: int) -> Subscription:
+        puller = Puller(
+            self._connection,
+            self._requests,
+            self._clock,
+            (stream, consumer),
+            accept,
+            slots=slots,
+            timing=self._timing,
+        )
+        self._pullers.append(puller)
+        await self._connection.attach(puller)
+        return puller
+
+    async def listen(self, subject: str, heard: Heard) -> None:
+        await self._connection.attach(_Listener(subject, heard))
+
+    async def _probe(self) -> bool:
+        """A request that any user of a consumer may send. Without one, nats-py's own pings must do."""
+        for puller in self._pullers:
+            await puller.inquire()
+            return True
+        return False
+
+
+class _Listener:
+    """A part of the connection: one subject of core NATS."""
+
+    def __init__(self, subject: str, heard: Heard) -> None:
+        self._subject = subject
+        self._heard = heard
+
+    async def opened(self, client: Client) -> None:
+        await client.subscribe(self._subject, cb=self._on_message)
+
+    def lost(self) -> None:
+        pass
+
+    async def _on_message(self, message: Msg) -> None:
+        with contextlib.suppress(Exception):
+            ...
+        try:
+            self._heard(message.subject, message.data)
+        except Exception:
+            log.exception("%s: the listener raised", message.subject)

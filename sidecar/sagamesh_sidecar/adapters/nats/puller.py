@@ -1,0 +1,202 @@
+"""Keeps pulls open on one durable consumer, and hands what they bring to a handler, never too much at once.
+
+A pull asks the server for so many messages as there are free slots, so that nothing waits unseen in this process while
+its `ack_wait` runs. The server forgets pulls (a new leader, a restart), mostly without a word; then their heartbeats
+stop coming, and others are sent. A forgotten pull that was not forgotten may bring more than there is room for: that
+goes back at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections.abc import Awaitable, Coroutine
+from typing import Any
+
+import nats.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from sagamesh.codec import Message
+
+from sagamesh_sidecar.adapters.nats import replies
+from sagamesh_sidecar.adapters.nats.clock import Clock
+from sagamesh_sidecar.adapters.nats.connection import Connection, Timing
+from sagamesh_sidecar.adapters.nats.requests import Requests
+from sagamesh_sidecar.ports import Accept, UnavailableError
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT = "100"
+RAN_OUT = ("404", "408")  # of time: nothing is wrong
+MAX_PAUSE = 5.0
+
+
+class Delivery:
+    """ports.Lease: a message, and where its acks go. They may go over another client than it came from."""
+
+    __slots__ = ("_connection", "_reply", "delivered", "message")
+
+    def __init__(self, connection: Connection, came: Msg) -> None:
+        self._connection = connection
+        self._reply = came.reply
+        self.message: Message
+        self.message, self.delivered = replies.delivered_message(came.subject, came.reply, came.headers, came.data)
+
+    async def ack(self) -> None:
+        await self._send(replies.ACK)
+
+    async def nak(self, delay: float) -> None:
+        await self._send(replies.nak(delay))
+
+    async def in_progress(self) -> None:
+        await self._send(replies.IN_PROGRESS)
+
+    async def _send(self, word: bytes) -> None:
+        with contextlib.suppress(UnavailableError):  # then the server hands it out again, when `ack_wait` is over
+            await self._connection.publish(self._reply, word)
+
+
+class Puller:
+    """ports.Subscription, and a part of a connection."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        requests: Requests,
+        clock: Clock,
+        consumer: tuple[str, str],
+        accept: Accept,
+        *,
+        slots: int,
+        timing: Timing,
+    ) -> None:
+        self._connection = connection
+        self._requests = requests
+        self._clock = clock
+        self._consumer = ".".join(consumer)
+        self._accept = accept
+        self._slots = slots
+        self._heartbeat = timing.heartbeat
+        self._limits = b'"expires":%d,"idle_heartbeat":%d}' % (timing.expires * 1e9, timing.heartbeat * 1e9)
+        self._inbox = ""
+        self._feed: Any = None  # nats-py's subscription to the inbox
+        self._number = 0
+        self._pulls: dict[int, int] = {}  # the open ones, oldest first: what they may still bring
+        self._busy = 0
+        self._failures = 0
+        self._heard = time.monotonic()
+        self._closing = False
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._watch = asyncio.create_task(self._keep_watch())
+
+    async def close(self) -> None:
+        """Let the server know that nobody is here any more, and wait for what is in hand."""
+        self._closing = True
+        self._connection.detach(self)
+        self._watch.cancel()
+        if self._feed is not None:
+            with contextlib.suppress(nats.errors.Error, OSError):
+                await self._feed.drain()  # what is on its way still arrives, and goes back
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def opened(self, client: Client) -> None:
+        self._inbox = client.new_inbox()  # a new one: pulls of the client before must not find us
+        self._feed = await client.subscribe(
+            f"{self._inbox}.*", cb=self._on_message, pending_msgs_limit=0, pending_bytes_limit=0
+        )
+        self._spawn(self._begin())
+
+    def lost(self) -> None:
+        self._pulls.clear()
+
+    async def inquire(self) -> None:
+        """Ask after the consumer, and learn what time it is there."""
+        sent = time.monotonic()
+        with contextlib.suppress(UnavailableError):
+            reply = await self._requests.ask(f"$JS.API.CONSUMER.INFO.{self._consumer}")
+            info = replies.consumer_info(reply.data)
+            if info.error is not None:
+                log.warning("consumer %s: %s", self._consumer, info.error.description)
+            if info.ts is not None:
+                self._clock.measure(info.ts.timestamp(), sent)
+
+    async def _begin(self) -> None:
+        if not self._clock.known:  # rather wait a moment than judge the first delivery by this machine's clock
+            await self.inquire()
+        await self._pull()
+
+    # Asking.
+
+    async def _pull(self) -> None:
+        """Ask for more, once half of the slots are free, or nothing was asked for. To be called when either changed."""
+        free = self._slots - self._busy - sum(self._pulls.values())
+        worthwhile = free * 2 > self._slots or (free > 0 and not self._pulls)
+        if self._closing or not worthwhile or not self._connection.connected:
+            return
+        if not self._pulls:
+            self._heard = time.monotonic()  # so long nobody had anything to say
+        self._number += 1
+        self._pulls[self._number] = free
+        subject, reply = f"$JS.API.CONSUMER.MSG.NEXT.{self._consumer}", f"{self._inbox}.{self._number}"
+        try:
+            await self._connection.publish(subject, b'{"batch":%d,' % free + self._limits, reply=reply)
+        except UnavailableError:
+            self._pulls.pop(self._number, None)  # the next client begins anew
+
+    async def _keep_watch(self) -> None:
+        while True:
+            await asyncio.sleep(self._heartbeat / 2)
+            if self._pulls and time.monotonic() - self._heard > 2 * self._heartbeat + 0.5:
+                log.warning("consumer %s: no heartbeat, pulling anew", self._consumer)
+                self._pulls.clear()
+            await self._pull()
+            if self._clock.due:
+                self._spawn(self.inquire())
+
+    # What comes. Called by nats-py: must neither raise nor wait.
+
+    async def _on_message(self, message: Msg) -> None:
+        self._heard = time.monotonic()
+        if message.subject.startswith(self._inbox):
+            self._on_status(int(message.subject.rpartition(".")[2]), replies.status(message.headers))
+        else:
+            self._on_delivery(Delivery(self._connection, message))
+
+    def _on_status(self, number: int, status: str | None) -> None:
+        if status == HEARTBEAT:
+            return
+        self._pulls.pop(number, None)
+        self._failures = 0 if status in RAN_OUT else self._failures + 1
+        pause = random.uniform(0, min(MAX_PAUSE, 0.1 * 2**self._failures)) if self._failures else 0.0
+        asyncio.get_running_loop().call_later(pause, lambda: self._spawn(self._pull()))
+
+    def _on_delivery(self, delivery: Delivery) -> None:
+        self._failures = 0
+        for number in self._pulls:  # the server serves the oldest first
+            self._pulls[number] -= 1
+            if not self._pulls[number]:
+                del self._pulls[number]
+            break
+        if self._closing or self._busy >= self._slots:
+            self._spawn(delivery.nak(0))
+        else:
+            self._busy += 1
+            self._spawn(self._handle(delivery))
+
+    async def _handle(self, delivery: Delivery) -> None:
+        try:
+            await self._accept(delivery)
+        except Exception:
+            log.exception("%s: the handler of deliveries raised, which it must not", delivery.message.subject)
+        finally:
+            self._busy -= 1
+        await self._pull()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

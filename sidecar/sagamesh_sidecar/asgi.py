@@ -1,0 +1,121 @@
+"""The little of ASGI that the API and the probes need: one request in, one response out. No framework, no routes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+from urllib.parse import parse_qs
+
+from sagamesh_sidecar.problems import Problem
+
+T = TypeVar("T")
+Message = MutableMapping[str, Any]
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+JSON = "application/json"
+BODY_TIMEOUT = 30.0
+"""Seconds in which a body must have arrived."""
+DRAIN = 4 * 1024 * 1024
+"""Bytes of a body that is too large which are still taken, unread, so that its sender gets to see the answer."""
+
+
+class App(Protocol):
+    """What a `Server` serves."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
+
+    def close(self) -> None:
+        """The server is stopping: whatever waits must answer now."""
+        ...
+
+
+class Gone(Exception):  # noqa: N818 - a fact about the client, not an error of anybody
+    """The client hung up. Nobody is there to be answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One answer, whole."""
+
+    status: int
+    body: bytes
+    content_type: str = JSON
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Request:
+    """One request. Header names are lower case, repeated ones are joined by a comma."""
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        self.method: str = scope["method"]
+        self.path = tuple(scope["path"].split("/")[1:])
+        self.headers = _headers(scope["headers"])
+        self._query: bytes = scope["query_string"]
+        self._receive = receive
+
+    def query(self, name: str) -> str | None:
+        """The last value of a parameter."""
+        try:
+            return parse_qs(self._query.decode("latin-1"), keep_blank_values=True, max_num_fields=20)[name][-1]
+        except (KeyError, ValueError):
+            return None
+
+    async def body(self, limit: int) -> bytes:
+        """The whole body. Never holds more than `limit` bytes, and one piece. Raises Problem, or Gone."""
+        try:
+            async with asyncio.timeout(BODY_TIMEOUT):
+                return await self._body(limit)
+        except TimeoutError:
+            raise Problem("slow-body", f"the body did not arrive within {BODY_TIMEOUT:g} seconds") from None
+
+    async def _body(self, limit: int) -> bytes:
+        body, size, more = bytearray(), 0, True
+        while more and size <= DRAIN:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise Gone
+            piece, more = message.get("body", b""), message.get("more_body", False)
+            size += len(piece)
+            if size <= limit:
+                body += piece
+        if size > limit:
+            raise Problem("too-large", f"the body has more than {limit} bytes, which is the most that is taken")
+        return bytes(body)
+
+    async def unless_gone(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of `work`, which is cancelled when the client hangs up; then raises Gone."""
+        task = asyncio.ensure_future(work)
+        hung_up = asyncio.ensure_future(self._hung_up())
+        try:
+            await asyncio.wait((task, hung_up), return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                return task.result()
+            raise Gone
+        finally:
+            task.cancel()
+            hung_up.cancel()
+            await asyncio.gather(task, hung_up, return_exceptions=True)
+
+    async def _hung_up(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+
+def _headers(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for name_bytes, value_bytes in raw:
+        name, value = name_bytes.decode("latin-1").lower(), value_bytes.decode("latin-1")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers
+
+
+async def answer(send: Send, response: Response) -> None:
+    """Send a response. Its length is said, so that the connection can be kept."""
+    headers = {"content-type": response.content_type, "content-length": str(len(response.body)), **response.headers}
+    encoded = [(name.encode(), value.encode()) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": response.status, "headers": encoded})
+    await send({"type": "http.response.body", "body": response.body})

@@ -1,0 +1,83 @@
+"""What can be wrong with a request, as problem details (RFC 9457). Codes are a promise: documented in `docs/api.md`.
+
+A test holds this table and that page together. Texts are for people and may change; codes and statuses do not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import msgspec
+
+CONTENT_TYPE = "application/problem+json"
+
+
+class Kind(NamedTuple):
+    """A status, and a title that is the same each time."""
+
+    status: int
+    title: str
+
+
+KINDS: Mapping[str, Kind] = {
+    "bad-event": Kind(400, "The event cannot be used"),
+    "bad-wait": Kind(400, "The wait cannot be used"),
+    "bad-body": Kind(400, "The body cannot be used"),
+    "foreign-host": Kind(403, "Only this machine is served"),
+    "no-such-path": Kind(404, "There is nothing at this path"),
+    "nobody-listens": Kind(404, "The event starts no saga here"),
+    "unknown-saga": Kind(404, "The saga is not known here"),
+    "unknown-instance": Kind(404, "The saga has no such instance"),
+    "method-not-allowed": Kind(405, "The path does not take this method"),
+    "slow-body": Kind(408, "The body did not arrive in time"),
+    "key-conflict": Kind(409, "The key is taken by another payload"),
+    "decided": Kind(409, "The outcome is decided"),
+    "pivot-started": Kind(409, "The pivot is at work"),
+    "too-large": Kind(413, "The body is too large"),
+    "not-json": Kind(415, "The content type cannot be used"),
+    "bad-key": Kind(422, "The event names no instance"),
+    "unreadable": Kind(500, "The log holds something that this version cannot read"),
+    "internal": Kind(500, "The sidecar failed"),
+    "start-unknown": Kind(503, "It is not known whether the saga was started"),
+    "log-unavailable": Kind(503, "The log does not answer"),
+    "rules-missing": Kind(503, "The rules are not here yet"),
+}
+
+RETRY_AFTER = "1"
+"""Seconds, said with every 503: by then a log that is being elected or reconnected is back."""
+
+
+class Problem(Exception):  # noqa: N818 - the RFC's word
+    """A request that is not carried out. `more` becomes further members, `headers` go with the answer."""
+
+    def __init__(
+        self,
+        code: str,
+        detail: str,
+        *,
+        more: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+        self.kind = KINDS[code]
+        self.more = more or {}
+        self.headers = {**({"retry-after": RETRY_AFTER} if self.kind.status == 503 else {}), **(headers or {})}
+
+    @property
+    def status(self) -> int:
+        return self.kind.status
+
+    def document(self) -> bytes:
+        return msgspec.json.encode(
+            {
+                "type": f"urn:sagamesh:problem:{self.code}",
+                "title": self.kind.title,
+                "status": self.status,
+                "detail": self.detail,
+                "code": self.code,
+                **self.more,
+            }
+        )

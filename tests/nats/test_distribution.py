@@ -1,0 +1,286 @@
+"""Distribution on a real server: what `plan` takes for granted about it, and what becomes of crashes and races."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import nats
+import pytest
+from nats.aio.client import Client
+from sagamesh import codec
+from sagamesh.model import Action, Compensation, Emit, Saga, Start, Step
+from sagamesh.projection import project
+from sagamesh.rules import LocalRules
+from sagamesh_cli.embedded import EmbeddedServer
+from sagamesh_operator.adapters.nats import NatsJetStream, connect
+from sagamesh_operator.distribution import ForeignStreamError, Put, distribute, observe, plan
+from sagamesh_operator.ports import ApiRefused, Document, JetStream, UnavailableError
+
+LOG = "SAGA_shop_checkout"
+ACTIVE = "$KV.sagamesh-rules.shop.orders.checkout.active"
+Test = Callable[[NatsJetStream, Client], Coroutine[Any, Any, None]]
+
+
+def step(name: str, participant: str, *on: str) -> Step:
+    emits = (Emit(event=f"{name}.done"),)
+    undo = Compensation(path=f"/{name}/undo")
+    return Step(
+        name=name, participant=participant, on=on, action=Action(path=f"/{name}"), emits=emits, compensation=undo
+    )
+
+
+def documents(*steps: Step) -> dict[str, LocalRules]:
+    return project(Saga(namespace="shop", name="checkout", start=Start(participant="orders", event="go"), steps=steps))
+
+
+CREDIT, STOCK = step("credit", "customers", "go"), step("stock", "inventory", "go")
+ONE = documents(CREDIT, step("charge", "payments", "credit.done"))
+TWO = documents(STOCK, step("charge", "payments", "stock.done"))
+ONE_IS, TWO_IS = ONE["orders"].revision, TWO["orders"].revision
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[EmbeddedServer]:
+    with EmbeddedServer(tmp_path) as server:
+        yield server
+
+
+def play(server: EmbeddedServer, test: Test) -> None:
+    """Run a test with the port and, beside it, a plain client."""
+
+    async def run() -> None:
+        async with asyncio.timeout(30), connect(server.url) as js, plain(server.url) as client:
+            await test(js, client)
+
+    asyncio.run(run())
+
+
+@asynccontextmanager
+async def plain(url: str) -> AsyncIterator[Client]:
+    client = await nats.connect(url)
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+async def filters(js: JetStream, participant: str) -> set[str]:
+    info = await js.api(f"CONSUMER.INFO.{LOG}.{participant}")
+    return {subject.removeprefix("saga.shop.checkout.*.") for subject in info["config"]["filter_subjects"]}
+
+
+async def active(client: Client) -> bytes | None:
+    return (await client.jetstream().get_last_msg("KV_sagamesh-rules", ACTIVE)).data
+
+
+def test_once_distributed_there_is_nothing_left_to_do(server: EmbeddedServer) -> None:
+    async def test(js: NatsJetStream, client: Client) -> None:
+        first = await distribute(js, ONE)
+        assert first.revision == ONE_IS
+        assert len(first.actions) == 9
+        stored = (await js.api(f"STREAM.INFO.{LOG}"))["config"]["metadata"]
+        assert any(key.startswith("_nats.") for key in stored), "the server adds to it, and that is no difference"
+        assert (await distribute(js, ONE)).actions == ()
+        assert await active(client) == ONE_IS.encode()
+
+    play(server, test)
+
+
+def test_a_register_is_written_once(server: EmbeddedServer) -> None:
+    async def test(js: NatsJetStream, client: Client) -> None:
+        await distribute(js, ONE)
+        assert await js.publish("saga.shop.checkout.4711._.start", b"first") == 1
+        with pytest.raises(ApiRefused, match="maximum messages per subject exceeded") as refused:
+            await js.publish("saga.shop.checkout.4711._.start", b"second")
+        assert refused.value.err_code == 10077
+
+    play(server, test)
+
+
+def test_rules_are_pushed_as_they_are_written(server: EmbeddedServer) -> None:
+    async def test(js: NatsJetStream, client: Client) -> None:
+        pushed = await client.subscribe("sagamesh.rules.shop.customers.>")
+        await client.flush()
+        await distribute(js, ONE)
+        message = await pushed.next_msg(10)
+        assert message.subject == f"sagamesh.rules.shop.customers.checkout.{ONE_IS}"
+        assert codec.decode_rules(message.data) == ONE["customers"]
+
+    play(server, test)
+
+
+def test_a_new_revision_leaves_deliveries_alone(server: EmbeddedServer) -> None:
+    async def test(js: NatsJetStream, client: Client) -> None:
+        await distribute(js, ONE)
+        pull = await client.jetstream().pull_subscribe_bind(stream=LOG, durable="payments")
+        await js.publish("saga.shop.checkout.1.credit.end", b"{}")
+        [held] = await pull.fetch(1, timeout=10)
+        await distribute(js, TWO)
+        assert await filters(js, "payments") == {"credit.end", "stock.end", "_.abort"}
+        assert (await js.api(f"CONSUMER.INFO.{LOG}.payments"))["num_ack_pending"] == 1
+        await held.ack_sync(timeout=10)
+        await js.publish("saga.shop.checkout.2.stock.end", b"{}")
+        await js.publish("saga.shop.checkout.3.credit.end", b"{}")
+        heard = [(await pull.fetch(1, timeout=10))[0].subject for _ in range(2)]
+        assert heard == ["saga.shop.checkout.2.stock.end", "saga.shop.checkout.3.credit.end"]
+
+    play(server, test)
+
+
+def test_a_foreign_installation_is_refused_and_nothing_is_touched(server: EmbeddedServer) -> None:
+    async def test(js: NatsJetStream, client: Client) -> None:
+        await distribute(js, ONE, installation="theirs")
+        before = await observe(js, TWO)
+        with pytest.raises(ForeignStreamError, match="belongs to the installation 'theirs'"):
+            await distribute(js, TWO, installation="ours")
+        assert await observe(js, TWO) == before
+
+    play(server, test)
+
+
+def test_a_stream_that_has_our_subjects_already_is_told(server: EmbeddedServer) -> None:
+    async def test(js: NatsJetStream, client: Client) -> None:
+        await client.jetstream().add_stream(name="everything", subjects=["saga.>"])
+        with pytest.raises(ApiRefused, match=f"refused STREAM.CREATE.{LOG}: subjects overlap with an existing stream"):
+            await distribute(js, ONE)
+
+    play(server, test)
+
+
+class Interfered:
+    """The port, and somebody who does something before the n-th write."""
+
+    def __init__(self, js: JetStream, write: int, interfere: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._js, self._left, self._interfere = js, write, interfere
+
+    async def api(self, verb: str, body: Document | None = None) -> Document:
+        if ".INFO." not in verb and ".GET." not in verb:
+            await self._count()
+        return await self._js.api(verb, body)
+
+    async def publish(self, subject: str, body: bytes) -> int:
+        await self._count()
+        return await self._js.publish(subject, body)
+
+    async def _count(self) -> None:
+        self._left -= 1
+        if self._left == 0:
+            await self._interfere()
+
+
+@pytest.mark.parametrize("write", range(1, 10))
+def test_a_crash_anywhere_is_made_good_by_the_next(server: EmbeddedServer, write: int) -> None:
+    async def crash() -> None:
+        raise UnavailableError("crashed")
+
+    async def test(js: NatsJetStream, client: Client) -> None:
+        with pytest.raises(UnavailableError, match="crashed"):
+            await distribute(Interfered(js, write, crash), ONE)
+        assert len((await distribute(js, ONE)).actions) == 10 - write
+        assert await settled(js, ONE)
+
+    play(server, test)
+
+
+@pytest.mark.parametrize("theirs", [ONE, TWO], ids=["the-same", "another-revision"])
+@pytest.mark.parametrize("write", range(1, 10))
+def test_whoever_comes_in_between_does_no_harm(
+    server: EmbeddedServer, write: int, theirs: Mapping[str, LocalRules]
+) -> None:
+    async def test(js: NatsJetStream, client: Client) -> None:
+        async def come_in_between() -> None:
+            await distribute(js, theirs)
+
+        await distribute(Interfered(js, write, come_in_between), ONE)
+        assert await active(client) == ONE_IS.encode(), "ours was written last"
+        assert await heard(js, ONE)
+        assert await settled(js, ONE)
+
+    play(server, test)
+
+
+def test_a_filter_that_another_overwrites_as_we_finish_is_put_back(server: EmbeddedServer) -> None:
+    async def test(js: NatsJetStream, client: Client) -> None:
+        async def overwrite() -> None:
+            [late] = [a for a in plan(TWO, before) if a[0] == f"CONSUMER.CREATE.{LOG}.payments"]
+            assert not isinstance(late, Put)
+            await js.api(late.verb, late.body | {"action": "update"})
+
+        before = await observe(js, TWO)  # they looked before we began, and act as we move `active`
+        await distribute(Interfered(js, 9, overwrite), ONE)
+        assert await filters(js, "payments") == {"credit.end", "stock.end", "_.abort"}
+
+    play(server, test)
+
+
+def test_a_crowd_at_once(server: EmbeddedServer) -> None:
+    revisions = [documents(CREDIT, step(f"charge{n}", "payments", "credit.done")) for n in range(5)]
+
+    async def test(js: NatsJetStream, client: Client) -> None:
+        done = await asyncio.gather(*(distribute(js, revision) for revision in revisions * 2))
+        assert await active(client) in {one.revision.encode() for one in done}
+        assert await heard(js, revisions[0])
+        needed = {f"charge{n}.compensation" for n in range(5)} | {"_.start", "_.abort"}
+        assert await filters(js, "customers") == needed
+
+    play(server, test)
+
+
+async def settled(js: JetStream, documents: Mapping[str, LocalRules]) -> bool:
+    return plan(documents, await observe(js, documents)) == ()
+
+
+async def heard(js: JetStream, documents: Mapping[str, LocalRules]) -> bool:
+    """Whether everything but `active` stands."""
+    return all(action[0] == ACTIVE for action in plan(documents, await observe(js, documents)))
+
+
+def test_a_server_that_is_not_there_is_told(server: EmbeddedServer) -> None:
+    async def test() -> None:
+        with pytest.raises(UnavailableError, match=f"{server.url} cannot be reached: .*Connect call failed"):
+            async with connect(server.url, timeout=0.3):
+                """Never reached."""
+
+    server.stop()
+    asyncio.run(asyncio.wait_for(test(), 10))
+
+
+def test_a_server_that_goes_away_is_told(server: EmbeddedServer) -> None:
+    async def test() -> None:
+        async with connect(server.url, timeout=1) as js:
+            await js.api("INFO")
+            server.stop()
+            with pytest.raises(UnavailableError, match=r"cannot be reached for|did not answer STREAM\.INFO\.x"):
+                await js.api("STREAM.INFO.x")
+
+    asyncio.run(asyncio.wait_for(test(), 10))
+
+
+def test_a_message_that_no_stream_takes_is_told(server: EmbeddedServer) -> None:
+    async def test(js: NatsJetStream, client: Client) -> None:
+        with pytest.raises(UnavailableError, match="nobody at NATS takes the message unheard"):
+            await js.publish("unheard", b"")
+
+    play(server, test)
+
+
+def test_silence_is_told(server: EmbeddedServer) -> None:
+    async def test(js: NatsJetStream, client: Client) -> None:
+        await client.subscribe("silent")
+        await client.flush()
+        with pytest.raises(UnavailableError, match=r"^NATS did not answer the message silent within 0\.1 s$"):
+            await NatsJetStream(client, 0.1).publish("silent", b"")
+
+    play(server, test)
+
+
+def test_a_document_that_is_too_large_is_told(server: EmbeddedServer) -> None:
+    async def test(js: NatsJetStream, client: Client) -> None:
+        with pytest.raises(ApiRefused, match="larger than the server takes"):
+            await js.publish("unheard", bytes(2 * 1024 * 1024))
+
+    play(server, test)
