@@ -101,13 +101,8 @@ async def run(options: Options) -> None:
 
 
 def load(options: Options) -> list[Saga]:
-    """The sagas of the files, each accepted by the checks and with a service for every participant."""
-    sagas = [saga for name in options.files for saga in accepted(name)]
-    if len({saga.namespace for saga in sagas}) > 1:
-        raise Complaint("these sagas are in different namespaces; run one `sagamesh dev` for each")
-    names = [saga.name for saga in sagas]
-    if twice := {name for name in names if names.count(name) > 1}:
-        raise Complaint(f"the saga {min(twice)!r} is there twice")
+    """The sagas of the files, with a service for every participant. Raises Complaint."""
+    sagas = read(options.files)
     participants = participants_of(sagas)
     for option, given in (("--app", options.apps), ("--api", options.apis)):
         for name in given:
@@ -116,6 +111,17 @@ def load(options: Options) -> list[Saga]:
     for name in participants:
         if name not in options.apps:
             raise Complaint(f"where does the service of {name} listen? add --app {name}=http://127.0.0.1:PORT")
+    return sagas
+
+
+def read(files: list[str]) -> list[Saga]:
+    """The sagas of files that may run side by side, each accepted by the checks. Raises Complaint."""
+    sagas = [saga for name in files for saga in accepted(name)]
+    if len({saga.namespace for saga in sagas}) > 1:
+        raise Complaint("these sagas are in different namespaces; run one `sagamesh dev` for each")
+    names = [saga.name for saga in sagas]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise Complaint(f"the saga {min(twice)!r} is there twice")
     return sagas
 
 

@@ -10,13 +10,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
-from itertools import pairwise
+from itertools import chain, pairwise
+from statistics import fmean
 
+MOST = 100
+"""Boxes. More than that is no picture any more."""
 GAP = 3
 PORTS = 4  # columns between two ports
 SWEEPS = 6
 UP, DOWN, LEFT, RIGHT = 1, 2, 4, 8
 GLYPHS = dict(zip(range(16), "  ╵│ ┘┐┤ └┌├─┴┬┼", strict=False)) | {UP: "│", DOWN: "│", LEFT: "─", RIGHT: "─"}
+
+
+Wires = dict[str, tuple[int, list[int]]]
+"""Event -> the column where it leaves a layer, and those where it enters the next."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,13 +98,15 @@ def draw(boxes: Sequence[Box], width: int) -> list[str] | None:
 
     Raises graphlib.CycleError for boxes that wait for one another.
     """
-    layers = _with_passes(boxes, levels(boxes))
+    level = levels(boxes)
+    if len(boxes) > MOST:
+        return None
+    layers = _with_passes(boxes, level)
     _order(layers)
     _place(layers)
     left = min(box.x - box.reach()[0] for layer in layers for box in layer)
-    for layer in layers:
-        for box in layer:
-            box.x -= left
+    for box in chain.from_iterable(layers):
+        box.x -= left
     if max(box.x + box.reach()[1] for layer in layers for box in layer) >= width:
         return None
     try:
@@ -139,7 +148,7 @@ def _order(layers: list[list[Box]]) -> None:
                 [i for i, other in enumerate(fixed) if set(_outs(other, down)) & set(_outs(box, not down))]
                 for box in free
             ]
-            means = [sum(found) / len(found) if found else i for i, found in enumerate(places)]
+            means = [fmean(found) if found else i for i, found in enumerate(places)]
             free[:] = [free[i] for i in sorted(range(len(free)), key=lambda i: (means[i], i))]
 
 
@@ -161,7 +170,7 @@ def _place(layers: list[list[Box]]) -> None:
                 box, column = (target, source.x + shift) if down else (source, target.x - shift)
                 wanted.setdefault(box, []).append(column)
             free = lower if down else upper
-            _spread(free, [sum(wanted[box]) / len(wanted[box]) if box in wanted else box.x for box in free])
+            _spread(free, [fmean(wanted[box]) if box in wanted else box.x for box in free])
     for upper, lower in pairwise(layers):
         _sort_ports(upper, lower)
 
@@ -178,7 +187,7 @@ def _sort_ports(upper: Sequence[Box], lower: Sequence[Box]) -> None:
         box.ins = sorted(box.ins, key=lambda event: above.get(event, 0))
     for box in upper:
         below = {event: [b.x for a, b, e in lines if a is box and e == event] or [box.x] for event in box.outs}
-        box.outs = {e: box.outs[e] for e in sorted(box.outs, key=lambda e: sum(below[e]) / len(below[e]))}
+        box.outs = {e: box.outs[e] for e in sorted(box.outs, key=lambda e: fmean(below[e]))}
 
 
 def _spread(layer: Sequence[Box], wanted: Sequence[float]) -> None:
@@ -190,15 +199,11 @@ def _spread(layer: Sequence[Box], wanted: Sequence[float]) -> None:
     blocks: list[list[float]] = []
     for want, shift in zip(wanted, offsets, strict=True):
         blocks.append([want - shift])
-        while len(blocks) > 1 and _mean(blocks[-2]) > _mean(blocks[-1]):
+        while len(blocks) > 1 and fmean(blocks[-2]) > fmean(blocks[-1]):
             blocks[-2:] = [blocks[-2] + blocks[-1]]
-    columns = [round(_mean(block)) for block in blocks for _ in block]
+    columns = [round(fmean(block)) for block in blocks for _ in block]
     for box, column, shift in zip(layer, columns, offsets, strict=True):
         box.x = column + shift
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
 
 
 def _paint(layers: list[list[Box]]) -> list[str]:
@@ -210,9 +215,8 @@ def _paint(layers: list[list[Box]]) -> list[str]:
             _paint_box(cells, box, row, height)
         row += height + 2
         row += _paint_wires(cells, _wires(layer, below), row)
-    width = max(column for _, column in cells) + 1
-    rows = max(at for at, _ in cells) + 1
-    return ["".join(cells.get((at, column), " ") for column in range(width)).rstrip() for at in range(rows)]
+    rows, columns = (1 + max(places) for places in zip(*cells, strict=True))
+    return ["".join(cells.get((at, column), " ") for column in range(columns)).rstrip() for at in range(rows)]
 
 
 def _paint_box(cells: dict[tuple[int, int], str], box: Box, row: int, height: int) -> None:
@@ -237,10 +241,6 @@ def _paint_box(cells: dict[tuple[int, int], str], box: Box, row: int, height: in
 
 def _write(cells: dict[tuple[int, int], str], row: int, column: int, text: str) -> None:
     cells.update({(row, at): char for at, char in enumerate(text, start=column)})
-
-
-Wires = dict[str, tuple[int, list[int]]]
-"""Event -> the column where it leaves a layer, and those where it enters the next."""
 
 
 def _wires(layer: Sequence[Box], below: Sequence[Box]) -> Wires:

@@ -12,7 +12,7 @@ import stat
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 from sagamesh import spec
@@ -34,11 +34,12 @@ class UnreadableFile(Complaint):
 class BadFile(Complaint):
     """A file that can be read holds something wrong: a finding."""
 
-    exit_code: ClassVar[int] = 1
+    exit_code = 1
 
-    def __init__(self, where: str, message: str) -> None:
-        super().__init__(f"{where}: {message}")
-        self.where = where
+    def __init__(self, file: str, line: int | None, message: str) -> None:
+        super().__init__(f"{file}:{line}: {message}" if line else f"{file}: {message}")
+        self.file = file
+        self.line = line
         self.message = message
 
 
@@ -59,18 +60,20 @@ class Document:
         return bool(group) and isinstance(kind, str) and kind != "Saga" and group != "sagamesh.dev"
 
     def line(self, path: str) -> int:
-        """Where a path stands; of what is missing, where it should: at the nearest part of its path that is there."""
+        """The line where a path stands; of what is missing, that of the nearest part of its path."""
         while path and path not in self.lines:
             path = path[: max(path.rfind("."), path.rfind("["), 0)]
         return self.lines[path]
 
-    def where(self, path: str) -> str:
-        return f"{self.file}:{self.line(path)}"
+
+def shown(name: str) -> str:
+    """A file's name in messages."""
+    return "<stdin>" if name == STDIN else name
 
 
 def read(name: str) -> tuple[Document, ...]:
     """The documents of a file (`-`: standard input). Raises UnreadableFile and BadFile."""
-    file = "<stdin>" if name == STDIN else name
+    file = shown(name)
     loader = _Loader(_text(file, _bytes(name)))
     try:
         found = []
@@ -80,9 +83,9 @@ def read(name: str) -> tuple[Document, ...]:
         return tuple(found)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise BadFile(f"{file}:{mark.line + 1}" if mark else file, _sentence(error)) from None
+        raise BadFile(file, mark.line + 1 if mark else None, _sentence(error)) from None
     except (yaml.YAMLError, ValueError) as error:  # ValueError: a number of thousands of digits
-        raise BadFile(file, f"this is not YAML: {error}") from None
+        raise BadFile(file, None, f"this is not YAML: {error}") from None
     finally:
         loader.dispose()
 
@@ -91,7 +94,7 @@ def sagas(name: str) -> tuple[Document, ...]:
     """The documents of a file that are, or should be, sagas: at least one. Raises UnreadableFile and BadFile."""
     found = tuple(document for document in read(name) if not document.foreign)
     if not found:
-        raise BadFile("<stdin>" if name == STDIN else name, "there is no Saga in this file")
+        raise BadFile(shown(name), None, "there is no Saga in this file")
     return found
 
 
@@ -102,7 +105,8 @@ def load(name: str) -> tuple[Saga, ...]:
         try:
             found.append(spec.read(document.value, namespace=NAMESPACE))
         except SpecError as error:
-            raise BadFile(document.where(error.path), str(error)) from None
+            message = f"{error.path} {error.message}".strip()
+            raise BadFile(document.file, document.line(error.path), message) from None
     return tuple(found)
 
 
@@ -122,7 +126,7 @@ def _bytes(name: str) -> bytes:
         reason = error.strerror if isinstance(error, OSError) else error
         raise UnreadableFile(f"{name} cannot be read: {reason}") from None
     if len(content) > MAX_BYTES:
-        raise BadFile(name, f"this file is larger than {MAX_BYTES >> 10} KiB, too large for a saga")
+        raise BadFile(shown(name), None, f"this file is larger than {MAX_BYTES >> 10} KiB, too large for a saga")
     return content
 
 
@@ -131,10 +135,10 @@ def _text(file: str, content: bytes) -> str:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise BadFile(f"{file}:{line}", "this is not text in UTF-8") from None
+        raise BadFile(file, line, "this is not text in UTF-8") from None
     if odd := yaml.reader.Reader.NON_PRINTABLE.search(text):
         line = text.count("\n", 0, odd.start()) + 1
-        raise BadFile(f"{file}:{line}", f"the character {odd[0]!r} may not stand in YAML; is this a text file?")
+        raise BadFile(file, line, f"the character {odd[0]!r} may not stand in YAML; is this a text file?")
     return text
 
 

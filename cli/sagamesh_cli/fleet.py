@@ -95,10 +95,18 @@ class ProcessMember:
             self.process.terminate()
             await self.process.wait()
 
-    def kill(self) -> None:
-        """End it as a crash would: `kill -9`."""
+    async def kill(self) -> int:
+        """End it as a crash would (`kill -9`); its exit status."""
         assert self.process is not None
         self.process.send_signal(signal.SIGKILL)
+        return await self.process.wait()
+
+    async def revived(self) -> Urls:
+        """Wait until it is ready again after a crash."""
+        restarts = self.restarts
+        while self.restarts == restarts and self.process is not None and self.process.returncode is not None:
+            await asyncio.sleep(0.02)
+        return await self._wait()
 
     async def _spawn(self) -> None:
         Path(self.settings.ready_file).unlink(missing_ok=True)

@@ -65,7 +65,9 @@ def _refuse_circles(file: str, saga: Saga) -> None:
         in_order(saga)
     except CycleError as error:
         circle = " -> ".join(saga.steps[index - 1].name for index in reversed(error.args[1]))
-        raise files.BadFile(file, f"in saga {saga.name} these steps wait for one another: {circle}") from None
+        raise files.BadFile(
+            files.shown(file), None, f"in saga {saga.name} these steps wait for one another: {circle}"
+        ) from None
 
 
 def kind(saga: Saga, step: Step) -> str:

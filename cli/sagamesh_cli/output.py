@@ -12,7 +12,7 @@ import re
 import sys
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any
 
 import typer
 
@@ -20,7 +20,7 @@ import typer
 class Complaint(Exception):  # noqa: N818 - no error of ours: the user's
     """What a command says instead of going on. One sentence that tells what to do about it."""
 
-    exit_code: ClassVar[int] = 2
+    exit_code: int = 2
 
 
 class Format(StrEnum):

@@ -122,8 +122,8 @@ def _digest(event: str, data: Raw) -> str:
 
 def _is_shallow(value: object) -> bool:
     level = [value]
-    for _ in range(MAX_DEPTH + 1):
-        level = [child for item in level for child in _children(item)]
+    for _ in range(MAX_DEPTH):
+        level = [child for item in level for child in _children(item) if isinstance(child, dict | list)]
         if not level:
             return True
     return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
@@ -22,11 +23,15 @@ BODY_TIMEOUT = 30.0
 DRAIN = 4 * 1024 * 1024
 """Bytes of a body that is too large which are still taken, unread, so that its sender gets to see the answer."""
 
+LOOPBACK = r"(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?"
+HOST = re.compile(LOOPBACK, re.IGNORECASE | re.ASCII)
+ORIGIN = re.compile(rf"https?://{LOOPBACK}", re.IGNORECASE | re.ASCII)
+
 
 class App(Protocol):
     """What a `Server` serves."""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
+    async def __call__(self, scope: Scope, receive: Receive, send: Send, /) -> None: ...
 
     def close(self) -> None:
         """The server is stopping: whatever waits must answer now."""
@@ -103,6 +108,15 @@ class Request:
     async def _hung_up(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
+
+
+def only_loopback(request: Request) -> None:
+    """A page in a browser must not get here, neither under a name that it bound to this address nor directly."""
+    host, origin = request.headers.get("host", ""), request.headers.get("origin")
+    if not HOST.fullmatch(host):
+        raise Problem("foreign-host", "the Host header must be 127.0.0.1, localhost or [::1], with any port")
+    if origin is not None and not ORIGIN.fullmatch(origin):
+        raise Problem("foreign-host", "requests of pages from other hosts are not served")
 
 
 def _headers(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:

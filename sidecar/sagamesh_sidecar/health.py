@@ -13,7 +13,7 @@ TEXT = "text/plain; charset=utf-8"
 
 
 class Health:
-    """An ASGI app. `alive` is asked on the loop, so a loop that hangs is not alive. `metrics`: body and content type."""
+    """An ASGI app. The probes are asked on the loop: one that hangs is not alive. `metrics`: body and content type."""
 
     def __init__(self, *, alive: Probe, ready: Probe, started: Probe, metrics: Callable[[], tuple[bytes, str]]) -> None:
         self._probes = {"/livez": alive, "/readyz": ready, "/startupz": started}

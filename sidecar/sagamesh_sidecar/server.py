@@ -98,7 +98,7 @@ class _Embedded(uvicorn.Server):
     """uvicorn's server, which leaves signals to the one who owns the loop."""
 
     @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:  # type: ignore[override]  # uvicorn says Generator
+    def capture_signals(self) -> Iterator[None]:
         yield
 
     def abandon(self) -> None:
@@ -136,7 +136,7 @@ class Connection(HttpToolsProtocol):
         if self._timer is not None:
             self._head += len(data)
             if self._head > HEAD_BYTES:
-                self.transport.close()
+                self.send_400_response(f"The head of a request may have {HEAD_BYTES} bytes.")
 
     def _expect_head(self) -> None:
         self._head_is_here()

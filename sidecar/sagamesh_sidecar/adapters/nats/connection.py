@@ -77,7 +77,7 @@ class Connection:
         }
         self._probe = probe
         self._timing = timing
-        self._parts: list[Part] = []
+        self.parts: tuple[Part, ...] = ()
         self._client: Client | None = None
         self._changing = asyncio.Lock()  # while parts move to a client
         self._opened = asyncio.Event()
@@ -103,7 +103,7 @@ class Connection:
 
     @property
     def connected(self) -> bool:
-        return self._client is not None and not self._client.is_closed and not self._missed
+        return self._client is not None and not _is_dead(self._client) and not self._missed
 
     @property
     def max_payload(self) -> int | None:
@@ -113,13 +113,13 @@ class Connection:
     async def attach(self, part: Part) -> None:
         """Let a part live here, from now on."""
         async with self._changing:
-            self._parts.append(part)
+            self.parts += (part,)
             if self._client is not None:
                 with contextlib.suppress(nats.errors.Error, OSError):  # it dies just now: the next one is near
                     await part.opened(self._client)
 
     def detach(self, part: Part) -> None:
-        self._parts.remove(part)
+        self.parts = tuple(other for other in self.parts if other is not part)
 
     async def publish(
         self, subject: str, body: bytes, *, reply: str = "", headers: dict[str, str] | None = None
@@ -140,7 +140,7 @@ class Connection:
             born = time.monotonic()
             try:
                 await self._live()
-            except Exception as error:  # noqa: BLE001 - nats-py raises anything; and whatever it is: again
+            except Exception as error:  # nats-py raises anything; and whatever it is: again
                 self._say(f"no connection: {str(error) or repr(error)}")
             if time.monotonic() - born > 2 * MAX_DELAY:
                 delay = FIRST_DELAY
@@ -157,7 +157,7 @@ class Connection:
             _when_deaf(client, lambda: self._lose(client))
             async with self._changing:
                 self._client = client
-                for part in self._parts:
+                for part in self.parts:
                     await part.opened(client)
             self._opened.set()
             self._say("connected")
@@ -172,7 +172,7 @@ class Connection:
         """Returns when the client is dead: of what."""
         heard, since = 0, time.monotonic()
         while not await _within(self._timing.watch, self._gone.wait()):
-            if client.is_closed:
+            if _is_dead(client):
                 break
             if (now_heard := self._traffic(client)) != heard:
                 heard, since, self._missed = now_heard, time.monotonic(), 0
@@ -189,7 +189,7 @@ class Connection:
         self._client = None
         self._missed = 0
         self._gone.set()
-        for part in self._parts:
+        for part in self.parts:
             part.lost()
 
     def _traffic(self, client: Client) -> int:
@@ -228,7 +228,13 @@ def _when_deaf(client: Client, call: Callable[[], None]) -> None:
             task.exception()  # seen: the loop need not complain
         call()
 
-    client._reading_task.add_done_callback(ended)
+    reading = client._reading_task
+    assert reading is not None, "it is there as soon as `connect` returns"
+    reading.add_done_callback(ended)
+
+
+def _is_dead(client: Client) -> bool:
+    return client.is_closed or client._reading_task is None or client._reading_task.done()
 
 
 async def _bury(client: Client) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
@@ -51,7 +50,6 @@ class NatsLog:
         self._connection = Connection(url, self._probe, name=name, timing=timing, login=login)
         self._requests = Requests(self._connection, timing.reply)
         self._clock = Clock()
-        self._pullers: list[Puller] = []
         self._max_message = max_message
         self._timing = timing
 
@@ -62,7 +60,7 @@ class NatsLog:
 
     async def close(self) -> None:
         """Close the subscriptions that are still open, then the connection."""
-        for puller in tuple(self._pullers):
+        for puller in self._pullers():
             await puller.close()
         await self._connection.close()
 
@@ -105,8 +103,8 @@ class NatsLog:
                 f"$JS.API.DIRECT.GET.{stream}", json.encode({"multi_last": list(subjects)})
             )
         if (status := replies.status(found[-1].headers)) is not None:
-            self._check_end(stream, status, found.pop().headers)
-        return tuple(replies.direct_message(message.headers, message.data) for message in found)
+            self._check_end(stream, status, found.pop().headers or {})
+        return tuple(replies.direct_message(message.headers or {}, message.data) for message in found)
 
     @staticmethod
     def _check_end(stream: str, status: str, headers: Mapping[str, str]) -> None:
@@ -127,7 +125,6 @@ class NatsLog:
             slots=slots,
             timing=self._timing,
         )
-        self._pullers.append(puller)
         await self._connection.attach(puller)
         return puller
 
@@ -136,10 +133,13 @@ class NatsLog:
 
     async def _probe(self) -> bool:
         """A request that any user of a consumer may send. Without one, nats-py's own pings must do."""
-        for puller in self._pullers:
+        for puller in self._pullers():
             await puller.inquire()
             return True
         return False
+
+    def _pullers(self) -> list[Puller]:
+        return [part for part in self._connection.parts if isinstance(part, Puller)]
 
 
 class _Listener:
@@ -156,8 +156,6 @@ class _Listener:
         pass
 
     async def _on_message(self, message: Msg) -> None:
-        with contextlib.suppress(Exception):
-            ...
         try:
             self._heard(message.subject, message.data)
         except Exception:

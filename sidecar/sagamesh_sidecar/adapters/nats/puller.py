@@ -13,7 +13,7 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Coroutine
 from typing import Any
 
 import nats.errors
@@ -23,7 +23,7 @@ from sagamesh.codec import Message
 
 from sagamesh_sidecar.adapters.nats import replies
 from sagamesh_sidecar.adapters.nats.clock import Clock
-from sagamesh_sidecar.adapters.nats.connection import Connection, Timing
+from sagamesh_sidecar.adapters.nats.connection import CLOSE_TIMEOUT, Connection, Timing
 from sagamesh_sidecar.adapters.nats.requests import Requests
 from sagamesh_sidecar.ports import Accept, UnavailableError
 
@@ -99,11 +99,14 @@ class Puller:
         self._watch.cancel()
         if self._feed is not None:
             with contextlib.suppress(nats.errors.Error, OSError):
-                await self._feed.drain()  # what is on its way still arrives, and goes back
+                async with asyncio.timeout(CLOSE_TIMEOUT):
+                    await self._feed.drain()  # what is on its way still arrives, and goes back
         while self._tasks:
             await asyncio.wait(self._tasks)
 
     async def opened(self, client: Client) -> None:
+        if self._closing:
+            return
         self._inbox = client.new_inbox()  # a new one: pulls of the client before must not find us
         self._feed = await client.subscribe(
             f"{self._inbox}.*", cb=self._on_message, pending_msgs_limit=0, pending_bytes_limit=0
@@ -135,7 +138,7 @@ class Puller:
         """Ask for more, once half of the slots are free, or nothing was asked for. To be called when either changed."""
         free = self._slots - self._busy - sum(self._pulls.values())
         worthwhile = free * 2 > self._slots or (free > 0 and not self._pulls)
-        if self._closing or not worthwhile or not self._connection.connected:
+        if self._closing or not worthwhile:
             return
         if not self._pulls:
             self._heard = time.monotonic()  # so long nobody had anything to say

@@ -1,8 +1,8 @@
 """What JetStream says, as values. No I/O; nobody else reads a code, a status or an ack subject.
 
-    put      `{"seq": 7}`, or `{"error": {"err_code": 10071, ...}}`
-    direct   the stored message, with `Nats-Subject`, `-Sequence` and `-Time-Stamp` added; or a status line
-    pull     the stored message, with where and when it was stored in the subject for the ack; or a status line
+- put: `{"seq": 7}`, or `{"error": {"err_code": 10071, ...}}`
+- direct get: the stored message, with `Nats-Subject`, `-Sequence` and `-Time-Stamp` added; or a status line
+- pull: the stored message, with where and when it was stored in the subject for the ack; or a status line
 """
 
 from __future__ import annotations
@@ -102,9 +102,7 @@ def direct_message(headers: Mapping[str, str], body: bytes) -> Message:
     return Message(headers["Nats-Subject"], _own(headers), body, int(headers["Nats-Sequence"]), time)
 
 
-def delivered_message(
-    subject: str, reply: str, headers: Mapping[str, str] | None, body: bytes
-) -> tuple[Message, int]:
+def delivered_message(subject: str, reply: str, headers: Mapping[str, str] | None, body: bytes) -> tuple[Message, int]:
     """A stored message, as a pull brings it, and how often it was handed out so far."""
     taken = parse_ack_subject(reply)
     return Message(subject, _own(headers or {}), body, taken.sequence, taken.time), taken.delivered

@@ -1,0 +1,179 @@
+"""`sagamesh demo`: example 02 on this machine, with crashes. Fifty orders, four services, four sidecars, one server.
+
+The kitchen is killed with -9 in the middle and started again; so is the sidecar of accounting. At the end every order
+must be finished, and the books of the services must agree.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import signal
+import tempfile
+import urllib.error
+import urllib.request
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from sagamesh.instance import finished
+from sagamesh.projection import project
+
+from sagamesh_cli.board import Board
+from sagamesh_cli.dev import Bench, Options, participants_of, read, running
+from sagamesh_cli.fleet import ProcessMember
+from sagamesh_cli.services import Service, books, example
+from sagamesh_cli.trouble import EnvironmentTrouble
+
+EXAMPLE = "02-create-order"
+PACE = 0.15
+"""Seconds between two orders."""
+PATIENCE = 120.0
+"""Seconds after which what is not finished counts as stuck."""
+KILLED = -signal.SIGKILL
+
+KINDS = (
+    ("fine", {}),
+    ("fine", {}),
+    ("fine", {}),
+    ("fine", {"printerJams": 2}),  # retried after the pivot until it is done
+    ("refused at once", {"consumerId": "mallory"}),
+    ("refused after one step", {"restaurantId": "ratskeller"}),
+    ("refused after three steps", {"card": "4000000000000002"}),
+)
+
+
+def demo(
+    orders: Annotated[int, typer.Option(min=1, max=10_000, help="How many orders.")] = 50,
+    seed: Annotated[int, typer.Option(help="Which orders.")] = 7,
+    svg: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the last screen as a picture.")] = None,
+) -> None:
+    """Fifty orders over four services, some refused, with a service and a sidecar killed in the middle."""
+    console = Console(record=svg is not None, width=100 if svg is not None else None)
+    balanced = asyncio.run(Demo(console, orders, seed).run())
+    if svg is not None:
+        console.save_svg(str(svg), title="sagamesh demo")
+    raise typer.Exit(0 if balanced else 1)
+
+
+class Demo:
+    """One run."""
+
+    def __init__(self, console: Console, orders: int, seed: int) -> None:
+        self.console = console
+        self.orders = _orders(orders, random.Random(seed))
+        self.folder = example(EXAMPLE)
+        self.file = str(self.folder / "saga.yaml")
+        self.sagas = read([self.file])
+
+    async def run(self) -> bool:
+        """Whether everything finished and the books are balanced."""
+        with tempfile.TemporaryDirectory(prefix="sagamesh-demo-", ignore_cleanup_errors=True) as name:
+            directory = Path(name)
+            async with AsyncExitStack() as stack:
+                services = await self._services(directory, stack)
+                options = Options(
+                    files=[self.file],
+                    apps={service.name: service.url for service in services.values()},
+                    state=directory,
+                    processes=True,
+                )
+                board = Board(next(iter(project(self.sagas[0]).values())), self.console)
+                bench = await stack.enter_async_context(running(options, self.sagas, board.heard))
+                with board.showing():
+                    await self._play(bench, services, board)
+            return self._conclude(board, books(self.folder)(directory))
+
+    async def _services(self, directory: Path, stack: AsyncExitStack) -> dict[str, Service]:
+        services = {name: Service(self.folder, name, directory) for name in participants_of(self.sagas)}
+        for service in services.values():
+            stack.push_async_callback(service.stop)
+        await asyncio.gather(*(service.start() for service in services.values()))
+        return services
+
+    async def _play(self, bench: Bench, services: dict[str, Service], board: Board) -> None:
+        """Orders come in; two processes die; then wait until everything is finished."""
+        api = bench.urls[self.sagas[0].start.participant].api
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._crash_service(services["kitchen"], board))
+            group.create_task(self._crash_sidecar(bench.members["accounting"], board))
+            for order in self.orders:
+                group.create_task(_send(api, order))
+                await asyncio.sleep(PACE)
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while sum(map(finished, board.views())) < len(self.orders):
+                    await asyncio.sleep(0.1)
+        except TimeoutError:
+            board.tell(f"not everything has finished within {PATIENCE:g} s")
+
+    async def _crash_service(self, kitchen: Service, board: Board) -> None:
+        await asyncio.sleep(len(self.orders) * PACE * 0.25)
+        status = await kitchen.kill()
+        board.tell(f"kill -9: the kitchen's service is gone (exit status {status})")
+        await asyncio.sleep(2.0)
+        await kitchen.start()
+        board.tell("the kitchen's service is back")
+
+    async def _crash_sidecar(self, member: Any, board: Board) -> None:
+        assert isinstance(member, ProcessMember)
+        await asyncio.sleep(len(self.orders) * PACE * 0.6)
+        status = await member.kill()
+        board.tell(f"kill -9: the sidecar of accounting is gone (exit status {status})")
+        await member.revived()
+        board.tell("the sidecar of accounting is back")
+
+    def _conclude(self, board: Board, discrepancies: list[str]) -> bool:
+        states = [view.state for view in board.views()]
+        ended = {state: states.count(state) for state in ("completed", "compensated")}
+        stuck = len(self.orders) - sum(ended.values())
+        table = Table(title=f"{sum(ended.values())} of {len(self.orders)} orders finished", title_style="bold")
+        for heading in ("completed", "compensated", "stuck", "books"):
+            table.add_column(heading, justify="right")
+        verdict = "[green]balanced[/]" if not discrepancies else f"[red]{len(discrepancies)} discrepancies[/]"
+        table.add_row(str(ended["completed"]), str(ended["compensated"]), str(stuck), verdict)
+        self.console.print(table)
+        for sentence in discrepancies:
+            self.console.print(sentence, style="red", markup=False)
+        self.console.print("Next: sagamesh graph examples/02-create-order/saga.yaml, or the tour in README.md")
+        return stuck == 0 and not discrepancies
+
+
+def _orders(number: int, rng: random.Random) -> list[dict[str, Any]]:
+    """The orders, some of each kind, in random order."""
+    kinds = [KINDS[n % len(KINDS)][1] for n in range(number)]
+    rng.shuffle(kinds)
+    plain = {"restaurantId": "ajanta", "dishes": ["dal"], "card": "4111111111111111"}
+    return [
+        {"orderId": f"o-{n + 1}", "consumerId": rng.choice(("alice", "bob")), "total": rng.randrange(5, 90)}
+        | plain
+        | kind
+        for n, kind in enumerate(kinds)
+    ]
+
+
+async def _send(api: str, order: dict[str, Any]) -> None:
+    """Start an order; a start that is unknown is sent again, which is safe."""
+    for turn in range(20):
+        if await asyncio.to_thread(_post, api, order):
+            return
+        await asyncio.sleep(min(2.0, 0.1 * 2**turn))
+    raise EnvironmentTrouble(f"the order {order['orderId']} could not be started at {api}")
+
+
+def _post(api: str, order: dict[str, Any]) -> bool:
+    event = {"specversion": "1.0", "id": order["orderId"], "source": "/demo", "type": "order.placed", "data": order}
+    request = urllib.request.Request(
+        f"{api}/v1/events",
+        data=json.dumps(event).encode(),
+        headers={"Content-Type": "application/cloudevents+json"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=10):
+            return True
+    except (urllib.error.URLError, OSError):
+        return False

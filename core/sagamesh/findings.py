@@ -1,0 +1,72 @@
+"""What can be wrong with a saga: stable codes, and findings that say where, what and how to mend it.
+
+Codes are never reused or renumbered. `docs/checks.md` explains each with an example; `checks` makes the findings.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+from msgspec import Struct
+
+Level = Literal["error", "warning"]
+
+CODES: Mapping[str, str] = {
+    "SM001": "Two steps have the same name.",
+    "SM002": "An event is announced more than once.",
+    "SM003": "A step listens to an event that nobody announces.",
+    "SM004": "Steps wait for one another in a circle.",
+    "SM005": "A step listens to nothing, so it is not reachable from the start.",
+    "SM006": "A step names an event twice in `on`.",
+    "SM007": "A step does not say how it is undone.",
+    "SM008": "A step is `readOnly` and has a compensation.",
+    "SM009": "The pivot, or a step downstream of it, has a compensation that would never be called.",
+    "SM010": "`readOnly` says nothing at the pivot or downstream of it.",
+    "SM011": "A saga has more than one pivot.",
+    "SM012": "The pivot has a `when`.",
+    "SM013": "A step may be open when the pivot starts.",
+    "SM014": "A join by `any` merges branches that may both happen.",
+    "SM015": "A step can never run, since its inputs exclude one another.",
+    "SM016": "A saga branches in too many ways to be checked.",
+    "SM017": "The last event of `emits` has a `when`.",
+    "SM018": "An event of `emits` comes after one without `when`, so only the app itself can choose it.",
+    "SM019": "An expression does not compile.",
+    "SM020": "An expression names an event that is never there.",
+    "SM021": "An expression names an event that may or may not have happened.",
+    "SM022": "The `timeout` of one call does not fit in the `within` of its step.",
+    "SM023": "The first delay between calls is longer than the longest.",
+}
+WARNINGS = frozenset({"SM010", "SM018"})
+
+FIELDS = (
+    *("spec", "start", "key", "steps", "name", "participant", "on", "join", "when", "pivot", "readOnly"),
+    *("action", "path", "body", "timeout", "within", "retry", "backoff", "maxBackoff", "emits", "event"),
+    "compensation",
+)
+"""The fields that findings point at, in the order of the documentation."""
+
+
+class Finding(Struct, frozen=True):
+    """`path` names the field, as in `spec.steps[2].on`; `message` says what is wrong, `fix` how to mend it."""
+
+    code: str
+    level: Level
+    path: str
+    message: str
+    fix: str
+
+
+def finding(code: str, path: str, message: str, fix: str) -> Finding:
+    return Finding(code, "warning" if code in WARNINGS else "error", path, message, fix)
+
+
+def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """By their position in the document."""
+    return tuple(sorted(findings, key=lambda each: (_position(each.path), each.code)))
+
+
+def _position(path: str) -> tuple[int, ...]:
+    parts = re.findall(r"\w+", path)
+    return tuple(int(part) if part.isdigit() else FIELDS.index(part) for part in parts)
