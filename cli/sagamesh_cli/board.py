@@ -10,6 +10,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
+
 from sagamesh.instance import StepState, View, finished, view
 from sagamesh.registers import Instance, Register
 from sagamesh.rules import LocalRules
@@ -35,15 +36,15 @@ class Board:
     def __init__(self, rules: LocalRules, console: Console) -> None:
         self.rules = rules
         self.console = console
-        self.registers: dict[str, dict[int, Register]] = {}
+        self.registers: dict[Instance, dict[int, Register]] = {}
         self.news: list[str] = []
         self._ended: set[str] = set()
         self._live: Live | None = None
         self._began = monotonic()
 
     def heard(self, instance: Instance, register: Register) -> None:
-        self.registers.setdefault(instance.id, {})[register.sequence] = register
-        shown = self.view(instance.id)
+        self.registers.setdefault(instance, {})[register.sequence] = register
+        shown = self.view(instance)
         if finished(shown) and instance.id not in self._ended:
             self._ended.add(instance.id)
             if not self.console.is_terminal:
@@ -55,9 +56,9 @@ class Board:
         if not self.console.is_terminal:
             self.console.print(self.news[-1], highlight=False, markup=False)
 
-    def view(self, instance: str) -> View:
+    def view(self, instance: Instance) -> View:
         known = self.registers[instance]
-        return view([known[sequence] for sequence in sorted(known)], self.rules, 0.0)
+        return view(instance, list(known.values()), self.rules, max(register.time for register in known.values()))
 
     def views(self) -> list[View]:
         return [self.view(instance) for instance in self.registers]

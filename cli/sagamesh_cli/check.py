@@ -7,10 +7,11 @@ from collections.abc import Iterable, Sequence
 from typing import Annotated, NamedTuple
 
 import typer
+
 from sagamesh import checks, spec
 from sagamesh.errors import SpecError
+from sagamesh.findings import CODES, WARNINGS, Finding
 from sagamesh.model import Saga
-
 from sagamesh_cli import files
 from sagamesh_cli.files import BadFile, Document
 from sagamesh_cli.output import Complaint, Format, in_line, paint, show
@@ -74,6 +75,14 @@ def check(
     raise typer.Exit(1 if failed else 0)
 
 
+def _explain(code: str) -> str:
+    code = code.upper()
+    if code not in CODES:
+        raise Complaint(f"there is no finding {code!r}; there are {min(CODES)} to {max(CODES)}")
+    level = "warning" if code in WARNINGS else ERROR
+    return f"{code} {level}: {CODES[code]}\nAn example, and how to mend it: docs/checks.md#{code.lower()}"
+
+
 def accepted(name: str) -> tuple[Saga, ...]:
     """The sagas of a file, where nothing forbids to run them. Raises Complaint, which says everything that does."""
     judged = judge(name)
@@ -108,7 +117,7 @@ def _problem(document: Document, problem: SpecError) -> Located:
     return Located(document.file, document.line(problem.path), None, ERROR, problem.path, message)
 
 
-def _finding(document: Document, found: checks.Finding) -> Located:
+def _finding(document: Document, found: Finding) -> Located:
     line = document.line(found.path)
     return Located(document.file, line, found.code, found.level, found.path, found.message, found.fix)
 

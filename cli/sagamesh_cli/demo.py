@@ -20,9 +20,9 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+
 from sagamesh.instance import finished
 from sagamesh.projection import project
-
 from sagamesh_cli.board import Board
 from sagamesh_cli.dev import Bench, Options, participants_of, read, running
 from sagamesh_cli.fleet import ProcessMember

@@ -18,14 +18,10 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 import typer
+
 from sagamesh.errors import SagameshError
 from sagamesh.model import Saga
 from sagamesh.projection import project
-from sagamesh_operator.adapters.nats import connect
-from sagamesh_operator.distribution import distribute
-from sagamesh_sidecar import logs
-from sagamesh_sidecar.settings import Settings
-
 from sagamesh_cli import lines
 from sagamesh_cli.check import accepted
 from sagamesh_cli.embedded import EmbeddedServer
@@ -33,6 +29,10 @@ from sagamesh_cli.fleet import Member, ProcessMember, TaskMember, Urls
 from sagamesh_cli.follow import following
 from sagamesh_cli.output import Complaint, complain, table
 from sagamesh_cli.trouble import EnvironmentTrouble
+from sagamesh_operator.adapters.nats import connect
+from sagamesh_operator.distribution import distribute
+from sagamesh_sidecar import logs
+from sagamesh_sidecar.settings import Settings
 
 LOOK = 0.3
 """Seconds between looks at the files."""

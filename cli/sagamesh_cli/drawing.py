@@ -194,7 +194,8 @@ def _spread(layer: Sequence[Box], wanted: Sequence[float]) -> None:
     """The columns nearest to the wanted ones (least squares) that keep order and distance: isotonic regression."""
     offset, offsets = 0, [0] * len(layer)
     for i, (box, after) in enumerate(pairwise(layer), start=1):
-        offset += box.reach()[1] + GAP + after.reach()[0]
+        distance = box.reach()[1] + GAP + after.reach()[0]
+        offset += distance + distance % 2  # so that there is a middle between two
         offsets[i] = offset
     blocks: list[list[float]] = []
     for want, shift in zip(wanted, offsets, strict=True):

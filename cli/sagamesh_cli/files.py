@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
 from sagamesh import spec
 from sagamesh.errors import SpecError
 from sagamesh.model import Saga
-
 from sagamesh_cli.output import Complaint
 
 MAX_BYTES = 256 << 10

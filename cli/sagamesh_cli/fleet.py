@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Protocol
 
 import msgspec
+
+from sagamesh_cli.trouble import EnvironmentTrouble
 from sagamesh_sidecar.app import Sidecar
 from sagamesh_sidecar.settings import Settings, to_environment
 from sagamesh_sidecar.trouble import PortError
-
-from sagamesh_cli.trouble import EnvironmentTrouble
 
 START_TIMEOUT = 60.0
 """Seconds until a sidecar must be ready, on a machine that does much else."""

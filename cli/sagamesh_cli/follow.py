@@ -6,10 +6,11 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 
-import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js.api import DeliverPolicy
+
+import nats
 from sagamesh import codec, registers
 from sagamesh.errors import UnreadableError
 from sagamesh.registers import Instance, Register

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 from graphlib import CycleError
 from itertools import chain
@@ -10,9 +11,9 @@ from textwrap import wrap
 from typing import Annotated, Any, NamedTuple
 
 import typer
-from sagamesh.graph import downstream, inputs, successors
-from sagamesh.model import Saga, Step
 
+from sagamesh.graph import all_inputs, downstream, order, successors
+from sagamesh.model import Saga, Step
 from sagamesh_cli import drawing, files
 from sagamesh_cli.drawing import Box
 from sagamesh_cli.output import Format, plain, show, table
@@ -62,20 +63,21 @@ def graph(
 
 def _refuse_circles(file: str, saga: Saga) -> None:
     try:
-        in_order(saga)
+        order(saga)
     except CycleError as error:
-        circle = " -> ".join(saga.steps[index - 1].name for index in reversed(error.args[1]))
-        raise files.BadFile(
-            files.shown(file), None, f"in saga {saga.name} these steps wait for one another: {circle}"
-        ) from None
+        message = f"in saga {saga.name} these steps wait for one another: {' -> '.join(error.args[1])}"
+        raise files.BadFile(files.shown(file), None, message) from None
 
 
-def kind(saga: Saga, step: Step) -> str:
-    """How a step relates to the way back: a key of KINDS."""
+def kinds(saga: Saga) -> dict[str, str]:
+    """How each step relates to the way back: step -> a key of KINDS."""
+    forward = downstream(saga, saga.pivot.name) if saga.pivot else frozenset()
+    return {step.name: "retriable" if step.name in forward else _kind(step) for step in saga.steps}
+
+
+def _kind(step: Step) -> str:
     if step.pivot:
         return "pivot"
-    if saga.pivot and step.name in downstream(saga, saga.pivot.name):
-        return "retriable"
     if step.compensation:
         return "compensable"
     return "readOnly" if step.read_only else "unguarded"
@@ -83,8 +85,8 @@ def kind(saga: Saga, step: Step) -> str:
 
 def way_back(saga: Saga) -> tuple[Undo, ...]:
     """What is undone when all of it was done, and in which order."""
-    steps = in_order(saga)
-    undone = {step.name for step in steps if kind(saga, step) == "compensable"}
+    steps, kind = in_order(saga), kinds(saga)
+    undone = {step.name for step in steps if kind[step.name] == "compensable"}
     followers = successors(saga)
     awaited: dict[str, tuple[str, ...]] = {}
     found: dict[str, Undo] = {}
@@ -119,20 +121,21 @@ def boxes(saga: Saga) -> list[Box]:
         outs={saga.start.event: saga.start.event},
         border=drawing.ROUND,
     )
-    return [start, *(_box(saga, step) for step in saga.steps)]
+    titles, heard = _titles(saga), all_inputs(saga)
+    return [start, *(_box(step, titles[step.name], chain(*heard[step.name].values())) for step in saga.steps)]
 
 
-def _box(saga: Saga, step: Step) -> Box:
-    lines = [_title(saga, step), f"  {step.participant}"]
+def _box(step: Step, title: str, ins: Iterable[str]) -> Box:
+    lines = [title, f"  {step.participant}"]
     if len(step.on) > 1:
         lines.append(f"  on {step.join} of {len(step.on)}")
     border = drawing.DOUBLE if step.pivot else drawing.PLAIN
-    events = list(chain.from_iterable(inputs(saga, step).values()))
-    return Box(lines=lines, ins=events, outs=_announced(step), border=border)
+    return Box(lines=lines, ins=list(ins), outs=_announced(step), border=border)
 
 
-def _title(saga: Saga, step: Step) -> str:
-    return f"{KINDS[kind(saga, step)][0]} {step.name}" + (f" {CONDITION[0]}" if step.when else "")
+def _titles(saga: Saga) -> dict[str, str]:
+    kind = kinds(saga)
+    return {s.name: f"{KINDS[kind[s.name]][0]} {s.name}" + (f" {CONDITION[0]}" if s.when else "") for s in saga.steps}
 
 
 def _announced(step: Step) -> dict[str, str]:
@@ -141,16 +144,17 @@ def _announced(step: Step) -> dict[str, str]:
 
 def listing(saga: Saga) -> list[str]:
     """The steps as a list: what the drawing shows, in any width."""
+    titles = _titles(saga)
     rows = [("STEP", "PARTICIPANT", "ON", "EMITS")]
     rows += [("▷ start", saga.start.participant, "", saga.start.event)]
     for step in in_order(saga):
         on = (" or " if step.join == "any" else " and ").join(step.on)
-        rows.append((_title(saga, step), step.participant, on, " or ".join(_announced(step).values())))
+        rows.append((titles[step.name], step.participant, on, " or ".join(_announced(step).values())))
     return table(rows)
 
 
 def _legend(saga: Saga) -> str:
-    used = {kind(saga, step) for step in saga.steps}
+    used = set(kinds(saga).values())
     marks = [KINDS[name] for name in KINDS if name in used]
     if any(step.when or any(emit.when for emit in step.emits) for step in saga.steps):
         marks.append(CONDITION)
@@ -167,7 +171,7 @@ def _back(saga: Saga, width: int) -> str:
         ]
         lines += table(rows)
     if saga.pivot:
-        rest = [step.name for step in saga.steps if kind(saga, step) == "retriable"]
+        rest = [name for name, kind in kinds(saga).items() if kind == "retriable"]
         end = f"{', '.join(rest)} will be retried until done." if rest else "the saga is done."
         lines += ["", *wrap(f"Once {saga.pivot.name} succeeds there is no way back: {end}", width)]
     return "\n".join(lines)
@@ -179,6 +183,7 @@ def _after(names: tuple[str, ...]) -> str:
 
 def outline(saga: Saga) -> dict[str, Any]:
     """The same for a program."""
+    kind, heard = kinds(saga), all_inputs(saga)
     return {
         "namespace": saga.namespace,
         "saga": saga.name,
@@ -187,10 +192,10 @@ def outline(saga: Saga) -> dict[str, Any]:
             {
                 "name": step.name,
                 "participant": step.participant,
-                "kind": kind(saga, step),
+                "kind": kind[step.name],
                 "on": list(step.on),
                 "join": step.join,
-                "after": list(inputs(saga, step)),
+                "after": list(heard[step.name]),
                 "emits": [emit.event for emit in step.emits],
             }
             for step in saga.steps
@@ -205,13 +210,14 @@ def outline(saga: Saga) -> dict[str, Any]:
 def mermaid(saga: Saga) -> str:
     """A flowchart for Markdown: participants around their steps, events on the arrows, the way back dotted."""
     ids = {"_": "start", **{step.name: f"s{index}" for index, step in enumerate(saga.steps, start=1)}}
+    titles, heard = _titles(saga), all_inputs(saga)
     lines = ["flowchart TB", f"  start([{_quoted(f'start by {saga.start.participant}')}])"]
     for index, name in enumerate(dict.fromkeys(step.participant for step in saga.steps), start=1):
         lines += [f"  subgraph p{index}[{_quoted(name)}]"]
-        lines += [f"    {_node(saga, ids[s.name], s)}" for s in saga.steps if s.participant == name]
+        lines += [f"    {_node(ids[s.name], s, titles[s.name])}" for s in saga.steps if s.participant == name]
         lines += ["  end"]
     for step in saga.steps:
-        for source, events in inputs(saga, step).items():
+        for source, events in heard[step.name].items():
             lines += [f"  {ids[source]} -->|{_quoted(event)}| {ids[step.name]}" for event in events]
     lines += _dotted(saga, ids)
     if saga.pivot:
@@ -219,9 +225,8 @@ def mermaid(saga: Saga) -> str:
     return "\n".join(lines)
 
 
-def _node(saga: Saga, name: str, step: Step) -> str:
-    title = _quoted(_title(saga, step))
-    return f"{name}{{{{{title}}}}}" if step.pivot else f"{name}[{title}]"
+def _node(name: str, step: Step, title: str) -> str:
+    return f"{name}{{{{{_quoted(title)}}}}}" if step.pivot else f"{name}[{_quoted(title)}]"
 
 
 def _dotted(saga: Saga, ids: dict[str, str]) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 import typer
+
 from sagamesh.registers import (
     SAGA,
     Aborted,
@@ -21,7 +22,6 @@ from sagamesh.registers import (
     Start,
     Undone,
 )
-
 from sagamesh_cli.output import in_line, paint
 
 Heard = Callable[[Instance, Register], None]

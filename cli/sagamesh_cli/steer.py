@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from sagamesh import durations
 
+from sagamesh import durations
 from sagamesh_cli.client import DEFAULT_URL, Client, Document, RefusedError, is_finished
 from sagamesh_cli.output import Complaint, Format, complain, in_line, paint, show, table
 

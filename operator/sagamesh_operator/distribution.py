@@ -22,7 +22,6 @@ from sagamesh import codec, registers, topology
 from sagamesh.errors import SagameshError, UnreadableError
 from sagamesh.rules import LocalRules
 from sagamesh.topology import Config
-
 from sagamesh_operator.ports import ApiRefused, Document, JetStream
 
 INSTALLATION = "sagamesh.dev/installation"

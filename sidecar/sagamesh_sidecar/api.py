@@ -15,6 +15,7 @@ from typing import Annotated
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
+
 from sagamesh import cloudevents, durations
 from sagamesh.attempt import CannotReadError
 from sagamesh.effects import Known
@@ -22,7 +23,6 @@ from sagamesh.errors import EventError, UnreadableError
 from sagamesh.instance import View
 from sagamesh.prepared import Rules
 from sagamesh.registers import INSTANCE_ID, START, Cause, Instance, Register, Start
-
 from sagamesh_sidecar.asgi import Gone, Receive, Request, Response, Scope, Send, answer, only_loopback
 from sagamesh_sidecar.instances import Instances, Started
 from sagamesh_sidecar.ports import UnavailableError

@@ -13,7 +13,6 @@ from collections.abc import Callable
 
 from sagamesh import registers
 from sagamesh.prepared import Rules
-
 from sagamesh_sidecar.adapters.http import AppClient
 from sagamesh_sidecar.adapters.metrics import PrometheusMeters
 from sagamesh_sidecar.adapters.nats import NatsLog

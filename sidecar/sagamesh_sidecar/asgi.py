@@ -88,7 +88,8 @@ class Request:
             if size <= limit:
                 body += piece
         if size > limit:
-            raise Problem("too-large", f"the body has more than {limit} bytes, which is the most that is taken")
+            detail = f"the body has more than {limit} bytes, which is the most that is taken"
+            raise Problem("too-large", detail, headers={"connection": "close"})
         return bytes(body)
 
     async def unless_gone(self, work: Coroutine[Any, Any, T]) -> T:

@@ -18,7 +18,6 @@ from sagamesh.answers import Answer, Answered, Away, Unanswered
 from sagamesh.attempt import Fetch, Operation, Pause, Put, Refused, Reply, Result
 from sagamesh.effects import Call
 from sagamesh.registers import START, Instance, Name, Origin, Register
-
 from sagamesh_sidecar import answers
 from sagamesh_sidecar.gate import Gate
 from sagamesh_sidecar.meters import Meters

@@ -6,7 +6,6 @@ import asyncio
 import logging
 
 from sagamesh.answers import Answer, is_away
-
 from sagamesh_sidecar.ports import App
 
 log = logging.getLogger("sagamesh.app")

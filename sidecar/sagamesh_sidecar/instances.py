@@ -13,7 +13,6 @@ from sagamesh.effects import Known
 from sagamesh.errors import EventError
 from sagamesh.prepared import Rules
 from sagamesh.registers import INSTANCE_ID, START, Instance, Origin, Register, Start
-
 from sagamesh_sidecar.executor import Executor, Work
 from sagamesh_sidecar.meters import Meters
 

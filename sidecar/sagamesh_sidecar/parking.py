@@ -10,7 +10,6 @@ from collections import Counter
 from time import monotonic
 
 from sagamesh.registers import Instance
-
 from sagamesh_sidecar.meters import Meters
 
 FORGET = 180.0

@@ -10,7 +10,6 @@ from typing import NamedTuple, Protocol
 
 from sagamesh.attempt import Refused
 from sagamesh.codec import Message
-
 from sagamesh_sidecar.answers import Response
 
 

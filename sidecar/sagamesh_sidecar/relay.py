@@ -17,7 +17,6 @@ from sagamesh.effects import Ack, Delivery, Known, Nak
 from sagamesh.errors import UnreadableError
 from sagamesh.prepared import OwnStep, Rules
 from sagamesh.registers import Instance, Register
-
 from sagamesh_sidecar.executor import Executor, Work
 from sagamesh_sidecar.gate import Gate
 from sagamesh_sidecar.meters import Meters

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from sagamesh import codec, topology
 from sagamesh.errors import SagameshError
 from sagamesh.prepared import Rules, prepare
-
 from sagamesh_sidecar.meters import Meters
 from sagamesh_sidecar.ports import Log, UnavailableError
 

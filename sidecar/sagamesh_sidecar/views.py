@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Sequence
 
 from sagamesh.instance import View, finished, view
 from sagamesh.registers import START, Instance, Register
-
 from sagamesh_sidecar.instances import Instances
 from sagamesh_sidecar.ports import UnavailableError
 from sagamesh_sidecar.rulebook import Rulebook

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
 import uvloop
+
 from sagamesh_sidecar.adapters.http import AppClient
 from sagamesh_sidecar.answers import Away, Response, Unanswered
 

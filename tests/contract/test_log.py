@@ -8,9 +8,10 @@ import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
-import nats
 import pytest
 import uvloop
+
+import nats
 from sagamesh import topology
 from sagamesh.attempt import Refused
 from sagamesh_sidecar.adapters.memory import MemoryLog, MemoryServer

@@ -8,9 +8,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import nats
 import pytest
 from nats.aio.client import Client
+
+import nats
 from sagamesh import codec
 from sagamesh.model import Action, Compensation, Emit, Saga, Start, Step
 from sagamesh.projection import project

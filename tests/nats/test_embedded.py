@@ -11,8 +11,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import nats
 import pytest
+
+import nats
 from sagamesh_cli.embedded import EmbeddedServer, find_binary
 from sagamesh_cli.trouble import EnvironmentTrouble
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from random import Random
 
 from msgspec.structs import replace
+
 from sagamesh.model import Action, Compensation, Emit, Join, Order, Saga, Start, Step
 
 

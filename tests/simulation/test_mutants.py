@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from sagamesh import graph
 from sagamesh.simulation import HANDLERS, Handlers, Scenario, World, violations
 from sagamesh.simulation.broker import Delivery

@@ -5,6 +5,7 @@ from __future__ import annotations
 from random import Random
 
 import pytest
+
 from sagamesh.checks import check
 from sagamesh.model import Saga
 from sagamesh.simulation import Scenario, World, violations

@@ -63,7 +63,7 @@ class Apps:
             self.refused.add(step)
             return
         self.done.add(step)
-        if self.scenario.saga.compensation_order == "reverse":
+        if self.scenario.saga.compensation_order == "reverse" and not self.scenario.steps[step].read_only:
             self.wrongs += [
                 f"{step} acted after {undone}, which it depends on, was undone"
                 for undone in self.undone

@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+import nats
 from sagamesh_operator.ports import ApiRefused, Document, UnavailableError
 
 log = logging.getLogger(__name__)

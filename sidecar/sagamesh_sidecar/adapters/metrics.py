@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
 from sagamesh.answers import Answer, Answered, Away
 from sagamesh.attempt import Refused
 from sagamesh.prepared import Rules

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from sagamesh import cloudevents, steering
 from sagamesh.cloudevents import BATCH, MAX_DEPTH, STRUCTURED, FormatError, parse
 from sagamesh.errors import EventError

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from cel_expr_python import cel
 from cel_expr_python.ext import ext_strings
+
 from sagamesh.cel_ast import survey
 from sagamesh.errors import EvaluationError, ExpressionError
 from sagamesh.expressions import Place, compile_expression

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from sagamesh import registers
 from sagamesh.instance import View, finished, timestamp, view
 from sagamesh.registers import (

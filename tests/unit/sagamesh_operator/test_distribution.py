@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 
 import pytest
 from msgspec.structs import replace
+
 from sagamesh.model import Action, Compensation, Emit, Saga, Start, Step
 from sagamesh.projection import project
 from sagamesh.rules import LocalRules

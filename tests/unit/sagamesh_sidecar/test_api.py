@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+
 from sagamesh import codec, registers, topology
+from sagamesh.attempt import Refused
 from sagamesh.codec import Message
 from sagamesh.model import Action, Compensation, Emit, Saga, Start, Step
 from sagamesh.projection import project
@@ -360,24 +362,23 @@ def test_a_cancel_that_cannot_be_written_is_told(monkeypatch: pytest.MonkeyPatch
     async def play(world: World) -> None:
         await world.start(ce_type="order.audited")
         monkeypatch.setattr(module, "PATIENCE", 0.02)
-        monkeypatch.setattr(world.nats, "put", lambda *_: registers_refused)
+        monkeypatch.setattr(world.nats, "put", lambda *_: Refused.UNKNOWN)
         assert (await world.cancel("audit/e-1")).problem == (503, "log-unavailable")
 
-    from sagamesh.attempt import Refused
-
-    registers_refused = Refused.UNKNOWN
     play()
 
 
-@scenario
-async def test_rules_that_were_not_read_yet(_: World) -> None:
-    world = World()
-    async with world.serving():
-        assert (await world.start()).problem == (503, "rules-missing")
-        assert (await world.call("GET", "/v1/sagas/checkout/o-1")).problem == (503, "rules-missing")
-        await world.rulebook.refresh()
-        assert (await world.start()).problem == (404, "nobody-listens")
-        assert (await world.call("GET", "/v1/sagas/checkout/o-1")).problem == (404, "unknown-saga")
+def test_rules_that_were_not_read_yet() -> None:
+    async def play() -> None:
+        world = World()
+        async with asyncio.timeout(10), world.serving():
+            assert (await world.start()).problem == (503, "rules-missing")
+            assert (await world.call("GET", "/v1/sagas/checkout/o-1")).problem == (503, "rules-missing")
+            await world.rulebook.refresh()
+            assert (await world.start()).problem == (404, "nobody-listens")
+            assert (await world.call("GET", "/v1/sagas/checkout/o-1")).problem == (404, "unknown-saga")
+
+    asyncio.run(play())
 
 
 # -- GET /v1/sagas/{saga}/{id} -------------------------------------------------------------------------------------

@@ -6,6 +6,8 @@ import time
 
 REFRESH = 60.0
 """Seconds after which the offset is measured again: clocks drift."""
+GOOD_ENOUGH = 1.0
+"""Seconds that the reply may take, for a measurement that replaces another."""
 
 
 class Clock:
@@ -26,8 +28,11 @@ class Clock:
 
     def measure(self, server: float, sent: float) -> None:
         """The server said that it was `server` in a reply, just now, to a request sent at `sent` (monotonic)."""
-        self._measured = time.monotonic()
-        self._offset = server - (sent + self._measured) / 2
+        received = time.monotonic()
+        if self.known and received - sent > GOOD_ENOUGH:
+            return  # it may be wrong by half of that; the next one will be better
+        self._measured = received
+        self._offset = server - (sent + received) / 2
 
     def now(self) -> float:
         return time.time() if self._offset is None else time.monotonic() + self._offset

@@ -9,10 +9,10 @@ from typing import Any, Self
 from msgspec import json
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+
 from sagamesh.attempt import Refused
 from sagamesh.codec import Message
 from sagamesh.topology import MAX_MESSAGE
-
 from sagamesh_sidecar import sendable
 from sagamesh_sidecar.adapters.nats import replies
 from sagamesh_sidecar.adapters.nats.clock import Clock

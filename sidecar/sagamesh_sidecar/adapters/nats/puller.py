@@ -13,17 +13,17 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from typing import Any
 
 import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from sagamesh.codec import Message
 
+from sagamesh.codec import Message
 from sagamesh_sidecar.adapters.nats import replies
 from sagamesh_sidecar.adapters.nats.clock import Clock
-from sagamesh_sidecar.adapters.nats.connection import CLOSE_TIMEOUT, Connection, Timing
+from sagamesh_sidecar.adapters.nats.connection import Connection, Timing
 from sagamesh_sidecar.adapters.nats.requests import Requests
 from sagamesh_sidecar.ports import Accept, UnavailableError
 
@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 HEARTBEAT = "100"
 RAN_OUT = ("404", "408")  # of time: nothing is wrong
 MAX_PAUSE = 5.0
+DRAIN_TIMEOUT = 2.0
 
 
 class Delivery:
@@ -99,7 +100,7 @@ class Puller:
         self._watch.cancel()
         if self._feed is not None:
             with contextlib.suppress(nats.errors.Error, OSError):
-                async with asyncio.timeout(CLOSE_TIMEOUT):
+                async with asyncio.timeout(DRAIN_TIMEOUT):
                     await self._feed.drain()  # what is on its way still arrives, and goes back
         while self._tasks:
             await asyncio.wait(self._tasks)
@@ -165,15 +166,18 @@ class Puller:
     async def _on_message(self, message: Msg) -> None:
         self._heard = time.monotonic()
         if message.subject.startswith(self._inbox):
-            self._on_status(int(message.subject.rpartition(".")[2]), replies.status(message.headers))
+            self._on_status(int(message.subject.rpartition(".")[2]), message.headers or {})
         else:
             self._on_delivery(Delivery(self._connection, message))
 
-    def _on_status(self, number: int, status: str | None) -> None:
+    def _on_status(self, number: int, headers: Mapping[str, str]) -> None:
+        status = replies.status(headers)
         if status == HEARTBEAT:
             return
         self._pulls.pop(number, None)
         self._failures = 0 if status in RAN_OUT else self._failures + 1
+        if self._failures == 1:
+            log.warning("consumer %s: a pull ended: %s %s", self._consumer, status, headers.get("Description", ""))
         pause = random.uniform(0, min(MAX_PAUSE, 0.1 * 2**self._failures)) if self._failures else 0.0
         asyncio.get_running_loop().call_later(pause, lambda: self._spawn(self._pull()))
 
@@ -184,7 +188,7 @@ class Puller:
             if not self._pulls[number]:
                 del self._pulls[number]
             break
-        if self._closing or self._busy >= self._slots:
+        if self._closing:
             self._spawn(delivery.nak(0))
         else:
             self._busy += 1

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import msgspec
 from msgspec import Struct, json
+
 from sagamesh.attempt import Refused
 from sagamesh.codec import Message
 

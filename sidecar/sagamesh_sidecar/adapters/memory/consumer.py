@@ -1,0 +1,135 @@
+"""Deliveries: a durable consumer, the clients that pull from it, and what they have in hand."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from sagamesh.codec import Message
+from sagamesh_sidecar.adapters.memory.subjects import matches
+from sagamesh_sidecar.ports import Accept
+
+log = logging.getLogger(__name__)
+
+
+class Consumer:
+    """Where a group of clients got to, and what they have in hand."""
+
+    def __init__(self, messages: dict[int, Message], available: Callable[[], bool]) -> None:
+        self.filters: Sequence[str] = ()
+        self.ack_wait = 0.0
+        self.clients: deque[MemorySubscription] = deque()
+        self._messages = messages
+        self._available = available
+        self._position = 0
+        self._out: dict[int, MemoryLease] = {}
+        self._again: deque[int] = deque()
+
+    def pump(self) -> None:
+        """Hand out what can be handed out, to one client after the other."""
+        while self._available() and (client := self._free_client()) and (message := self._next()):
+            before = self._out.get(message.sequence)
+            lease = MemoryLease(self, message, before.delivered + 1 if before else 1)
+            self._out[message.sequence] = lease
+            lease.timer = self._later(self.ack_wait, message.sequence)
+            client.take(lease)
+
+    def settle(self, sequence: int) -> None:
+        if self._available() and (lease := self._out.pop(sequence, None)) is not None:
+            lease.timer.cancel()
+            if sequence in self._again:
+                self._again.remove(sequence)
+
+    def postpone(self, sequence: int, delay: float) -> None:
+        """Hand it out again, after so long: a nak, or a sign of life, which postpones that to `ack_wait` from now."""
+        lease = self._out.get(sequence)
+        if self._available() and lease is not None and sequence not in self._again:
+            lease.timer.cancel()
+            lease.timer = self._later(delay, sequence)
+
+    def _later(self, delay: float, sequence: int) -> asyncio.TimerHandle:
+        return asyncio.get_running_loop().call_later(delay, self._due, sequence)
+
+    def _due(self, sequence: int) -> None:
+        self._again.append(sequence)
+        self.pump()
+
+    def _free_client(self) -> MemorySubscription | None:
+        for _ in range(len(self.clients)):
+            self.clients.rotate(-1)
+            if self.clients[0].free:
+                return self.clients[0]
+        return None
+
+    def _next(self) -> Message | None:
+        """Redeliveries come first."""
+        if self._again:
+            return self._out[self._again.popleft()].message
+        last = next(reversed(self._messages), 0)
+        while self._position < last:
+            self._position += 1
+            message = self._messages.get(self._position)
+            if message is not None and matches(message.subject, self.filters):
+                return message
+        return None
+
+
+class MemoryLease:
+    """ports.Lease."""
+
+    __slots__ = ("_consumer", "delivered", "message", "timer")
+
+    def __init__(self, consumer: Consumer, message: Message, delivered: int) -> None:
+        self._consumer = consumer
+        self.message = message
+        self.delivered = delivered
+        self.timer: asyncio.TimerHandle
+
+    async def ack(self) -> None:
+        self._consumer.settle(self.message.sequence)
+
+    async def nak(self, delay: float) -> None:
+        self._consumer.postpone(self.message.sequence, delay)
+
+    async def in_progress(self) -> None:
+        self._consumer.postpone(self.message.sequence, self._consumer.ack_wait)
+
+
+class MemorySubscription:
+    """ports.Subscription."""
+
+    def __init__(self, consumer: Consumer, accept: Accept, slots: int) -> None:
+        self._consumer = consumer
+        self._accept = accept
+        self._slots = slots
+        self._tasks: set[asyncio.Task[None]] = set()
+        consumer.clients.append(self)
+        consumer.pump()
+
+    @property
+    def free(self) -> bool:
+        return len(self._tasks) < self._slots
+
+    def take(self, lease: MemoryLease) -> None:
+        task = asyncio.create_task(self._handle(lease))
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+
+    async def close(self) -> None:
+        if self in self._consumer.clients:
+            self._consumer.clients.remove(self)
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _handle(self, lease: MemoryLease) -> None:
+        try:
+            await self._accept(lease)
+        except Exception:
+            log.exception("%s: the handler of deliveries raised, which it must not", lease.message.subject)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():  # else the loop comes to its end
+            self._consumer.pump()

@@ -1,0 +1,23 @@
+"""Durations as people write them."""
+
+from __future__ import annotations
+
+import pytest
+
+from sagamesh import durations
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("10s", 10), ("1h30m", 5400), ("200ms", 0.2), ("1.5s", 1.5), ("0s", 0), ("1m1s1ms", 61.001), ("5m", 300)],
+)
+def test_what_is_meant(text: str, seconds: float) -> None:
+    assert durations.parse(text) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "10", "s", "1d", "1 s", "-1s", "+1s", "1s ", "\u0661s", "1e3s", ".5s", "1s1", "9" * 40]
+)
+def test_what_is_not_understood(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a duration; write it like 10s"):
+        durations.parse(text)
