@@ -39,10 +39,11 @@ class Located(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """What is in a file: its readable sagas, and everything that was found."""
+    """What is in a file: its readable sagas, everything that was found, and how many sagas there should be."""
 
     sagas: tuple[Saga, ...]
     findings: tuple[Located, ...]
+    count: int = 1
 
 
 class FindingsError(Complaint):
@@ -102,6 +103,7 @@ def judge(name: str) -> Judged:
     return Judged(
         tuple(saga for part in judged for saga in part.sagas),
         tuple(finding for part in judged for finding in part.findings),
+        len(documents),
     )
 
 
@@ -128,7 +130,11 @@ def _sorted(findings: Iterable[Located]) -> tuple[Located, ...]:
 
 
 def _summary(judged: Sequence[Judged]) -> str:
-    """`2 sagas, 1 error, 3 warnings`."""
+    """`2 sagas: 1 error, 3 warnings`."""
     levels = Counter(finding.level for file in judged for finding in file.findings)
-    counts = [(sum(len(file.sagas) for file in judged), "readable saga"), *((n, level) for level, n in levels.items())]
-    return ", ".join(f"{n} {word}{'' if n == 1 else 's'}" for n, word in counts) + ("" if levels else ", no findings")
+    sagas = sum(file.count for file in judged)
+    return f"{_number(sagas, 'saga')}: {', '.join(_number(n, level) for level, n in levels.items()) or 'no findings'}"
+
+
+def _number(n: int, word: str) -> str:
+    return f"{n} {word}{'' if n == 1 else 's'}"

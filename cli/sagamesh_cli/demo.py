@@ -36,7 +36,7 @@ PATIENCE = 120.0
 """Seconds after which what is not finished counts as stuck."""
 KILLED = -signal.SIGKILL
 
-KINDS = (
+KINDS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("fine", {}),
     ("fine", {}),
     ("fine", {}),

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-import msgspec
 from msgspec import Raw, Struct
 
+from sagamesh import payload
+from sagamesh.errors import EventError
 from sagamesh.registers import NULL
 
 MAX_DATA = 256 * 1024
@@ -110,16 +111,17 @@ def _success(answer: Answered) -> Success | Again:
     if not answer.body.strip():
         return Success(NULL, event)
     try:
-        return Success(msgspec.json.decode(answer.body, type=Raw), event)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return Again("unknown", f"the body of the {answer.status} answer is not JSON")
+        payload.read(answer.body)
+    except EventError as error:
+        return Again("unknown", f"the body of the {answer.status} answer is {error}")
+    return Success(Raw(answer.body), event)
 
 
 def reason(answer: Answered) -> str:
     """One sentence for people: the problem detail (RFC 9457) where there is one, else the status."""
     try:
-        problem = msgspec.json.decode(answer.body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        problem = payload.read(answer.body)
+    except EventError:
         problem = None
     if isinstance(problem, dict):
         for field in ("detail", "title", "reason", "error"):

@@ -16,7 +16,7 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 from msgspec import Raw, json
 
-from sagamesh import steering
+from sagamesh import payload, steering
 from sagamesh.errors import EventError
 from sagamesh.registers import NULL, Start
 
@@ -28,8 +28,6 @@ MAX_BATCH = 100
 """The most events of one request."""
 MAX_ATTRIBUTE = 256
 """The most characters of an attribute."""
-MAX_DEPTH = 64
-"""The most levels of objects and arrays in an event's data: whoever decodes them later must not run out of stack."""
 
 REQUIRED = ("specversion", "id", "source", "type")
 JSON_TYPE = re.compile(r"(application|text)/([a-z0-9!#$&^_.-]+\+)?json")
@@ -114,23 +112,11 @@ def _event(attributes: Mapping[str, str], data: Raw, prefix: str = "") -> Start:
 
 def _digest(event: str, data: Raw) -> str:
     """The payload's digest. On the way it is proven that the data can be decoded, and encoded again."""
-    value = _decode(bytes(data), object, "the event's data, as JSON")
-    if not _is_shallow(value):
-        raise EventError(f"the event's data are nested more than {MAX_DEPTH} levels deep")
+    try:
+        payload.read(data)
+    except EventError as error:
+        raise EventError(f"the event's data are {error}") from error
     return steering.digest(event, data)
-
-
-def _is_shallow(value: object) -> bool:
-    level = [value]
-    for _ in range(MAX_DEPTH):
-        level = [child for item in level for child in _children(item) if isinstance(child, dict | list)]
-        if not level:
-            return True
-    return False
-
-
-def _children(item: object) -> Iterable[object]:
-    return item.values() if isinstance(item, dict) else item if isinstance(item, list) else ()
 
 
 def _decode(body: bytes, kind: type[T], what: str) -> T:

@@ -10,19 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from difflib import get_close_matches
 from itertools import islice
 
+from sagamesh import durations
 from sagamesh.errors import SpecError
 
 MOST_UNKNOWN = 10
 """Unknown fields of one mapping that are reported."""
-LONGEST_DURATION = 32
-
-_DURATION = re.compile(r"-?(?:[0-9]+(?:\.[0-9]+)?(?:ms|h|m|s))+")
-_PART = re.compile(r"([0-9.]+)(ms|h|m|s)")
-_MILLISECONDS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,21 +144,17 @@ def node(value: object, path: str, problems: list[SpecError], rule: str) -> Node
 
 
 def duration(value: object, most: str) -> float:
-    """Seconds. Raises ValueError, whose text can follow the name of a field."""
-    if not isinstance(value, str) or not _DURATION.fullmatch(value[:LONGEST_DURATION]):
-        example = "a duration such as '200ms', '5s', '2m' or '1h30m'"
-        days = isinstance(value, str) and re.fullmatch(r"[0-9.]+ *[dw].*", value[:LONGEST_DURATION])
-        hours = " (hours are the largest unit: a day is '24h')" if days else ""
-        raise ValueError(f"must be {example}{hours}, and is {describe(value)}")
-    seconds = _seconds(value)
-    if not 0 < seconds <= _seconds(most):
-        raise ValueError(f"must be longer than nothing and at most {most}, and is {describe(value)}")
+    """Seconds, exact to the microsecond. Raises ValueError, whose text can follow the name of a field."""
+    try:
+        seconds = round(durations.parse(value), 6) if isinstance(value, str) else 0.0
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= durations.parse(most):
+        raise ValueError(
+            f"must be a duration over 0 and up to {most}, such as '200ms', '5s' or '1h30m' "
+            f"(hours are the largest unit), and is {describe(value)}"
+        )
     return seconds
-
-
-def _seconds(text: str) -> float:
-    parts = _PART.findall(text[:LONGEST_DURATION])
-    return float(sum(Decimal(number) * _MILLISECONDS[unit] for number, unit in parts) / 1000)
 
 
 def describe(value: object) -> str:

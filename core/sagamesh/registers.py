@@ -93,8 +93,14 @@ def parse(subject: str) -> tuple[Instance, Name]:
     return Instance(namespace, saga, instance), Name(step, register)
 
 
-INSTANCE_ID = re.compile(r"(?!h-)[A-Za-z0-9_-]{1,64}")
-"""A literal instance id, in full. Ids that begin with `h-` are made from other keys (see `starting`)."""
+LITERAL_ID = re.compile(r"(?!h-)[A-Za-z0-9_-]{1,64}")
+DIGEST_ID = re.compile(r"h-[a-z2-7]{26}")
+"""Made from a key that is no literal id (see `steering`)."""
+
+
+def is_instance_id(text: str) -> bool:
+    """Whether an instance may be called so; nothing else ever gets into a subject."""
+    return bool(LITERAL_ID.fullmatch(text) or DIGEST_ID.fullmatch(text))
 
 
 # -- values ------------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from sagamesh.decision import abort
 from sagamesh.effects import Known, Write
 from sagamesh.errors import EvaluationError, EventError
 from sagamesh.prepared import Rules
-from sagamesh.registers import INSTANCE_ID, START, Cause, Register, Start
+from sagamesh.registers import LITERAL_ID, START, Cause, Register, Start
 
 TRIES = 6
 """How often a start is written before it is called unknown: with its pauses and time-outs within half a minute."""
@@ -42,7 +42,7 @@ def instance_id(rules: Rules, start: Start) -> str:
         raise EventError(f"the key of saga {rules.local.saga!r} is empty for this event; it must name the instance")
     if key.startswith("h-"):
         raise EventError("instance ids that begin with 'h-' are made by Sagamesh; choose another key")
-    if INSTANCE_ID.fullmatch(key):
+    if LITERAL_ID.fullmatch(key):
         return key
     return "h-" + base64.b32encode(hashlib.sha256(key.encode()).digest()).decode().lower()[:26]
 

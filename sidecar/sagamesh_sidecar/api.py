@@ -16,13 +16,13 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from sagamesh import cloudevents, durations
+from sagamesh import cloudevents, durations, registers
 from sagamesh.attempt import CannotReadError
 from sagamesh.effects import Known
 from sagamesh.errors import EventError, UnreadableError
 from sagamesh.instance import View
 from sagamesh.prepared import Rules
-from sagamesh.registers import INSTANCE_ID, START, Cause, Instance, Register, Start
+from sagamesh.registers import START, Cause, Instance, Register, Start
 from sagamesh_sidecar.asgi import Gone, Receive, Request, Response, Scope, Send, answer, only_loopback
 from sagamesh_sidecar.instances import Instances, Started
 from sagamesh_sidecar.ports import UnavailableError
@@ -42,7 +42,6 @@ NAMED = 10
 CLIP = 100
 """How many characters of what was sent an answer repeats at most."""
 
-DIGEST_ID = re.compile(r"h-[a-z2-7]{26}")
 TRACE = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 WORST_FIRST = (503, 500, 409, 422, 202, 200)
 """Of the statuses of several starts, the first of these that is among them stands outside."""
@@ -140,8 +139,7 @@ class Api:
         if found := self.rulebook.started_by(event):
             return found
         self._expect_rules()
-        active = (self.rulebook.active(saga) for saga in self.rulebook._active)
-        events = sorted({rules.local.start_event for rules in active if rules})
+        events = sorted({rules.local.start_event for rules in self.rulebook.startable})
         more = f" and {len(events) - NAMED} more" if len(events) > NAMED else ""
         may = (
             f"what may be started here: {', '.join(events[:NAMED])}{more}" if events else "nothing may be started here"
@@ -222,7 +220,7 @@ class Api:
             self._expect_rules()
             raise Problem("unknown-saga", f"this participant has no part in a saga {saga[:CLIP]!r}")
         instance = Instance(self.namespace, saga, key)
-        if not INSTANCE_ID.fullmatch(key) and not DIGEST_ID.fullmatch(key):
+        if not registers.is_instance_id(key):
             raise _unknown(instance)
         return instance
 

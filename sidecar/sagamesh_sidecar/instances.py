@@ -12,7 +12,7 @@ from sagamesh import codec, registers, steering
 from sagamesh.effects import Known
 from sagamesh.errors import EventError
 from sagamesh.prepared import Rules
-from sagamesh.registers import INSTANCE_ID, START, Instance, Origin, Register, Start
+from sagamesh.registers import START, Instance, Origin, Register, Start
 from sagamesh_sidecar.executor import Executor, Work
 from sagamesh_sidecar.meters import Meters
 
@@ -55,7 +55,7 @@ class Instances:
 
         Raises UnavailableError, UnreadableError, and EventError for an id that cannot be one.
         """
-        if not INSTANCE_ID.fullmatch(saga.id) and not saga.id.startswith("h-"):
+        if not registers.is_instance_id(saga.id):
             raise EventError(f"{saga.id!r} is not an instance id")
         found = await self.executor.log.read(saga.stream, [registers.instance_subjects(saga)])
         return tuple(codec.decode(message) for message in found if ".absent." not in message.subject)

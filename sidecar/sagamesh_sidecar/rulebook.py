@@ -60,10 +60,15 @@ class Rulebook:
         revision = self._active.get(saga)
         return None if revision is None else self._revisions.get(saga, {}).get(revision)
 
+    @property
+    def startable(self) -> tuple[Rules, ...]:
+        """The active rules of each saga that this participant starts."""
+        active = [self.active(saga) for saga in self._active]
+        return tuple(rules for rules in active if rules is not None)
+
     def started_by(self, event: str) -> tuple[Rules, ...]:
         """The active rules of each saga that this event starts at this participant."""
-        active = [self.active(saga) for saga in self._active]
-        return tuple(rules for rules in active if rules is not None and rules.local.start_event == event)
+        return tuple(rules for rules in self.startable if rules.local.start_event == event)
 
     def newest(self, saga: str) -> Rules | None:
         """Some revision of a saga: the active one if it is known here, else the one that was learned last."""

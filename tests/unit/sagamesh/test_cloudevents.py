@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sagamesh import cloudevents, steering
-from sagamesh.cloudevents import BATCH, MAX_DEPTH, STRUCTURED, FormatError, parse
+from sagamesh.cloudevents import BATCH, STRUCTURED, FormatError, parse
 from sagamesh.errors import EventError
+from sagamesh.payload import MAX_DEPTH
 from sagamesh.registers import NULL, Start
 
 EVENT = {"specversion": "1.0", "id": "e-1", "source": "shop", "type": "order.placed"}

@@ -125,7 +125,7 @@ def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
 
 def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"a: 1\na: 2")))
-    with pytest.raises(BadFile, match="^<stdin>:2: the key 'a' is there twice"):
+    with pytest.raises(BadFile, match=r"^<stdin>:2: the key 'a' is there twice"):
         files.read("-")
 
 

@@ -1,0 +1,40 @@
+"""The app's data: JSON that anybody on the way can decode and encode again. They travel as the bytes that they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+from msgspec import Raw, json
+
+from sagamesh.errors import EventError
+
+MAX_DEPTH = 64
+"""Levels of nesting; far below where a decoder's stack ends, here or in an app."""
+
+
+def read(data: bytes | Raw) -> object:
+    """The decoded data. Raises EventError for what is no JSON, or nested too deep."""
+    try:
+        value: object = json.decode(data)
+        json.encode(value)  # a lone surrogate can be read, but not written
+    except RecursionError:
+        raise EventError(f"nested more than {MAX_DEPTH} levels deep") from None
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise EventError(f"not JSON: {error}") from error
+    if not _is_shallow(value):
+        raise EventError(f"nested more than {MAX_DEPTH} levels deep")
+    return value
+
+
+def _is_shallow(value: object) -> bool:
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [child for item in level for child in _children(item) if isinstance(child, dict | list)]
+        if not level:
+            return True
+    return False
+
+
+def _children(item: object) -> Iterable[object]:
+    return item.values() if isinstance(item, dict) else item if isinstance(item, list) else ()
