@@ -43,7 +43,7 @@ class Judged(NamedTuple):
 
     sagas: tuple[Saga, ...]
     findings: tuple[Located, ...]
-    count: int = 1
+    number: int = 1
 
 
 class FindingsError(Complaint):
@@ -132,7 +132,7 @@ def _sorted(findings: Iterable[Located]) -> tuple[Located, ...]:
 def _summary(judged: Sequence[Judged]) -> str:
     """`2 sagas: 1 error, 3 warnings`."""
     levels = Counter(finding.level for file in judged for finding in file.findings)
-    sagas = sum(file.count for file in judged)
+    sagas = sum(file.number for file in judged)
     return f"{_number(sagas, 'saga')}: {', '.join(_number(n, level) for level, n in levels.items()) or 'no findings'}"
 
 

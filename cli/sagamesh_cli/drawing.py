@@ -13,8 +13,7 @@ from graphlib import TopologicalSorter
 from itertools import chain, pairwise
 from statistics import fmean
 
-MOST = 100
-"""Boxes. More than that is no picture any more."""
+MOST = 100  # boxes; more than that is no picture any more
 GAP = 3
 PORTS = 4  # columns between two ports
 SWEEPS = 6

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 import yaml
+
 from sagamesh import spec
 from sagamesh.checks import CODES, Finding, check
 from sagamesh.findings import WARNINGS
@@ -345,9 +346,7 @@ def test_events_that_are_certain() -> None:
     ],
 )
 def test_events_that_are_named(event: str, code: str | None) -> None:
-    named = steps(
-        "a: order.placed -> yes no", "other: order.placed", "n: no", "b: yes", f"c: b.done; {naming(event)}"
-    )
+    named = steps("a: order.placed -> yes no", "other: order.placed", "n: no", "b: yes", f"c: b.done; {naming(event)}")
     assert codes(check(named)) == ([code] if code else [])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from graphlib import CycleError
 
 import pytest
+
 from sagamesh import graph
 from sagamesh.model import Action, Emit, Join, Saga, Start, Step
 

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import yaml
 from msgspec.structs import replace
+
 from sagamesh import codec, spec
 from sagamesh.model import Saga
 from sagamesh.projection import project
@@ -51,7 +52,7 @@ spec:
       action: {path: /shipments}
       emits: [{event: order.shipped}]
 """
-REVISION = "?"
+REVISION = "ad37ef7833"
 
 
 def read(text: str) -> Saga:
@@ -191,8 +192,6 @@ def test_every_change_of_meaning_is_a_new_revision() -> None:
         ("reverse", "parallel"),
         ("pivot: true", "compensation: {path: /refund}"),
     ]
-    mended = {"pivot: true": "compensation: {path: /refund}"}
-    assert mended
     revisions = {project(read(CHECKOUT.replace(*change)))["orders"].revision for change in changes}
     assert len(revisions | {REVISION}) == len(changes) + 1
 

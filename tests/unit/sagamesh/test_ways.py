@@ -7,6 +7,7 @@ from itertools import product
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from sagamesh import graph
 from sagamesh.model import Action, Emit, Join, Saga, Start, Step
 from sagamesh.ways import MOST_WAYS, TooManyWaysError, Ways
@@ -59,8 +60,7 @@ def naive(saga: Saga) -> dict[str, set[NaiveWay]]:
 
 def naive_settled(ways: dict[str, set[NaiveWay]], name: str, before: str) -> bool:
     return all(
-        name in {step for step, _ in way} or all(contradict(way, other) for other in ways[name])
-        for way in ways[before]
+        name in {step for step, _ in way} or all(contradict(way, other) for other in ways[name]) for way in ways[before]
     )
 
 

@@ -1,0 +1,199 @@
+"""All participants of a saga in one loop: real relays, the log in memory or real, apps as plain Python."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from msgspec import Raw
+
+from sagamesh import codec, registers, steering, topology
+from sagamesh.attempt import Refused
+from sagamesh.codec import Message
+from sagamesh.model import Saga
+from sagamesh.projection import project
+from sagamesh.registers import Instance, Name, Start, Value
+from sagamesh_sidecar.adapters.memory import MemoryLog, MemoryServer
+from sagamesh_sidecar.adapters.metrics import PrometheusMeters
+from sagamesh_sidecar.answers import Away, Response, Unanswered
+from sagamesh_sidecar.executor import Executor
+from sagamesh_sidecar.gate import Gate
+from sagamesh_sidecar.instances import Instances, Started
+from sagamesh_sidecar.parking import Parking
+from sagamesh_sidecar.ports import Guard
+from sagamesh_sidecar.relay import Relay
+from sagamesh_sidecar.rulebook import Rulebook
+
+Handler = Callable[["FakeApp", str, Mapping[str, str], bytes], Awaitable[Response]]
+
+
+def ok(data: object = None, status: int = 200, **headers: str) -> Response:
+    return Response(status=status, headers=headers, body=json.dumps(data).encode())
+
+
+class FakeApp:
+    """Answers 200 to everything, unless `answers` has something else for the path. Records what it was asked."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, Any] = {}
+        self.calls: list[tuple[str, Mapping[str, str], Any]] = []
+        self.away = False
+
+    async def post(self, path: str, headers: Mapping[str, str], body: bytes, *, timeout: float) -> Response:
+        if self.away:
+            raise Away
+        self.calls.append((path, dict(headers), json.loads(body)))
+        answer = self.answers.get(path, ok({"from": path}))
+        if callable(answer):
+            answer = await answer()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def reachable(self, timeout: float = 1.0) -> bool:
+        return not self.away
+
+    @property
+    def paths(self) -> list[str]:
+        return [path for path, _, _ in self.calls]
+
+
+class CountingLog(MemoryLog):
+    """Counts what the relay costs."""
+
+    def __init__(self, server: MemoryServer) -> None:
+        super().__init__(server)
+        self.counts: Counter[str] = Counter()
+
+    async def put(
+        self, subject: str, headers: Mapping[str, str], body: bytes, *, guard: Guard | None = None
+    ) -> int | Refused:
+        self.counts["writes"] += subject.startswith("saga.")
+        return await super().put(subject, headers, body, guard=guard)
+
+    async def read(self, stream: str, subjects: Sequence[str]) -> tuple[Message, ...]:
+        self.counts["reads"] += stream.startswith("SAGA_")
+        return await super().read(stream, subjects)
+
+
+class Peer:
+    """One participant: its relay and its app."""
+
+    def __init__(self, mesh: Mesh, participant: str, ack_wait: float) -> None:
+        self.log = CountingLog(mesh.server)
+        self.app = FakeApp()
+        self.gate = Gate(self.app, interval=0.02)
+        self.meters = PrometheusMeters(app_up=lambda: not self.gate.away, connected=lambda: True)
+        self.rulebook = Rulebook(mesh.saga.namespace, participant, self.log, self.meters, poll=30.0)
+        self.executor = Executor(participant, self.log, self.app, self.gate, self.meters)
+        self.relay = Relay(
+            pod=f"{participant}-1",
+            executor=self.executor,
+            rulebook=self.rulebook,
+            gate=self.gate,
+            meters=self.meters,
+            parking=Parking(self.meters),
+            ack_wait=ack_wait,
+        )
+        self.instances = Instances(self.executor, self.meters, pod=f"{participant}-1")
+
+    def metric(self, name: str, **labels: str) -> float:
+        return self.meters.registry.get_sample_value(f"sagamesh_{name}", labels) or 0.0
+
+
+class Mesh:
+    """A saga and its peers. `ack_wait`: seconds that a lease lasts."""
+
+    def __init__(self, saga: Saga, *, ack_wait: float = 10.0) -> None:
+        self.saga = saga
+        self.server = MemoryServer()
+        self.documents = project(saga)
+        self.stream = registers.stream(saga.namespace, saga.name)
+        self.ack_wait = ack_wait
+        self.peers = {name: Peer(self, name, ack_wait) for name in self.documents}
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[Mesh]:
+        self.server.create_stream(topology.rules_bucket())
+        self.server.create_stream(topology.stream(self.saga.namespace, self.saga.name))
+        for name, subjects in topology.consumers(self.documents).items():
+            config = {**topology.consumer(name, subjects), "ack_wait": int(self.ack_wait * topology.SECOND)}
+            self.server.create_consumer(self.stream, config)
+        await self.distribute()
+        async with asyncio.TaskGroup() as group, contextlib.AsyncExitStack() as stack:
+            tasks = []
+            for name, peer in self.peers.items():
+                tasks += [
+                    group.create_task(work) for work in (peer.gate.run(), peer.relay.renew(), peer.rulebook.run())
+                ]
+                await peer.rulebook.loaded.wait()
+                if self.documents[name].own:
+                    taken = await peer.log.consume(self.stream, name, peer.relay.accept, slots=32)
+                    stack.push_async_callback(taken.close)
+            yield self
+            for task in tasks:
+                task.cancel()
+
+    async def distribute(self) -> None:
+        log = MemoryLog(self.server)
+        for name, rules in self.documents.items():
+            await log.put(topology.rules_subject(rules), {}, codec.encode_rules(rules))
+            active = topology.active_subject(self.saga.namespace, name, self.saga.name)
+            if name == self.saga.start.participant:
+                await log.put(active, {}, rules.revision.encode())
+
+    @property
+    def starter(self) -> Peer:
+        return self.peers[self.saga.start.participant]
+
+    async def start(self, key: str = "i-1", data: object = None) -> Started:
+        peer = self.starter
+        rules = peer.rulebook.active(self.saga.name)
+        assert rules is not None
+        raw = Raw(json.dumps(data).encode())
+        event = self.saga.start.event
+        value = Start(event, key, "test", steering.digest(event, raw), raw)
+        started = await peer.instances.start(rules, value)
+        assert started is not None
+        return started
+
+    def instance(self, key: str = "i-1") -> Instance:
+        return Instance(self.saga.namespace, self.saga.name, key)
+
+    def values(self, key: str = "i-1") -> dict[Name, Value]:
+        """Every register of an instance but its markers."""
+        found = (codec.decode(m) for m in self.server.messages(self.stream) if m.subject.split(".")[3] == key)
+        return {register.name: register.value for register in found if not register.name.register.startswith("absent")}
+
+    async def until(self, condition: Callable[[], object], seconds: float = 10.0) -> None:
+        """Wait for a condition on what is in the log, or in the apps."""
+        async with asyncio.timeout(seconds):
+            while not condition():
+                await asyncio.sleep(0.005)
+
+    async def value(self, name: Name, key: str = "i-1") -> Value:
+        """What stands in a register, once it does."""
+        await self.until(lambda: name in self.values(key))
+        return self.values(key)[name]
+
+
+def scenario(test: Callable[[], Awaitable[None]]) -> Callable[[], None]:
+    """Make `async def test()` a test, in bounded time."""
+
+    def run() -> None:
+        async def bounded() -> None:
+            async with asyncio.timeout(30):
+                await test()
+
+        asyncio.run(bounded())
+
+    run.__name__ = test.__name__
+    run.__doc__ = test.__doc__
+    return run
+
+
+LOST = Unanswered("reset")
