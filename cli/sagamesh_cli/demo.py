@@ -7,6 +7,7 @@ must be finished, and the books of the services must agree.
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import random
 import signal
@@ -15,7 +16,7 @@ import urllib.error
 import urllib.request
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 from rich.console import Console
@@ -52,12 +53,38 @@ def demo(
     seed: Annotated[int, typer.Option(help="Which orders.")] = 7,
     svg: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the last screen as a picture.")] = None,
 ) -> None:
-    """Fifty orders over four services, some refused, with a service and a sidecar killed in the middle."""
-    console = Console(record=svg is not None, width=100 if svg is not None else None)
-    balanced = asyncio.run(Demo(console, orders, seed).run())
+    """Run example 02: orders over four services, with a service and a sidecar killed in the middle."""
+    console = Console()
+    ended = asyncio.run(Demo(console, orders, seed).run())
+    console.print(ended.table)
+    for sentence in ended.discrepancies:
+        console.print(sentence, style="red", markup=False)
+    console.print("Next: sagamesh graph examples/02-create-order/saga.yaml, or the tour in README.md")
     if svg is not None:
-        console.save_svg(str(svg), title="sagamesh demo")
-    raise typer.Exit(0 if balanced else 1)
+        _picture(svg, ended)
+    raise typer.Exit(0 if ended.well else 1)
+
+
+class Ended(NamedTuple):
+    """How a run ended: the last state of the board, the closing table, what is wrong with the books."""
+
+    board: Board
+    table: Table
+    stuck: int
+    discrepancies: list[str]
+
+    @property
+    def well(self) -> bool:
+        return not self.stuck and not self.discrepancies
+
+
+def _picture(path: Path, ended: Ended) -> None:
+    screen = Console(record=True, width=124, file=io.StringIO(), force_terminal=True)
+    screen.print(ended.board.render(), ended.table)
+    try:
+        screen.save_svg(str(path), title="sagamesh demo")
+    except OSError as error:
+        raise EnvironmentTrouble(f"--svg {path} cannot be written: {error.strerror}") from error
 
 
 class Demo:
@@ -70,8 +97,7 @@ class Demo:
         self.file = str(self.folder / "saga.yaml")
         self.sagas = read([self.file])
 
-    async def run(self) -> bool:
-        """Whether everything finished and the books are balanced."""
+    async def run(self) -> Ended:
         with tempfile.TemporaryDirectory(prefix="sagamesh-demo-", ignore_cleanup_errors=True) as name:
             directory = Path(name)
             async with AsyncExitStack() as stack:
@@ -127,20 +153,17 @@ class Demo:
         await member.revived()
         board.tell("the sidecar of accounting is back")
 
-    def _conclude(self, board: Board, discrepancies: list[str]) -> bool:
+    def _conclude(self, board: Board, discrepancies: list[str]) -> Ended:
         states = [view.state for view in board.views()]
-        ended = {state: states.count(state) for state in ("completed", "compensated")}
-        stuck = len(self.orders) - sum(ended.values())
-        table = Table(title=f"{sum(ended.values())} of {len(self.orders)} orders finished", title_style="bold")
+        completed, compensated = states.count("completed"), states.count("compensated")
+        finished_ones = completed + compensated
+        table = Table(title=f"{finished_ones} of {len(self.orders)} orders finished", title_style="bold")
         for heading in ("completed", "compensated", "stuck", "books"):
             table.add_column(heading, justify="right")
+        stuck = len(self.orders) - finished_ones
         verdict = "[green]balanced[/]" if not discrepancies else f"[red]{len(discrepancies)} discrepancies[/]"
-        table.add_row(str(ended["completed"]), str(ended["compensated"]), str(stuck), verdict)
-        self.console.print(table)
-        for sentence in discrepancies:
-            self.console.print(sentence, style="red", markup=False)
-        self.console.print("Next: sagamesh graph examples/02-create-order/saga.yaml, or the tour in README.md")
-        return stuck == 0 and not discrepancies
+        table.add_row(str(completed), str(compensated), str(stuck), verdict)
+        return Ended(board, table, stuck, discrepancies)
 
 
 def _orders(number: int, rng: random.Random) -> list[dict[str, Any]]:

@@ -160,7 +160,7 @@ class Connection:
                 for part in self.parts:
                     await part.opened(client)
             self._opened.set()
-            self._say("connected")
+            self._say("connected", logging.INFO)
             self._say(await self._watch(client))
         finally:
             self._lose(client)
@@ -201,10 +201,10 @@ class Connection:
         self._say(str(error) or repr(error))
         self._complaints += "permissions violation" in str(error)
 
-    def _say(self, news: str) -> None:
+    def _say(self, news: str, level: int = logging.WARNING) -> None:
         if news != self._said:
             self._said = news
-            log.warning("NATS at %s: %s", self._address, news)
+            log.log(level, "NATS at %s: %s", self._address, news)
 
 
 async def _within(seconds: float, event: Awaitable[object]) -> bool:
