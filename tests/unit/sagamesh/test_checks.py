@@ -18,47 +18,12 @@ from sagamesh import spec
 from sagamesh.checks import CODES, Finding, check
 from sagamesh.findings import WARNINGS
 from sagamesh.model import Saga
+from support.documents import CHECKOUT, in_language_page
 
 DOCS = (Path(__file__).parents[3] / "docs" / "checks.md").read_text()
 SECTIONS = dict(re.findall(r"^### (SM\d+)\n(.*?)(?=^##|\Z)", DOCS, re.MULTILINE | re.DOTALL))
 EXAMPLES = {code: re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) for code, text in SECTIONS.items()}
 WITHOUT_EXAMPLE = {"SM016"}
-
-DESIGN = """
-start: {participant: orders, event: order.placed, key: event.data.orderId}
-parkAfter: 10m
-compensationOrder: reverse
-steps:
-  - name: reserve-credit
-    participant: customers
-    on: [order.placed]
-    when: event.data.total > 0
-    action:
-      path: /credit/reserve
-      body: '{"customer": event.data.customerId, "amount": event.data.total}'
-      timeout: 5s
-      within: 2m
-      retry: {backoff: 200ms, maxBackoff: 10s}
-    emits: [{event: credit.reserved}]
-    compensation: {path: /credit/release}
-  - name: reserve-stock
-    participant: inventory
-    on: [order.placed]
-    action: {path: /stock/reserve}
-    emits: [{event: stock.reserved}]
-    compensation: {path: /stock/release}
-  - name: charge-card
-    participant: payments
-    on: [credit.reserved, stock.reserved]
-    pivot: true
-    action: {path: /charges, body: '{"order": saga.id, "amount": events["order.placed"].data.total}'}
-    emits: [{event: payment.charged}]
-  - name: ship
-    participant: shipping
-    on: [payment.charged]
-    action: {path: /shipments}
-    emits: [{event: order.shipped}]
-"""
 
 
 def saga(text: str) -> Saga:
@@ -109,8 +74,9 @@ def test_the_documentation_explains_exactly_the_codes_that_there_are() -> None:
         assert text.strip().startswith("A warning.") == (code in WARNINGS)
 
 
-def test_the_example_of_the_design_is_right() -> None:
-    assert check(saga(DESIGN)) == ()
+@pytest.mark.parametrize("text", [CHECKOUT, in_language_page()], ids=["checkout", "docs/language.md"])
+def test_whole_sagas_are_right(text: str) -> None:
+    assert check(spec.read(yaml.safe_load(text))) == ()
 
 
 @pytest.mark.parametrize("path", sorted((Path(__file__).parents[3] / "examples").glob("*/saga.yaml")), ids=str)

@@ -12,46 +12,8 @@ from sagamesh import codec, spec
 from sagamesh.model import Saga
 from sagamesh.projection import project
 from sagamesh.rules import Input, LocalRules, StepRules
+from support.documents import CHECKOUT
 
-CHECKOUT = """
-apiVersion: sagamesh.dev/v1alpha1
-kind: Saga
-metadata: {name: checkout, namespace: shop}
-spec:
-  start: {participant: orders, event: order.placed, key: event.data.orderId}
-  parkAfter: 10m
-  compensationOrder: reverse
-  steps:
-    - name: reserve-credit
-      participant: customers
-      on: [order.placed]
-      when: event.data.total > 0
-      action:
-        path: /credit/reserve
-        body: '{"customer": event.data.customerId, "amount": event.data.total}'
-        timeout: 5s
-        within: 2m
-        retry: {backoff: 200ms, maxBackoff: 10s}
-      emits: [{event: credit.reserved}]
-      compensation: {path: /credit/release}
-    - name: reserve-stock
-      participant: inventory
-      on: [order.placed]
-      action: {path: /stock/reserve}
-      emits: [{event: stock.reserved}]
-      compensation: {path: /stock/release}
-    - name: charge-card
-      participant: payments
-      on: [credit.reserved, stock.reserved]
-      pivot: true
-      action: {path: /charges, body: '{"order": saga.id, "amount": events["order.placed"].data.total}'}
-      emits: [{event: payment.charged}]
-    - name: ship
-      participant: shipping
-      on: [payment.charged]
-      action: {path: /shipments}
-      emits: [{event: order.shipped}]
-"""
 REVISION = "ad37ef7833"
 
 
