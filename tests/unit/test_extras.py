@@ -1,0 +1,55 @@
+"""What each part imports, its extra installs: nothing works by the accident of a shared environment."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions, requires
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parents[2]
+PARTS = {
+    "core/sagamesh": "",
+    "sidecar/sagamesh_sidecar": "sidecar",
+    "operator/sagamesh_operator": "operator",
+    "cli/sagamesh_cli": "cli",
+}
+DISTRIBUTIONS = packages_distributions()
+
+
+def imported(folder: Path) -> set[str]:
+    """The top-level names of everything that is imported anywhere in a package."""
+    found = set()
+    for path in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                found |= {name.name.partition(".")[0] for name in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                found.add(node.module.partition(".")[0])
+    return {name for name in found if name not in sys.stdlib_module_names and not name.startswith("sagamesh")}
+
+
+def installed(name: str, extra: str) -> Iterator[str]:
+    """The distributions that come with an extra, directly or through others."""
+    for text in requires(name) or ():
+        requirement = Requirement(text)
+        if requirement.marker is None or requirement.marker.evaluate({"extra": extra}):
+            yield requirement.name.lower()
+            for further in requirement.extras or {""}:
+                yield from installed(requirement.name, further)
+
+
+@pytest.mark.parametrize(("folder", "extra"), PARTS.items())
+def test_an_extra_installs_all_that_its_part_imports(folder: str, extra: str) -> None:
+    available = set(installed("sagamesh", extra))
+    for name in imported(ROOT / folder):
+        assert available & {one.lower() for one in DISTRIBUTIONS[name]}, f"{folder} imports {name}, [{extra}] lacks it"
+
+
+def test_the_sidecar_stays_light() -> None:
+    heavy = {"aiohttp", "kopf", "kubernetes", "protobuf", "typer", "rich", "pyyaml", "pydantic"}
+    assert not heavy & set(installed("sagamesh", "sidecar"))
