@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 PARTS = {
@@ -38,7 +39,7 @@ def installed(name: str, extra: str) -> Iterator[str]:
     for text in requires(name) or ():
         requirement = Requirement(text)
         if requirement.marker is None or requirement.marker.evaluate({"extra": extra}):
-            yield requirement.name.lower()
+            yield canonicalize_name(requirement.name)
             for further in requirement.extras or {""}:
                 yield from installed(requirement.name, further)
 
@@ -47,7 +48,9 @@ def installed(name: str, extra: str) -> Iterator[str]:
 def test_an_extra_installs_all_that_its_part_imports(folder: str, extra: str) -> None:
     available = set(installed("sagamesh", extra))
     for name in imported(ROOT / folder):
-        assert available & {one.lower() for one in DISTRIBUTIONS[name]}, f"{folder} imports {name}, [{extra}] lacks it"
+        assert available & set(map(canonicalize_name, DISTRIBUTIONS[name])), (
+            f"{folder} imports {name}, [{extra}] lacks it"
+        )
 
 
 def test_the_sidecar_stays_light() -> None:
