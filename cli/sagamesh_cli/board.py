@@ -57,11 +57,11 @@ class Board:
             self.console.print(self.news[-1], highlight=False, markup=False)
 
     def view(self, instance: Instance) -> View:
-        known = self.registers[instance]
-        return view(instance, list(known.values()), self.rules, max(register.time for register in known.values()))
+        known = list(self.registers[instance].values())
+        return view(instance, known, self.rules, max(register.time for register in known))
 
     def views(self) -> list[View]:
-        return [self.view(instance) for instance in self.registers]
+        return [self.view(instance) for instance in list(self.registers)]  # a copy: `Live` draws in a thread of its own
 
     @contextmanager
     def showing(self) -> Iterator[None]:
@@ -74,8 +74,8 @@ class Board:
 
     def render(self) -> Group:
         """The newest rows, those that still move first, and the news below."""
-        views = self.views()
-        rows = sorted(views, key=lambda shown: (finished(shown), -views.index(shown)))[:ROWS]
+        views = self.views()[::-1]
+        rows = sorted(views, key=finished)[:ROWS]
         table = Table(box=None, padding=(0, 1), header_style="bold")
         table.add_column("instance")
         for step in self.rules.outline:

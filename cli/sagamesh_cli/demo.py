@@ -10,7 +10,6 @@ import asyncio
 import io
 import json
 import random
-import signal
 import tempfile
 import urllib.error
 import urllib.request
@@ -25,7 +24,7 @@ from rich.table import Table
 from sagamesh.instance import finished
 from sagamesh.projection import project
 from sagamesh_cli.board import Board
-from sagamesh_cli.dev import Bench, Options, participants_of, read, running
+from sagamesh_cli.dev import Bench, Options, interruptible, participants_of, read, running
 from sagamesh_cli.fleet import ProcessMember
 from sagamesh_cli.services import Service, books, example
 from sagamesh_cli.trouble import EnvironmentTrouble
@@ -35,7 +34,6 @@ PACE = 0.15
 """Seconds between two orders."""
 PATIENCE = 120.0
 """Seconds after which what is not finished counts as stuck."""
-KILLED = -signal.SIGKILL
 
 KINDS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("fine", {}),
@@ -55,7 +53,9 @@ def demo(
 ) -> None:
     """Run example 02: orders over four services, with a service and a sidecar killed in the middle."""
     console = Console()
-    ended = asyncio.run(Demo(console, orders, seed).run())
+    if svg is not None and not svg.parent.is_dir():
+        raise EnvironmentTrouble(f"--svg {svg} cannot be written: there is no such directory")
+    ended = interruptible(Demo(console, orders, seed).run())
     console.print(ended.table)
     for sentence in ended.discrepancies:
         console.print(sentence, style="red", markup=False)
@@ -124,12 +124,15 @@ class Demo:
     async def _play(self, bench: Bench, services: dict[str, Service], board: Board) -> None:
         """Orders come in; two processes die; then wait until everything is finished."""
         api = bench.urls[self.sagas[0].start.participant].api
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._crash_service(services["kitchen"], board))
-            group.create_task(self._crash_sidecar(bench.members["accounting"], board))
-            for order in self.orders:
-                group.create_task(_send(api, order))
-                await asyncio.sleep(PACE)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._crash_service(services["kitchen"], board))
+                group.create_task(self._crash_sidecar(bench.members["accounting"], board))
+                for order in self.orders:
+                    group.create_task(_send(api, order))
+                    await asyncio.sleep(PACE)
+        except ExceptionGroup as troubles:
+            raise troubles.exceptions[0] from None
         try:
             async with asyncio.timeout(PATIENCE):
                 while sum(map(finished, board.views())) < len(self.orders):

@@ -11,10 +11,10 @@ import json
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
 import typer
@@ -32,7 +32,10 @@ from sagamesh_cli.trouble import EnvironmentTrouble
 from sagamesh_operator.adapters.nats import connect
 from sagamesh_operator.distribution import distribute
 from sagamesh_sidecar import logs
+from sagamesh_sidecar.adapters.http import parse_url
 from sagamesh_sidecar.settings import Settings
+
+Result = TypeVar("Result")
 
 LOOK = 0.3
 """Seconds between looks at the files."""
@@ -78,26 +81,50 @@ def dev(
         files=files,
         apps={name: _url(name, url) for name, url in _pairs("--app", app, "payments=http://127.0.0.1:9001")},
         apis={name: _port(name, number) for name, number in _pairs("--api", api, "payments=3650")},
-        nats=nats,
+        nats=_server(nats),
         port=port,
         state=state,
         processes=processes,
         ready_file=ready_file,
     )
-    asyncio.run(run(options))
+    interruptible(run(options))
 
 
 async def run(options: Options) -> None:
     """Until Ctrl-C or SIGTERM; then everything is stopped, in order."""
     stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     sagas = load(options)
+    _clear(options.ready_file)
     async with running(options, sagas) as bench:
+        on_signals(stop.set)
         _greet(bench)
         with _ready_file(options.ready_file, bench):
             await _watch(bench, stop)
         typer.echo("stopping")
+
+
+def interruptible(main: Coroutine[Any, Any, Result]) -> Result:
+    """Run it. A signal cancels it, so that it puts everything away, and then counts as a Ctrl-C."""
+
+    async def cancelled_by_signals() -> Result:
+        task = asyncio.current_task()
+        assert task is not None
+        on_signals(task.cancel)
+        return await main
+
+    try:
+        return asyncio.run(cancelled_by_signals())
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
+
+
+def on_signals(call: Callable[[], object]) -> None:
+    """What Ctrl-C, SIGTERM and the end of the terminal do from now on (this one not under `nohup`)."""
+    numbers = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        numbers.remove(signal.SIGHUP)
+    for number in numbers:
+        asyncio.get_running_loop().add_signal_handler(number, call)
 
 
 def load(options: Options) -> list[Saga]:
@@ -154,8 +181,18 @@ async def running(options: Options, sagas: list[Saga], heard: lines.Heard = line
         members = {name: _member(options, namespace, name, url, directory) for name in participants_of(sagas)}
         for member in members.values():
             stack.push_async_callback(member.stop)
-        urls = await asyncio.gather(*(member.start() for member in members.values()))
+        urls = await _start(members.values())
         yield Bench(options, sagas, url, dict(zip(members, urls, strict=True)), members)
+
+
+async def _start(members: Collection[Member]) -> list[Urls]:
+    """All at once. Trouble is raised when each has started or failed: whoever stops them then finds them at rest."""
+    urls = []
+    for started in await asyncio.gather(*(member.start() for member in members), return_exceptions=True):
+        if isinstance(started, BaseException):
+            raise started
+        urls.append(started)
+    return urls
 
 
 async def provision(url: str, sagas: list[Saga]) -> list[str]:
@@ -202,7 +239,7 @@ async def _watch(bench: Bench, stop: asyncio.Event) -> None:
 async def _take(bench: Bench) -> None:
     """A changed file becomes a new revision. One that is wrong changes nothing: the old ones stay active."""
     try:
-        sagas = load(bench.options)
+        sagas = read(bench.options.files)
         _check_cast(bench, sagas)
         for saga, revision in zip(sagas, await provision(bench.nats, sagas), strict=True):
             typer.echo(f"{saga.name}: new instances take revision {revision}")
@@ -214,8 +251,8 @@ def _check_cast(bench: Bench, sagas: list[Saga]) -> None:
     """What is running now cannot be extended. Raises Complaint."""
     if missing := set(participants_of(sagas)) - set(bench.members):
         raise Complaint(f"the new participant {min(missing)} has no sidecar here: start `sagamesh dev` again")
-    if {saga.name for saga in sagas} != {saga.name for saga in bench.sagas}:
-        raise Complaint("a saga was added, removed or renamed: start `sagamesh dev` again")
+    if {(saga.namespace, saga.name) for saga in sagas} != {(saga.namespace, saga.name) for saga in bench.sagas}:
+        raise Complaint("a saga was added, removed or renamed, or moved to another namespace: start it again")
 
 
 def _greet(bench: Bench) -> None:
@@ -230,6 +267,16 @@ def _greet(bench: Bench) -> None:
     sys.stdout.flush()
 
 
+def _clear(path: Path | None) -> None:
+    """Away with the ready file of a `dev` that was killed: whoever waits for one would take it for ours."""
+    if path is None:
+        return
+    if not path.parent.is_dir():
+        raise EnvironmentTrouble(f"--ready-file {path} cannot be written: there is no such directory")
+    with _writing(path):
+        path.unlink(missing_ok=True)
+
+
 @contextlib.contextmanager
 def _ready_file(path: Path | None, bench: Bench) -> Iterator[None]:
     """Renamed into place when all are ready, removed at the end."""
@@ -241,16 +288,22 @@ def _ready_file(path: Path | None, bench: Bench) -> Iterator[None]:
         "participants": {name: urls.api for name, urls in bench.urls.items()},
         "health": {name: urls.health for name, urls in bench.urls.items()},
     }
-    try:
+    with _writing(path):
         half = path.with_name(f"{path.name}.half")
         half.write_text(json.dumps(listens))
         half.rename(path)
-    except OSError as error:
-        raise EnvironmentTrouble(f"--ready-file {path} cannot be written: {error.strerror}") from error
     try:
         yield
     finally:
         path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise EnvironmentTrouble(f"--ready-file {path} cannot be written: {error.strerror}") from error
 
 
 @contextlib.contextmanager
@@ -266,14 +319,15 @@ def _directory(state: Path | None) -> Iterator[Path]:
     yield state
 
 
-def _stamps(options: Options) -> list[int]:
-    """When each file was changed; 0 for one that is not there just now."""
+def _stamps(options: Options) -> list[tuple[int, int]]:
+    """When each file was changed, and its size, for an editor empties and fills a file in one tick of that clock."""
     stamps = []
     for name in options.files:
         try:
-            stamps.append(Path(name).stat().st_mtime_ns)
-        except OSError:
-            stamps.append(0)
+            status = Path(name).stat()
+            stamps.append((status.st_mtime_ns, status.st_size))
+        except OSError:  # it is not there just now
+            stamps.append((0, 0))
     return stamps
 
 
@@ -286,10 +340,23 @@ def _pairs(option: str, given: list[str] | None, example: str) -> Iterator[tuple
 
 
 def _url(name: str, url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme != "http" or not parts.hostname or parts.path.strip("/") or parts.query:
-        raise Complaint(f"--app {name}={url}: write the service's address, as in --app {name}=http://127.0.0.1:9001")
+    try:
+        parse_url(url)
+    except ValueError:
+        example = f"--app {name}=http://127.0.0.1:9001"
+        raise Complaint(f"--app {name}={url}: write the service's address with its port, as in {example}") from None
     return url.rstrip("/")
+
+
+def _server(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("nats", "tls", "ws", "wss") and parts.hostname and parts.port != 0
+    except ValueError:
+        good = False
+    if url and not good:
+        raise Complaint(f"--nats {url}: write the server's address, as in --nats nats://127.0.0.1:4222")
+    return url
 
 
 def _port(name: str, text: str) -> int:

@@ -91,6 +91,7 @@ class ProcessMember:
     async def stop(self) -> None:
         if self._keeper is not None:
             self._keeper.cancel()
+            await asyncio.wait({self._keeper})  # it may be about to start another one
         if self.process is not None and self.process.returncode is None:
             self.process.terminate()
             await self.process.wait()
@@ -103,8 +104,7 @@ class ProcessMember:
 
     async def revived(self) -> Urls:
         """Wait until it is ready again after a crash."""
-        restarts = self.restarts
-        while self.restarts == restarts and self.process is not None and self.process.returncode is not None:
+        while self.process is not None and self.process.returncode is not None:
             await asyncio.sleep(0.02)
         return await self._wait()
 

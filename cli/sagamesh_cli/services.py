@@ -46,7 +46,8 @@ class Service:
         except TimeoutError:
             said = b""
         if not said.startswith(b"listening on "):
-            raise EnvironmentTrouble(f"the service {self.name} did not start; see {log.name}")
+            words = Path(log.name).read_text(errors="replace").splitlines()[-1:] or ["it said nothing"]
+            raise EnvironmentTrouble(f"the service {self.name} did not start: {words[0]}")
         self.port = int(said.decode().strip().rpartition(":")[2])
         return self.url
 

@@ -551,3 +551,53 @@ async def test_the_servers_time(world):
 @scenario
 async def test_connected(world):
     assert world.log.connected
+
+
+# What only the one in memory can be asked for
+
+
+def in_memory(body: Callable[[World, MemoryServer], Awaitable[None]]) -> Callable[[], None]:
+    async def with_server(world: World) -> None:
+        assert isinstance(world, MemoryWorld)
+        await body(world, world.server)
+
+    def test() -> None:
+        scenario(with_server)(lambda: MemoryWorld().open(""))
+
+    test.__name__, test.__doc__ = body.__name__, body.__doc__
+    return test
+
+
+@in_memory
+async def test_lost_replies(world, server):
+    server.lose_replies(2)
+    assert await world.log.put(world.subject("a"), {}, b"") is Refused.UNKNOWN
+    assert await world.log.put(world.subject("a"), {}, b"") is Refused.UNKNOWN
+    assert await world.log.put(world.subject("a"), {}, b"") is Refused.EXISTS
+    assert subjects(server.messages(world.stream)) == ["a"]
+
+
+@in_memory
+async def test_stale_reads(world, server):
+    await fill(world, "a")
+    server.stale(1)
+    assert await world.log.read(world.stream, [world.subject("a")]) == ()
+    assert subjects(await world.log.read(world.stream, [world.subject("a")])) == ["a"]
+
+
+@in_memory
+async def test_down_and_up(world, server):
+    hands = Hands()
+    await world.log.consume(world.stream, await world.consumer(ack_wait=0.1), hands.accept, slots=2)
+    await fill(world, "a")
+    lease = await hands.next()
+    server.down()
+    await lease.ack()  # nobody hears it
+    assert not world.log.connected
+    assert await world.log.put(world.subject("b"), {}, b"") is Refused.UNKNOWN
+    with pytest.raises(UnavailableError):
+        await world.log.read(world.stream, [world.subject("a")])
+    server.up()
+    again = await hands.next()
+    assert (again.message, again.delivered) == (lease.message, 2)
+    assert subjects(server.messages(world.stream)) == ["a"]

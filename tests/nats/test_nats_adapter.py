@@ -263,6 +263,18 @@ async def test_closing_while_the_server_is_away(server, log):
     assert time.monotonic() - began < 8
 
 
+@scenario()
+async def test_closing_does_not_wait_for_deliveries(server, log):
+    """Closing the subscription does (tests/contract)."""
+    hands = await consuming(log)
+    hands.go.clear()
+    await put_in_the_end(log, "a")
+    await hands.take("a")
+    await log.close()
+    assert log._connection.parts == (log._requests,)
+    assert await put(log, "b") is Refused.UNKNOWN
+
+
 # Clients that are deaf
 
 

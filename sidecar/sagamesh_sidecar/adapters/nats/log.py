@@ -59,9 +59,9 @@ class NatsLog:
         await self._connection.start()
 
     async def close(self) -> None:
-        """Close the subscriptions that are still open, then the connection."""
+        """Soon, hence not the place to wait for deliveries: handlers that still run are cancelled."""
         for puller in self._pullers():
-            await puller.close()
+            await puller.abort()
         await self._connection.close()
 
     async def __aenter__(self) -> Self:

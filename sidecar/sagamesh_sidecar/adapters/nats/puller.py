@@ -23,7 +23,7 @@ from nats.aio.msg import Msg
 from sagamesh.codec import Message
 from sagamesh_sidecar.adapters.nats import replies
 from sagamesh_sidecar.adapters.nats.clock import Clock
-from sagamesh_sidecar.adapters.nats.connection import Connection, Timing
+from sagamesh_sidecar.adapters.nats.connection import CLOSE_TIMEOUT, Connection, Timing
 from sagamesh_sidecar.adapters.nats.requests import Requests
 from sagamesh_sidecar.ports import Accept, UnavailableError
 
@@ -96,7 +96,6 @@ class Puller:
     async def close(self) -> None:
         """Let the server know that nobody is here any more, and wait for what is in hand."""
         self._closing = True
-        self._connection.detach(self)
         self._watch.cancel()
         if self._feed is not None:
             with contextlib.suppress(nats.errors.Error, OSError):
@@ -104,6 +103,15 @@ class Puller:
                     await self._feed.drain()  # what is on its way still arrives, and goes back
         while self._tasks:
             await asyncio.wait(self._tasks)
+        self._connection.detach(self)
+
+    async def abort(self) -> None:
+        """End what is in hand: the server hands it out again."""
+        self._closing = True
+        for task in (self._watch, *self._tasks):
+            task.cancel()
+        await asyncio.wait([self._watch, *self._tasks], timeout=CLOSE_TIMEOUT)
+        self._connection.detach(self)
 
     async def opened(self, client: Client) -> None:
         if self._closing:
@@ -188,7 +196,7 @@ class Puller:
             if not self._pulls[number]:
                 del self._pulls[number]
             break
-        if self._closing:
+        if self._closing or self._busy >= self._slots:
             self._spawn(delivery.nak(0))
         else:
             self._busy += 1

@@ -1,0 +1,239 @@
+"""Whatever is killed with -9, whenever: the saga finishes as it would have, and every effect is there exactly once."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from sagamesh.registers import FINISH, START, Done, Failed
+from support.stage import DECLINED, Fates, Stage, run, seconds_since, stage, until
+
+MEALS = "02-create-order"
+CREDIT = "01-customers-and-orders"
+KILLED = -signal.SIGKILL
+
+
+class Kind(NamedTuple):
+    """An order, how its saga ends, and what it leaves in the books: `Stage.ledger`."""
+
+    order: dict[str, Any]
+    state: str
+    ledger: tuple[Any, ...]
+
+
+KINDS = {
+    "fine": Kind({}, "completed", ("APPROVED", ["CONFIRMED"], 1)),
+    "declined": Kind(DECLINED, "compensated", ("REJECTED", ["CANCELLED"], 0)),
+    "unknown": Kind({"consumerId": "mallory"}, "compensated", ("REJECTED", [], 0)),
+}
+REHEARSALS = 3
+TRIES = 10
+
+
+async def play(on: Stage, key: str, kind: Kind) -> None:
+    """One order, to its expected end."""
+    await on.start(key, **kind.order)
+    assert await on.finished(key) == {key: kind.state}, key
+    assert on.ledger(key) == kind.ledger, key
+
+
+class Boundaries:
+    """Every operation of every sidecar, taken from runs without faults: kill before it, kill after it."""
+
+    def __init__(self, on: Stage) -> None:
+        self.on = on
+        self.fates = Fates(on)
+        self.keys: list[str] = []
+        self.unreached: dict[str, list[str]] = {participant: [] for participant in on.sidecars}
+
+    async def rehearse(self) -> dict[str, list[tuple[str, str]]]:
+        """participant -> (kind, operation) of everything that happens in each of several runs."""
+        runs = [(name, f"{name}-rehearsal-{n}") for n in range(REHEARSALS) for name in KINDS]
+        for name, key in runs:
+            await play(self.on, key, KINDS[name])
+        await self.on.idle()
+        self.keys += [key for _, key in runs]
+        found = {}
+        for participant in self.on.sidecars:
+            done = self.fates.operations(participant)
+            of = {key: dict.fromkeys(op for instance, op in done if instance == key) for _, key in runs}
+            found[participant] = [
+                (name, op)
+                for name in KINDS
+                for op in of[f"{name}-rehearsal-0"]
+                if op != "pause" and all(op in of[f"{name}-rehearsal-{n}"] for n in range(REHEARSALS))
+            ]
+        await self._check_complete(found)
+        return found
+
+    async def _check_complete(self, found: dict[str, list[tuple[str, str]]]) -> None:
+        """Every register that is written, and every call, is among the operations."""
+        for name in KINDS:
+            operations = {op for of in found.values() for kind, op in of if kind == name}
+            log = await self.on.registers(f"{name}-rehearsal-0")
+            assert {f"put {step}.{register}" for step, register in log} <= operations
+            called = [step for step, register in log if isinstance(log[step, register].value, Done | Failed)]
+            assert {f"call {step} action" for step in called} <= operations
+
+    async def kill_at_each(self, participant: str, boundaries: list[tuple[str, str]]) -> str:
+        """One after the other, since two kills of one sidecar would disturb each other. A line for the report."""
+        begun = time.monotonic()
+        for number, (name, operation) in enumerate(boundaries):
+            for when in ("before", "after"):
+                await self._kill_at(f"{name}-{participant}-{number}-{when}", participant, when, operation, KINDS[name])
+        due = 2 * len(boundaries) - len(self.unreached[participant])
+        await until(lambda: len(self.fates.deaths(participant)) >= due)
+        assert self.fates.deaths(participant) == [KILLED] * due, f"{participant} died of something else"
+        return f"{participant}: killed {due} times at {len(boundaries)} operations, {seconds_since(begun)}"
+
+    async def _kill_at(self, key: str, participant: str, when: str, operation: str, kind: Kind) -> None:
+        for turn in range(TRIES):  # the order of concurrent deliveries is not the same in every run
+            tried = f"{key}-{turn}"
+            self.fates.plan(tried, participant, when, operation)
+            await play(self.on, tried, kind)
+            self.keys.append(tried)
+            if await self._fulfilled(tried):
+                return
+        self.unreached[participant].append(f"{when} {operation}")
+
+    async def _fulfilled(self, key: str) -> bool:
+        """The last acks may come after the finish."""
+        try:
+            await until(lambda: self.fates.fulfilled(key), 0.3)
+        except TimeoutError:
+            return False
+        return True
+
+
+def test_a_sidecar_killed_at_any_boundary(tmp_path: Path, report: list[str]) -> None:
+    async def scenario() -> None:
+        begun = time.monotonic()
+        async with stage(MEALS, tmp_path, ack_wait=0.2) as on:
+            at = Boundaries(on)
+            operations = await at.rehearse()
+            lines = await asyncio.gather(*(at.kill_at_each(*one) for one in operations.items()))
+            await on.check(*at.keys)
+            assert not any(at.unreached.values()), at.unreached
+            report.extend(["kill -9 of a sidecar before and after everything that it does", *lines])
+            report.append(f"{len(at.keys)} orders, balanced, {seconds_since(begun)}")
+
+    run(scenario(), 180)
+
+
+COMMITS = [
+    (MEALS, "orders", 1, {}, "completed"),
+    (MEALS, "orders", 2, {}, "completed"),
+    (MEALS, "consumers", 1, {}, "completed"),
+    (MEALS, "kitchen", 1, {}, "completed"),
+    (MEALS, "kitchen", 2, {}, "completed"),
+    (MEALS, "accounting", 1, {}, "completed"),
+    (MEALS, "orders", 1, DECLINED, "compensated"),
+    (MEALS, "kitchen", 1, DECLINED, "compensated"),
+    (MEALS, "accounting", 1, DECLINED, "compensated"),  # what was committed is the refusal
+    (MEALS, "consumers", 1, {"consumerId": "mallory"}, "compensated"),
+    (CREDIT, "orders", 1, {}, "completed"),
+    (CREDIT, "orders", 2, {}, "completed"),
+    (CREDIT, "customers", 1, {}, "completed"),
+    (CREDIT, "customers", 1, {"customerId": "mallory"}, "compensated"),
+]
+
+
+@pytest.mark.parametrize("example", [MEALS, CREDIT])
+def test_an_app_that_dies_between_its_commit_and_its_answer(example: str, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with stage(example, tmp_path) as on:
+            keys = []
+            for name, participant, commits, order, state in COMMITS:
+                if name != example:
+                    continue
+                key = f"{participant}-{commits}-{len(keys)}"
+                app = on.services[participant]
+                await app.stop()
+                await app.start("--crash-after-commit", str(commits))
+                await on.start(key, **order)
+                assert app.process is not None
+                assert await app.process.wait() == 1
+                await app.start()
+                assert await on.finished(key) == {key: state}
+                if example == MEALS:
+                    assert on.ledger(key) == next(k.ledger for k in KINDS.values() if k.order == order)
+                keys.append(key)
+            await on.check(*keys)
+
+    run(scenario())
+
+
+def mixed(count: int) -> dict[str, Kind]:
+    """So many orders of all kinds, by key."""
+    kinds = list(KINDS.items())
+    return {f"{name}-{n}": kind for n, (name, kind) in ((n, kinds[n % len(kinds)]) for n in range(count))}
+
+
+async def conclude(on: Stage, orders: dict[str, Kind]) -> None:
+    """All of them end as they must, with one effect each."""
+    assert await on.finished(*orders, seconds=60) == {key: kind.state for key, kind in orders.items()}
+    assert {key: on.ledger(key) for key in orders} == {key: kind.ledger for key, kind in orders.items()}
+    await on.check(*orders)
+
+
+async def place(on: Stage, orders: dict[str, Kind]) -> None:
+    await asyncio.gather(*(on.start(key, **kind.order) for key, kind in orders.items()))
+
+
+def test_every_app_is_killed_under_load(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        orders = mixed(40)
+        async with stage(MEALS, tmp_path) as on:
+            placing = asyncio.create_task(place(on, orders))
+            for name, app in on.services.items():
+                before = len(on.rows(name, "SELECT step FROM answers"))
+                await until(lambda name=name, before=before: len(on.rows(name, "SELECT step FROM answers")) > before)
+                assert await app.kill() == KILLED
+                await app.start()
+            await placing
+            await conclude(on, orders)
+
+    run(scenario())
+
+
+def test_the_server_is_killed_and_comes_back_with_its_disk(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        orders = mixed(30)
+        early, late = dict(list(orders.items())[:20]), dict(list(orders.items())[20:])
+        async with stage(MEALS, tmp_path, services={"consumers": ("--slow", "0.2")}) as on:
+            await place(on, early)
+            await until(lambda: len(on.rows("kitchen", "SELECT id FROM tickets")) > 1)
+            taken = {key: (await on.registers(key))[START].origin.run for key in early}
+            on.server.kill()
+            killed = on.log.now()
+            placing = asyncio.create_task(place(on, late))
+            while not await on.metric("writes_total", "orders", register="start", result="unknown"):
+                await asyncio.sleep(0.02)
+            on.server.start()
+            await placing
+            await conclude(on, orders)
+            assert {key: (await on.registers(key))[START].origin.run for key in early} == taken
+            ends = [(await on.registers(key))[FINISH].time for key in early]
+            assert max(ends) > killed, "it was killed too late"
+
+    run(scenario(), 90)
+
+
+def test_all_sidecars_are_killed_again_and_again(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        orders = mixed(30)
+        async with stage(MEALS, tmp_path) as on:
+            placing = asyncio.create_task(place(on, orders))
+            for share in (5, 15, 25):
+                await until(lambda share=share: len(on.rows("orders", "SELECT id FROM orders")) >= share)
+                assert await asyncio.gather(*(member.kill() for member in on.members())) == [KILLED] * 4
+                await asyncio.gather(*(member.revived() for member in on.members()))
+            await placing
+            await conclude(on, orders)
+
+    run(scenario())

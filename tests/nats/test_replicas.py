@@ -1,0 +1,218 @@
+"""Replicas share the work, take it over from each other, and bear to be handed everything once more."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+from typing import Any
+
+from sagamesh.registers import FINISH, START
+from sagamesh_cli.dev import provision
+from sagamesh_cli.fleet import ProcessMember
+from support.stage import DECLINED, Stage, run, stage, until
+
+MEALS = "02-create-order"
+ACK_WAIT = 10.0
+"""Seconds until what a sidecar held is handed out again, unless it gave it back."""
+KINDS: tuple[tuple[dict[str, Any], str], ...] = (
+    ({}, "completed"),
+    ({}, "completed"),
+    (DECLINED, "compensated"),
+    ({"restaurantId": "ratskeller"}, "compensated"),
+)
+
+
+async def place(on: Stage, prefix: str, count: int) -> dict[str, str]:
+    """Start so many orders of all kinds, alternately at each replica: their keys, and how they must end."""
+    kinds = {f"{prefix}-{n}": KINDS[n % len(KINDS)] for n in range(count)}
+    await asyncio.gather(*(on.start(key, **order) for key, (order, _) in kinds.items()))
+    return {key: state for key, (_, state) in kinds.items()}
+
+
+async def conclude(on: Stage, expected: dict[str, str]) -> None:
+    assert await on.finished(*expected) == expected
+    await on.check(*expected)
+
+
+async def kill_for_good(member: ProcessMember) -> None:
+    """`kill -9` of a pod that no other one replaces."""
+    assert member._keeper is not None
+    member._keeper.cancel()
+    assert await member.kill() == -signal.SIGKILL
+
+
+async def terminate(member: ProcessMember) -> int:
+    """SIGTERM, and the exit code."""
+    process = member.process
+    assert process is not None
+    process.terminate()
+    return await process.wait()
+
+
+async def acked(on: Stage) -> dict[str, list[float]]:
+    """How many deliveries each replica of each participant has acked."""
+    counts = {}
+    for name, members in on.sidecars.items():
+        counts[name] = [await on.metric("deliveries_total", name, n, result="ack") for n in range(len(members))]
+    return counts
+
+
+def test_two_replicas_of_each_share_the_work_and_one_of_each_may_die(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with stage(MEALS, tmp_path, ack_wait=None, replicas=2) as on:
+            first = await place(on, "first", 40)
+            await conclude(on, first)
+            counts = await acked(on)
+            assert all(count > 0 for replicas in counts.values() for count in replicas), counts
+
+            placing = asyncio.create_task(place(on, "second", 40))
+            await until(lambda: len(on.rows("kitchen", "SELECT id FROM tickets WHERE order_id LIKE 'second-%'")) > 3)
+            await asyncio.gather(*(kill_for_good(members[1]) for members in on.sidecars.values()))
+            await conclude(on, first | await placing)
+
+    run(scenario(), 90)
+
+
+def test_the_same_start_at_two_replicas_at_once(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with stage(MEALS, tmp_path, replicas=2) as on:
+            keys = [f"twice-{n}" for n in range(10)]
+            for key in keys:
+                answers = await asyncio.gather(*(on.post(key, replica) for replica in (0, 1, 0, 1)))
+                assert sorted(answer.status for answer in answers) == [200, 200, 200, 202]
+                instances = [answer.body["instances"][0] for answer in answers]
+                assert len({instance["run"] for instance in instances}) == 1
+                assert sorted(instance["duplicate"] for instance in instances) == [False, True, True, True]
+            clashing = await asyncio.gather(on.post("clash", 0, total=10), on.post("clash", 1, total=11))
+            assert sorted(answer.status for answer in clashing) == [202, 409]
+            later = await on.post(keys[0], 1, total=99)
+            assert later.status == 409
+            assert later.body["code"] == "key-conflict"
+            expected = dict.fromkeys([*keys, "clash"], "completed")
+            assert await on.finished(*expected) == expected
+            assert (await on.post(keys[0], 1)).status == 200, "a finished one is still a duplicate"
+            await on.check(*expected)
+            started = [await on.metric("sagas_started_total", "orders", replica) for replica in (0, 1)]
+            assert sum(started) == len(expected), started
+
+    run(scenario())
+
+
+async def snapshot(on: Stage) -> tuple[Any, ...]:
+    """Everything that a repeated delivery must not change: log, ledgers, calls to apps."""
+    await on.idle()
+    calls = {name: await on.metric("calls_total", name) for name in on.sidecars}
+    return await on.everything(), on.tables(), calls
+
+
+async def acks(on: Stage) -> float:
+    return sum(sum(replicas) for replicas in (await acked(on)).values())
+
+
+async def deliverable(on: Stage) -> int:
+    """How many deliveries the log holds: what each consumer listens to, of what is there."""
+    there = [subject.split(".", 4)[4] for _, subject, _ in await on.everything()]
+    count = 0
+    for name in await on.consumers():
+        heard = (await on.api(f"CONSUMER.INFO.{on.stream}.{name}"))["config"]["filter_subjects"]
+        count += sum(there.count(subject.split(".", 4)[4]) for subject in heard)
+    return count
+
+
+def test_every_delivery_comes_again_after_everything_has_finished(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with stage(MEALS, tmp_path) as on:
+            expected = await place(on, "order", 16)
+            await conclude(on, expected)
+            before = await snapshot(on)
+            once, acked_before = await deliverable(on), await acks(on)
+            assert once >= 16 * 7
+
+            for name in await on.consumers():
+                await on.api(f"CONSUMER.RESET.{on.stream}.{name}", {"seq": 1})
+            assert await snapshot(on) == before
+            assert await acks(on) >= acked_before + once, "not every delivery came again"
+
+            acked_before = await acks(on)
+            for name in await on.consumers():
+                await on.api(f"CONSUMER.DELETE.{on.stream}.{name}")
+            await provision(on.server.url, [on.saga])
+            assert await snapshot(on) == before
+            assert await acks(on) >= acked_before + once, "not every delivery came to the new consumers"
+            await conclude(on, expected | await place(on, "later", 4))
+
+    run(scenario())
+
+
+def test_every_delivery_comes_again_while_everything_runs(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with stage(MEALS, tmp_path, replicas=2) as on:
+            placing = asyncio.create_task(place(on, "order", 40))
+            for share in (1, 10, 20, 30):
+                await until(lambda share=share: len(on.rows("orders", "SELECT id FROM orders")) >= share)
+                for name in await on.consumers():
+                    await on.api(f"CONSUMER.RESET.{on.stream}.{name}", {"seq": 1})
+            await conclude(on, await placing)
+
+    run(scenario())
+
+
+def test_sigterm_during_a_slow_call_lets_it_finish(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with stage(MEALS, tmp_path, ack_wait=None, services={"kitchen": ("--slow", "1")}) as on:
+            await on.start("slow")
+            await until(lambda: on.rows("kitchen", "SELECT id FROM tickets"))
+            [kitchen] = on.sidecars["kitchen"]
+            assert await terminate(kitchen) == 0
+            assert ("create-ticket", "end") in await on.registers("slow"), "it was finished on the way out"
+            assert await on.finished("slow") == {"slow": "completed"}
+            await on.check("slow")
+            log = kitchen.log.read_text()
+            assert "Traceback" not in log, log
+
+    run(scenario())
+
+
+def test_sigterm_without_time_gives_the_delivery_to_the_other_replica(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        slow = {"kitchen": ("--slow", "2")}
+        async with stage(MEALS, tmp_path, ack_wait=None, replicas=2, services=slow, grace=0.1) as on:
+            await on.start("slow")
+            await until(lambda: on.rows("kitchen", "SELECT id FROM tickets"))
+            for replica, member in enumerate(on.sidecars["kitchen"]):
+                if await on.metric("in_flight", "kitchen", replica):
+                    assert member._keeper is not None
+                    member._keeper.cancel()
+                    assert await terminate(member) == 0
+                    assert "Traceback" not in member.log.read_text()
+                    break
+            else:
+                raise AssertionError("nobody was at work")
+            found = await on.registers("slow")
+            assert ("create-ticket", "end") not in found, "there was no time for it"
+            assert await on.finished("slow") == {"slow": "completed"}
+            found = await on.registers("slow")
+            taken_over = found["create-ticket", "end"].time - found["create-ticket", "begin"].time
+            assert taken_over < ACK_WAIT, "it was given back, rather than left until its lease ran out"
+            assert on.ledger("slow") == ("APPROVED", ["CONFIRMED"], 1)
+            await on.check("slow")
+
+    run(scenario())
+
+
+def test_a_rolling_restart_under_load_keeps_nothing_waiting(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with stage(MEALS, tmp_path, ack_wait=None, replicas=2, services={"kitchen": ("--slow", "0.1")}) as on:
+            placing = asyncio.create_task(place(on, "order", 40))
+            await until(lambda: len(on.rows("kitchen", "SELECT id FROM tickets")) > 3)
+            for number in (0, 1):
+                assert await asyncio.gather(*(terminate(on.sidecars[name][number]) for name in on.sidecars)) == [0] * 4
+                await asyncio.gather(*(on.sidecars[name][number].revived() for name in on.sidecars))
+            expected = await placing
+            await conclude(on, expected)
+            for key in expected:
+                found = await on.registers(key)
+                assert found[FINISH].time - found[START].time < ACK_WAIT, "something waited for a lease to run out"
+
+    run(scenario())

@@ -1,0 +1,63 @@
+"""An app whose every byte a test decides: it says when an answer comes, and what it looks like on the wire."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any, NamedTuple
+
+
+class Call(NamedTuple):
+    path: str
+    headers: Mapping[str, str]
+    data: Any
+
+    @property
+    def instance(self) -> str:
+        return self.headers["saga-id"]
+
+
+Script = Callable[[Call], Awaitable[bytes]]
+
+
+def http(status: int = 200, body: bytes = b"{}", *headers: str, length: int | None = None) -> bytes:
+    """An answer. `length`: the one that it claims to have."""
+    lines = [f"HTTP/1.1 {status} Whatever", f"Content-Length: {len(body) if length is None else length}", *headers]
+    return "\r\n".join([*lines, "\r\n"]).encode() + body
+
+
+class ScriptedApp:
+    """Answers each call as `script` says and closes the connection then. `calls` are those that came."""
+
+    def __init__(self, script: Script) -> None:
+        self.script = script
+        self.calls: list[Call] = []
+        self.url = ""
+
+    def paths(self, instance: str) -> list[str]:
+        """What was called for an instance, in order."""
+        return [call.path for call in self.calls if call.instance == instance]
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+            headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
+            body = await reader.readexactly(int(headers["content-length"]))
+            call = Call(head[0].split()[1], headers, json.loads(body))
+            self.calls.append(call)
+            writer.write(await self.script(call))
+            await writer.drain()
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+
+@contextlib.asynccontextmanager
+async def scripted(script: Script) -> AsyncIterator[ScriptedApp]:
+    app = ScriptedApp(script)
+    server = await asyncio.start_server(app.serve, "127.0.0.1", 0)
+    app.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server:
+        yield app

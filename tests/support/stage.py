@@ -1,0 +1,304 @@
+"""An example on this machine as it would run in a cluster: a real server, its services, sidecars as processes.
+
+Everything can be killed, and everything can be looked at: the registers in the log, the databases of the services, the
+sidecars' metrics. For sagas that are started by an order, as all examples are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import sqlite3
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sagamesh import codec, registers, topology
+from sagamesh.model import Saga
+from sagamesh.projection import project
+from sagamesh.registers import FINISH, Instance, Name, Register
+from sagamesh_cli.dev import participants_of, provision, read
+from sagamesh_cli.fleet import ProcessMember, Urls
+from sagamesh_cli.services import Service, books, example
+from sagamesh_operator.adapters.nats import connect
+from sagamesh_operator.ports import Document
+from sagamesh_sidecar.adapters.nats import NatsLog
+from sagamesh_sidecar.ports import UnavailableError
+from sagamesh_sidecar.settings import Settings
+from support import verdict
+from support.nats_server import NatsServer
+from support.web import Answer, ask
+
+SCRIPT = Path(__file__).with_name("crashing_sidecar.py")
+ORDERS = {"01-customers-and-orders": {"customerId": "alice", "total": 10}} | {
+    "02-create-order": {
+        "consumerId": "alice",
+        "restaurantId": "ajanta",
+        "dishes": ["dal"],
+        "total": 10,
+        "card": "4111111111111111",
+    }
+}
+DECLINED = {"card": "4000000000000002"}
+Found = dict[Name, Register]
+
+
+def run(scenario: Coroutine[Any, Any, None], seconds: float = 60.0) -> None:
+    """A test that is a coroutine, in bounded time."""
+
+    async def bounded() -> None:
+        async with asyncio.timeout(seconds):
+            await scenario
+
+    asyncio.run(bounded())
+
+
+async def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+@dataclass(kw_only=True)
+class Stage:
+    """What runs. `sidecars` and `urls`: those of each participant, one for each replica."""
+
+    name: str
+    saga: Saga
+    directory: Path
+    server: NatsServer
+    services: Mapping[str, Service]
+    log: NatsLog
+    sidecars: dict[str, list[ProcessMember]] = field(default_factory=dict)
+    urls: dict[str, list[Urls]] = field(default_factory=dict)
+
+    # -- instances
+
+    @property
+    def stream(self) -> str:
+        return registers.stream(self.saga.namespace, self.saga.name)
+
+    def instance(self, key: str) -> Instance:
+        return Instance(self.saga.namespace, self.saga.name, key)
+
+    def event(self, key: str, order: Mapping[str, Any]) -> Document:
+        """The order, as the event that starts its saga."""
+        data = ORDERS[self.name] | {"orderId": key} | order
+        return {"specversion": "1.0", "id": key, "source": "/test", "type": self.saga.start.event, "data": data}
+
+    async def post(self, key: str, replica: int = 0, query: str = "", **order: Any) -> Answer:
+        """Send an order once. Raises OSError where no answer came."""
+        url = f"{self.urls[self.saga.start.participant][replica].api}/v1/events{query}"
+        return await ask("POST", url, self.event(key, order), "application/cloudevents+json")
+
+    async def start(self, key: str, **order: Any) -> list[int]:
+        """Send an order until it is taken, as its sender would: the statuses that came, 0 for no answer."""
+        statuses: list[int] = []
+        while not statuses or statuses[-1] in (0, 503):
+            if statuses:
+                await asyncio.sleep(0.05)
+            try:
+                statuses.append((await self.post(key, **order)).status)
+            except OSError:
+                statuses.append(0)
+        assert statuses[-1] in (200, 202), f"{key} was answered {statuses}"
+        return statuses
+
+    async def finished(self, *keys: str, seconds: float = 30.0) -> dict[str, str]:
+        """How each of these ended, once all have."""
+        subjects = [self.instance(key).subject(FINISH) for key in keys]
+        states: dict[str, str] = {}
+        try:
+            async with asyncio.timeout(seconds):
+                while len(states) < len(set(keys)):
+                    with contextlib.suppress(UnavailableError):
+                        for message in await self.log.read(self.stream, subjects):
+                            key = registers.parse(message.subject)[0].id
+                            states[key] = verdict.state({FINISH: codec.decode(message)})
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            left = sorted(set(keys) - states.keys())
+            told = {key: [".".join(name) for name in await self.registers(key)] for key in left[:3]}
+            raise AssertionError(f"not finished within {seconds:g} s: {left}; of those: {told}") from None
+        return states
+
+    async def registers(self, key: str) -> Found:
+        """Every register of an instance but its markers."""
+        found = await self.log.read(self.stream, [registers.instance_subjects(self.instance(key))])
+        decoded = (codec.decode(message) for message in found)
+        return {register.name: register for register in decoded if not register.name.register.startswith("absent")}
+
+    async def everything(self) -> list[tuple[int, str, bytes]]:
+        """What is in the stream: sequence, subject and body of each message, markers aside."""
+        found = await self.log.read(self.stream, [registers.subjects(self.saga.namespace, self.saga.name)])
+        return [(m.sequence, m.subject, m.body) for m in found if ".absent." not in m.subject]
+
+    async def check(self, *keys: str) -> None:
+        """The registers of these finished instances are consistent, and the books of the services balance."""
+        found = await asyncio.gather(*(self.registers(key) for key in keys))
+        wrong = {key: verdict.wrongs(self.saga, one) for key, one in zip(keys, found, strict=True)}
+        assert not {key: sentences for key, sentences in wrong.items() if sentences}
+        assert self.balance() == []
+
+    # -- the services
+
+    def balance(self) -> list[str]:
+        return books(example(self.name))(self.directory)
+
+    def rows(self, service: str, query: str, *values: object) -> list[tuple[Any, ...]]:
+        """From the database of a service, which is only read."""
+        db = sqlite3.connect(f"{(self.directory / f'{service}.db').as_uri()}?mode=ro", uri=True)
+        try:
+            return db.execute(query, values).fetchall()
+        finally:
+            db.close()
+
+    def ledger(self, key: str) -> tuple[Any, ...]:
+        """Of one order of example 02: its state, those of its tickets, and how often its card was charged."""
+        [(order,)] = self.rows("orders", "SELECT state FROM orders WHERE id = ?", key)
+        tickets = self.rows("kitchen", "SELECT state FROM tickets WHERE order_id = ?", key)
+        charged = self.rows("accounting", "SELECT amount FROM authorizations WHERE order_id = ?", key)
+        return order, [state for (state,) in tickets], len(charged)
+
+    def tables(self) -> dict[str, list[tuple[Any, ...]]]:
+        """Every row of every table of every service."""
+        found = {}
+        for service in self.services:
+            for (table,) in self.rows(service, "SELECT name FROM sqlite_master WHERE type = 'table'"):
+                found[f"{service}.{table}"] = self.rows(service, f"SELECT * FROM {table}")
+        return found
+
+    # -- the sidecars
+
+    async def metric(self, name: str, participant: str, replica: int = 0, **labels: str) -> float:
+        """The sum of a sidecar's series of that name that bear these labels."""
+        text = (await ask("GET", f"{self.urls[participant][replica].health}/metrics")).text
+        wanted = {f'{label}="{value}"' for label, value in labels.items()}
+        total = 0.0
+        for series, value in re.findall(rf"^sagamesh_{name}(?:{{(.*)}})? (\S+)$", text, re.MULTILINE):
+            total += float(value) if wanted <= set(series.split(",")) else 0.0
+        return total
+
+    def members(self) -> list[ProcessMember]:
+        return [member for replicas in self.sidecars.values() for member in replicas]
+
+    # -- the server
+
+    async def api(self, verb: str, body: Document | None = None) -> Document:
+        async with connect(self.server.url) as stream:
+            return await stream.api(verb, body)
+
+    async def consumers(self) -> list[str]:
+        return list((await self.api(f"CONSUMER.NAMES.{self.stream}"))["consumers"])
+
+    async def idle(self, seconds: float = 30.0) -> None:
+        """Wait until everything was delivered and acked."""
+        async with asyncio.timeout(seconds):
+            for name in await self.consumers():
+                while True:
+                    info = await self.api(f"CONSUMER.INFO.{self.stream}.{name}")
+                    if not info["num_pending"] and not info["num_ack_pending"]:
+                        break
+                    await asyncio.sleep(0.02)
+
+
+@contextlib.asynccontextmanager
+async def stage(
+    name: str,
+    directory: Path,
+    *,
+    ack_wait: float | None = 0.5,
+    replicas: int = 1,
+    services: Mapping[str, Sequence[str]] | None = None,
+    **settings: Any,
+) -> AsyncIterator[Stage]:
+    """Everything that an example needs, running.
+
+    `ack_wait`: seconds until what a dead sidecar held is handed out again, to sidecars of `crashing_sidecar`; None: ten
+    seconds, and the product's own entry point. `services`: more options of a service; `settings`: of all sidecars.
+    """
+    [saga] = read([str(example(name) / "saga.yaml")])
+    participants = participants_of([saga])
+    async with contextlib.AsyncExitStack() as stack:
+        server = NatsServer(directory / "nats")
+        stack.enter_context(server)
+        await provision(server.url, [saga])
+        apps = {one: Service(example(name), one, directory) for one in participants}
+        log = await stack.enter_async_context(NatsLog(server.url, name="test"))
+        built = Stage(name=name, saga=saga, directory=directory, server=server, services=apps, log=log)
+        if ack_wait is not None:
+            await _hasten(built, ack_wait)
+        for app in apps.values():
+            stack.push_async_callback(app.stop)
+        await asyncio.gather(*(app.start(*(services or {}).get(one, ())) for one, app in apps.items()))
+        for one in participants:
+            built.sidecars[one] = [_sidecar(built, one, n, ack_wait, settings) for n in range(1, replicas + 1)]
+        for member in built.members():
+            stack.push_async_callback(member.stop)
+        started = iter(await asyncio.gather(*(member.start() for member in built.members())))
+        built.urls = {one: [next(started) for _ in members] for one, members in built.sidecars.items()}
+        yield built
+
+
+async def _hasten(built: Stage, ack_wait: float) -> None:
+    for name in topology.consumers(project(built.saga)):
+        path = f"{built.stream}.{name}"
+        config = (await built.api(f"CONSUMER.INFO.{path}"))["config"] | {"ack_wait": int(ack_wait * topology.SECOND)}
+        await built.api(f"CONSUMER.CREATE.{path}", {"stream_name": built.stream, "config": config, "action": "update"})
+
+
+def _sidecar(
+    built: Stage, participant: str, number: int, ack_wait: float | None, more: dict[str, Any]
+) -> ProcessMember:
+    directory = built.directory / f"replica-{number}"
+    directory.mkdir(exist_ok=True)
+    settings = Settings(
+        **{
+            "namespace": built.saga.namespace,
+            "participant": participant,
+            "nats": built.server.url,
+            "app": built.services[participant].url,
+            "pod": f"{participant}-{number}",
+            "api_port": 0,
+            "health_host": "127.0.0.1",
+            "health_port": 0,
+            "poll": 1.0,
+        }
+        | more
+    )
+    command = (sys.executable, str(SCRIPT), str(directory), str(ack_wait)) if ack_wait is not None else ()
+    return ProcessMember(settings, directory, *command)
+
+
+class Fates:
+    """What a test tells the crashing sidecars of one replica number, and hears of them."""
+
+    def __init__(self, built: Stage, replica: int = 1) -> None:
+        self.directory = built.directory / f"replica-{replica}"
+
+    def plan(self, key: str, participant: str, when: str, operation: str) -> None:
+        """To be called before the instance is started."""
+        (self.directory / "plans" / key).write_text(f"{participant} {when} {operation}")
+
+    def fulfilled(self, key: str) -> bool:
+        return (self.directory / "plans" / f"{key}.done").exists()
+
+    def operations(self, participant: str) -> list[tuple[str, str]]:
+        """(instance, operation) of everything that a participant has done or tried."""
+        lines = (self.directory / f"{participant}.operations").read_text().splitlines()
+        return [(instance, operation) for instance, _, operation in (line.partition(" ") for line in lines)]
+
+    def deaths(self, participant: str) -> list[int]:
+        """The exit status of each life that has ended."""
+        try:
+            return [int(line) for line in (self.directory / f"{participant}.deaths").read_text().split()]
+        except FileNotFoundError:
+            return []
+
+
+def seconds_since(begun: float) -> str:
+    return f"{time.monotonic() - begun:.1f} s"

@@ -1,0 +1,335 @@
+"""The rules of the house, kept by reading syntax trees: where things may stand, and what may stand there.
+
+import-linter keeps who may import whom among ours; here is what it cannot see. Every check is tried on snippets that
+break it, so that it cannot be blind.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+HOUSE = ("core", "sidecar", "operator", "cli", "examples")
+
+
+def modules(*rooms: str) -> list[Path]:
+    return sorted(path for room in rooms for path in (ROOT / room).rglob("*.py"))
+
+
+def named(path: object) -> str:
+    return str(path.relative_to(ROOT)) if isinstance(path, Path) else ""
+
+
+def imports(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """(module, name) of each import, wherever it stands; the name is empty for a whole module."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, "") for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (("." * node.level + (node.module or ""), alias.name) for alias in node.names)
+
+
+# -- core is pure ----------------------------------------------------------------------------------------------------
+
+ALLOWED = {
+    "__future__",
+    "base64",
+    "collections",
+    "collections.abc",
+    "dataclasses",
+    "datetime",
+    "difflib",
+    "enum",
+    "functools",
+    "graphlib",
+    "hashlib",
+    "itertools",
+    "math",
+    "msgspec",
+    "msgspec.structs",
+    "operator",
+    "re",
+    "typing",
+    "urllib.parse",
+}
+ONLY_HERE = {
+    "expressions.py": {"cel_expr_python": {"cel"}},
+    "cel_ast.py": {"cel_expr_python": {"cel"}},
+    "simulation": {"random": {"Random"}},
+}
+CLOCKS = {"now", "utcnow", "today"}
+WORLD = {"open", "print", "input", "exec", "eval", "__import__", "breakpoint", "globals"}
+
+
+def impurities(source: str, place: str = "decision.py") -> list[str]:
+    """What core may not do, in a module of that name (or in that package)."""
+    tree = ast.parse(source)
+    special = ONLY_HERE.get(place, {})
+    found = []
+    for module, name in imports(tree):
+        own = module == "sagamesh" or module.startswith("sagamesh.")
+        if not own and module not in ALLOWED and name not in special.get(module, ()):
+            found.append(f"imports {module} {name}".rstrip())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr in CLOCKS:
+            found.append(f"line {node.lineno} asks a clock: {node.attr}")
+        if isinstance(node, ast.Name) and node.id in WORLD:
+            found.append(f"line {node.lineno} reaches out: {node.id}")
+        if isinstance(node, ast.AsyncFunctionDef | ast.AsyncFor | ast.AsyncWith | ast.Await):
+            found.append(f"line {node.lineno} waits")
+    return found
+
+
+def place_of(path: Path) -> str:
+    return "simulation" if path.parent.name == "simulation" else path.name
+
+
+@pytest.mark.parametrize("path", modules("core"), ids=named)
+def test_core_is_pure(path: Path) -> None:
+    assert impurities(path.read_text(), place_of(path)) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import asyncio",
+        "import time",
+        "import random",
+        "from random import Random",
+        "import os",
+        "import os.path",
+        "from os import environ",
+        "import socket",
+        "import pathlib",
+        "from pathlib import Path",
+        "import logging",
+        "import threading",
+        "import subprocess",
+        "import secrets",
+        "import uuid",
+        "import sys",
+        "import json",
+        "import nats",
+        "import sagamesh_sidecar",
+        "from sagamesh_sidecar import relay",
+        "from . import decision",
+        "from cel_expr_python import cel",
+        "def f():\n    import time",
+        "if True:\n    from asyncio import sleep",
+        "datetime.now()",
+        "datetime.now(UTC)",
+        "datetime.datetime.now(tz=UTC)",
+        "clock = datetime.now",
+        "datetime.utcnow()",
+        "date.today()",
+        "open('x')",
+        "print('x')",
+        "input()",
+        "list(map(print, x))",
+        "__import__('time')",
+        "eval('1')",
+        "async def f(): ...",
+    ],
+)
+def test_what_is_impure_is_seen(source: str) -> None:
+    assert impurities(source)
+
+
+@pytest.mark.parametrize(
+    ("source", "place"),
+    [
+        ("import random", "simulation"),
+        ("from random import random", "simulation"),
+        ("from random import Random, choice", "simulation"),
+        ("from random import SystemRandom", "simulation"),
+        ("from cel_expr_python import cel", "simulation"),
+        ("import cel_expr_python", "expressions.py"),
+        ("from random import Random", "expressions.py"),
+    ],
+)
+def test_an_exception_is_no_wider_than_it_must_be(source: str, place: str) -> None:
+    assert impurities(source, place)
+
+
+@pytest.mark.parametrize(
+    ("source", "place"),
+    [
+        ("import msgspec\nfrom msgspec import Raw\nfrom msgspec.structs import replace", "codec.py"),
+        ("from sagamesh import registers\nfrom sagamesh.effects import Ack", "decision.py"),
+        ("from random import Random", "simulation"),
+        ("from cel_expr_python import cel", "expressions.py"),
+        ("from cel_expr_python import cel", "cel_ast.py"),
+        ("from datetime import UTC, datetime\ndatetime.fromtimestamp(0, UTC)", "variables.py"),
+    ],
+)
+def test_what_is_pure_is_let_through(source: str, place: str) -> None:
+    assert impurities(source, place) == []
+
+
+# -- size ------------------------------------------------------------------------------------------------------------
+
+LONGEST = 400
+
+
+@pytest.mark.parametrize("path", modules(*HOUSE), ids=named)
+def test_no_module_is_longer_than_one_can_read(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= LONGEST
+
+
+def test_all_rooms_were_searched() -> None:
+    for room in HOUSE:
+        assert modules(room), f"{room} is empty or was moved"
+
+
+# -- the room named operator -----------------------------------------------------------------------------------------
+
+
+def test_operator_does_not_shadow_the_standard_library() -> None:
+    assert (ROOT / "operator").is_dir()
+    assert not (ROOT / "operator" / "__init__.py").exists()
+
+
+# -- subjects --------------------------------------------------------------------------------------------------------
+
+SUBJECT_MAKERS = {"core/sagamesh/registers.py", "core/sagamesh/topology.py"}
+PREFIX = re.compile(r"(^|[^\w.$])(saga\.|SAGA_)([\w*-]+[._])*$")
+"""The beginning of a subject or of a stream's name, at the end of a piece of text: something is about to follow."""
+TEMPLATE = re.compile(r"(^|[^\w.$])(saga\.|SAGA_)([\w-]+[._])*(\{|%[sr(]|[*>])")
+"""The same in one piece, with a placeholder or a wildcard."""
+
+
+def subjects_formatted(source: str) -> list[int]:
+    """The lines on which a subject (or a stream's name) is put together from parts."""
+    return sorted({node.lineno for node in ast.walk(ast.parse(source)) if _formats(node)})
+
+
+def _formats(node: ast.AST) -> bool:
+    match node:
+        case ast.JoinedStr(values=parts):  # f"saga.{namespace}..."
+            pieces = [part.value if isinstance(part, ast.Constant) else None for part in parts]
+            return any(piece and after is None and PREFIX.search(piece) for piece, after in pairwise(pieces))
+        case ast.BinOp(left=ast.Constant(value=str(text)), op=ast.Add()):  # "saga." + namespace
+            return bool(PREFIX.search(text))
+        case ast.Constant(value=str(text)):  # "saga.{}.{}".format, "saga.%s", "saga.*.>"
+            return bool(TEMPLATE.search(text))
+        case ast.Call(func=ast.Attribute(attr="join"), args=[ast.List(elts=[first, *_]) | ast.Tuple(elts=[first, *_])]):
+            return isinstance(first, ast.Constant) and first.value in ("saga", "SAGA")
+        case _:
+            return False
+
+
+@pytest.mark.parametrize("path", [p for p in modules(*HOUSE) if named(p) not in SUBJECT_MAKERS], ids=named)
+def test_only_registers_and_topology_format_a_subject(path: Path) -> None:
+    assert subjects_formatted(path.read_text()) == []
+
+
+def test_those_that_format_subjects_are_seen_to_do_so() -> None:
+    assert subjects_formatted((ROOT / "core/sagamesh/registers.py").read_text())
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        'f"saga.{namespace}.{saga}.>"',
+        'f"saga.shop.{saga}"',
+        'f"saga.*.{saga}"',
+        'f"SAGA_{namespace}_{saga}"',
+        'f"SAGA_shop_{saga}"',
+        'f"x {y} saga.{z}"',
+        '"saga.{}.{}".format(a, b)',
+        '"saga.%s.%s" % (a, b)',
+        '"saga.%(namespace)s" % x',
+        '"saga." + namespace',
+        '"saga.shop." + saga + ".>"',
+        '"SAGA_" + namespace',
+        '"saga.>"',
+        '"saga.*.*.*._.start"',
+        '"saga.shop.checkout.>"',
+        '"SAGA_{}".format(x)',
+        '".".join(["saga", namespace, saga])',
+        '".".join(("saga", *parts))',
+        '"_".join(["SAGA", namespace])',
+    ],
+)
+def test_a_subject_that_is_formatted_is_seen(source: str) -> None:
+    assert subjects_formatted(source)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        '"saga.name"',
+        '{"saga.id": instance.id, "saga.run": run}',
+        'name.startswith("saga.")',
+        '"saga.yaml"',
+        'f"{folder}/saga.yaml"',
+        'f"the saga. {what} follows"',
+        'f"saga {name!r} is gone"',
+        'f"$KV.x.{saga}.>"',
+        'f"start.saga.{x}"',
+        '".".join(["x", "saga"])',
+        '"sagas.%s"',
+    ],
+)
+def test_what_only_looks_like_a_subject_is_let_through(source: str) -> None:
+    assert subjects_formatted(source) == []
+
+
+# -- the sidecar stays light -----------------------------------------------------------------------------------------
+
+HEAVY = ("kopf", "kubernetes", "kubernetes_asyncio", "aiohttp", "google.protobuf", "typer", "rich", "yaml", "pydantic")
+
+
+def heavy(source: str) -> list[str]:
+    """The heavy libraries that a module imports, at its top or anywhere else."""
+    found = {f"{module}.{name}." for module, name in imports(ast.parse(source))}
+    dynamic = {
+        node.args[0].value
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant)
+        if ast.unparse(node.func) in ("__import__", "import_module", "importlib.import_module")
+    }
+    reached = {*found, *(f"{module}." for module in dynamic)}
+    return sorted(lib for lib in HEAVY if any(module.startswith(f"{lib}.") for module in reached))
+
+
+@pytest.mark.parametrize("path", modules("sidecar", "core"), ids=named)
+def test_the_sidecar_and_core_import_nothing_heavy(path: Path) -> None:
+    assert heavy(path.read_text()) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import kopf",
+        "import kubernetes.client",
+        "from kubernetes import client",
+        "import aiohttp",
+        "from google.protobuf import message",
+        "from google import protobuf",
+        "import google.protobuf",
+        "import typer",
+        "from rich.console import Console",
+        "import yaml as y",
+        "def f():\n    import yaml",
+        "try:\n    import yaml\nexcept ImportError:\n    pass",
+        "import_module('yaml')",
+        "importlib.import_module('rich.table')",
+    ],
+)
+def test_a_heavy_import_is_seen(source: str) -> None:
+    assert heavy(source)
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["import nats", "from sagamesh import document", "import richer", "from x import yaml", "import google.api"],
+)
+def test_a_light_import_is_let_through(source: str) -> None:
+    assert heavy(source) == []
