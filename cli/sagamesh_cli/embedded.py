@@ -137,7 +137,7 @@ class EmbeddedServer:
                 stderr=log,
                 start_new_session=True,
                 pass_fds=[lock.fileno()],
-                preexec_fn=_die_with(os.getpid()),  # noqa: PLW1509 - it allocates nothing, and no thread can hold it up
+                preexec_fn=die_with(os.getpid()),  # noqa: PLW1509 - it allocates nothing, and no thread can hold it up
             )
 
     def _config(self) -> dict[str, Any]:
@@ -194,7 +194,7 @@ def find_binary() -> Path:
     return Path(found)
 
 
-def _die_with(parent: int) -> Callable[[], None] | None:
+def die_with(parent: int) -> Callable[[], None] | None:
     """What the child runs between fork and exec, so that the end of `parent` ends it, too."""
     if sys.platform != "linux":
         return None

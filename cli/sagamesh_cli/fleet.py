@@ -16,6 +16,7 @@ from typing import Protocol
 
 import msgspec
 
+from sagamesh_cli.embedded import die_with
 from sagamesh_cli.trouble import EnvironmentTrouble
 from sagamesh_sidecar.app import Sidecar
 from sagamesh_sidecar.settings import Settings, to_environment
@@ -118,6 +119,7 @@ class ProcessMember:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # a Ctrl-C is passed on by us, in order
+                preexec_fn=die_with(os.getpid()),
             )
 
     async def _wait(self) -> Urls:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import os
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from sagamesh_cli.embedded import die_with
 from sagamesh_cli.trouble import EnvironmentTrouble
 
 START_TIMEOUT = 30.0
@@ -39,6 +41,7 @@ class Service:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
                 start_new_session=True,
+                preexec_fn=die_with(os.getpid()),
             )
         assert self.process.stdout is not None
         try:

@@ -107,7 +107,7 @@ def judge_compensation(answer: Answer) -> Verdict:
 def _success(answer: Answered) -> Success | Again:
     if len(answer.body) > MAX_DATA:
         return Again("unknown", f"the answer has {len(answer.body)} bytes; an event's data may have {MAX_DATA}")
-    event = answer.headers.get("ce-type")
+    event = answer.headers.get("ce-type") or None
     if not answer.body.strip():
         return Success(NULL, event)
     try:
@@ -125,7 +125,7 @@ def reason(answer: Answered) -> str:
         problem = None
     if isinstance(problem, dict):
         for field in ("detail", "title", "reason", "error"):
-            if isinstance(problem.get(field), str):
+            if isinstance(problem.get(field), str) and problem[field].strip():
                 return str(problem[field])[:500]
     return f"status {answer.status}"
 

@@ -156,10 +156,10 @@ def read_until_present(known: Known, name: Name) -> Steps:
 def _fetch(known: Known, names: tuple[Name, ...]) -> Steps:
     found = yield Fetch(names)
     assert isinstance(found, tuple)
-    known.unseen.update(names)
     for register in found:
         assert isinstance(register, Register)
         known.registers[register.name] = register
+    known.unseen.update(name for name in names if name not in known.registers)
 
 
 def _call(known: Known, step: OwnStep, call: Call) -> Steps:

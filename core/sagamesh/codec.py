@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from math import isfinite
 from typing import NamedTuple
 
 import msgspec
@@ -60,13 +61,13 @@ def encode(name: Name, value: Value, origin: Origin, participant: str, trace: st
 def decode(message: Message) -> Register:
     """The register that a message holds. Raises UnreadableError for any other bytes, and for a future's values."""
     _, name = registers.parse(message.subject)
-    reader = _READERS.get(name.register.partition(".")[0])
+    reader = _READERS.get("absent" if name.register.startswith("absent.") else name.register)
     if reader is None:
         raise UnreadableError(f"{message.subject}: this version knows no register {name.register!r}")
     try:
         value = reader.decode(message.body)
         origin = _origin(message, name)
-    except (msgspec.DecodeError, ValueError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise UnreadableError(f"{message.subject}: {error}") from error
     return Register(name, value, message.sequence, message.time, origin, message.headers.get("ce-source", ""))
 
@@ -75,7 +76,9 @@ def _origin(message: Message, name: Name) -> Origin:
     run, sequence, time, revision, pod, attempt = message.headers.get(ORIGIN, "").split(";")
     if name == registers.START:  # where and when it stands, it could not say itself
         return Origin(run, message.sequence, message.time, revision, pod, attempt)
-    return Origin(run, int(sequence), float(time), revision, pod, attempt)
+    if not isfinite(started := float(time)):
+        raise ValueError(f"the start's time is {time}")
+    return Origin(run, int(sequence), started, revision, pod, attempt)
 
 
 _RULES = json.Decoder(LocalRules)
@@ -90,7 +93,7 @@ def decode_rules(document: bytes) -> LocalRules:
     """Raises UnreadableError for bytes that are no rules, or of a format that this version cannot read."""
     try:
         rules = _RULES.decode(document)
-    except (msgspec.DecodeError, ValueError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise UnreadableError(f"this is no rules document: {error}") from error
     if rules.format != FORMAT:
         raise UnreadableError(f"rules of format {rules.format}; this version reads format {FORMAT}")

@@ -215,10 +215,10 @@ def end_failed(at: Situation, kind: FailureKind, reason: str) -> Effects:
 
 def wait_for_app(at: Situation) -> Effects:
     """The app is away: a begun action ends failed if the saga is being aborted, else it waits on."""
-    if at.step.retried or ABORT in at.known.unseen:
+    if not at.step.retried and (unread := read(at, ABORT)) is not None:
+        return unread
+    if at.step.retried or ABORT not in at.known.registers:
         return come_back(at, APP_AWAY)
-    if ABORT not in at.known.registers:
-        return (Read((ABORT,)),)
     kind: FailureKind = "refused" if at.known.mine(at.step.begin) else "unknown"
     return end_failed(at, kind, "the app was away while the saga was aborted")
 

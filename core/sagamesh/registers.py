@@ -93,6 +93,11 @@ def parse(subject: str) -> tuple[Instance, Name]:
     return Instance(namespace, saga, instance), Name(step, register)
 
 
+def saga_of(subject: str) -> str:
+    """The saga whose stream a subject belongs to, whatever else it may be."""
+    return (subject.split(".", 3) + [""] * 3)[2]
+
+
 LITERAL_ID = re.compile(r"(?!h-)[A-Za-z0-9_-]{1,64}")
 DIGEST_ID = re.compile(r"h-[a-z2-7]{26}")
 """Made from a key that is no literal id (see `steering`)."""

@@ -20,6 +20,9 @@ from sagamesh.errors import EvaluationError, EventError
 from sagamesh.prepared import Rules
 from sagamesh.registers import LITERAL_ID, START, Cause, Register, Start
 
+_canonical = msgspec.json.Decoder(float_hook=lambda text: int(float(text)) if float(text).is_integer() else float(text))
+"""Reads whole numbers alike, however they are written: libraries differ in that."""
+
 TRIES = 6
 """How often a start is written before it is called unknown: with its pauses and time-outs within half a minute."""
 
@@ -49,7 +52,7 @@ def instance_id(rules: Rules, start: Start) -> str:
 
 def digest(event: str, data: Raw) -> str:
     """Which payload an event carries: SHA-256 of the canonical JSON of its type and data."""
-    canonical = msgspec.json.encode([event, msgspec.json.decode(data)], order="sorted")
+    canonical = msgspec.json.encode([event, _canonical.decode(data)], order="sorted")
     return hashlib.sha256(canonical).hexdigest()
 
 

@@ -106,8 +106,19 @@ def rules_subject(rules: LocalRules) -> str:
 
 
 def active_subject(namespace: str, participant: str, saga: str) -> str:
-    """Where the start participant finds the revision that new instances take."""
+    """Where the start participant finds the revision that new instances take; empty where it starts none any more."""
     return f"$KV.{RULES_BUCKET}.{namespace}.{participant}.{saga}.active"
+
+
+def saga_subjects(namespace: str, saga: str) -> str:
+    """Every key of the rules bucket that belongs to a saga, as a wildcard."""
+    return f"$KV.{RULES_BUCKET}.{namespace}.*.{saga}.*"
+
+
+def matches(subject: str, wildcard: str) -> bool:
+    """Whether a subject fits a wildcard whose every `*` stands for one token."""
+    tokens, pattern = subject.split("."), wildcard.split(".")
+    return len(tokens) == len(pattern) and all(w in ("*", t) for t, w in zip(tokens, pattern, strict=True))
 
 
 def participant_subjects(namespace: str, participant: str) -> str:

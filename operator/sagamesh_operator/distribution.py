@@ -96,7 +96,8 @@ def plan(
         for wanted in _streams(documents, replicas)
         for action in _plan_stream(wanted, observed.streams.get(wanted["name"]), installation)
     ]
-    entries = [Put(s, body) for s, body in _entries(documents).items() if observed.entries.get(s) != body]
+    wanted = {**_withdrawn(documents, observed.entries), **_entries(documents)}
+    entries = [Put(s, body) for s, body in wanted.items() if observed.entries.get(s) != body]
     return (*streams, *_plan_consumers(documents, observed, installation), *entries)
 
 
@@ -160,6 +161,14 @@ def _entries(documents: Mapping[str, LocalRules]) -> dict[str, bytes]:
     entries = {topology.rules_subject(rules): codec.encode_rules(rules) for rules in documents.values()}
     active = topology.active_subject(saga.namespace, saga.start_participant, saga.saga)
     return {**entries, active: saga.revision.encode()}
+
+
+def _withdrawn(documents: Mapping[str, LocalRules], entries: Mapping[str, bytes]) -> dict[str, bytes]:
+    """`active` of those who started the saga before: emptied, or two participants would start it."""
+    saga = _any(documents)
+    ours = topology.active_subject(saga.namespace, saga.start_participant, saga.saga)
+    every = topology.active_subject(saga.namespace, "*", saga.saga)
+    return {s: b"" for s in entries if s != ours and topology.matches(s, every)}
 
 
 def _any(documents: Mapping[str, LocalRules]) -> LocalRules:
@@ -228,7 +237,7 @@ async def observe(js: JetStream, documents: Mapping[str, LocalRules]) -> Observe
     """Look at everything that `plan` asks for."""
     saga = _any(documents)
     stream, bucket = registers.stream(saga.namespace, saga.saga), f"KV_{topology.RULES_BUCKET}"
-    ours = {"subjects_filter": f"$KV.{topology.RULES_BUCKET}.{saga.namespace}.*.{saga.saga}.*"}
+    ours = {"subjects_filter": topology.saga_subjects(saga.namespace, saga.saga)}
     streams = await _ask_all(js, {s["name"]: (f"STREAM.INFO.{s['name']}", ours) for s in _streams(documents, 1)})
 
     subjects = streams[bucket]["state"].get("subjects", {}) if bucket in streams else {}

@@ -139,7 +139,8 @@ class Relay:
             log.warning("parked", extra={**_names(delivery.instance), "reason": trouble})
 
     async def _reply(self, hand: Hand, settled: Ack | Nak) -> None:
-        lease, saga = hand.lease, hand.lease.message.subject.split(".")[2]
+        lease = hand.lease
+        saga = registers.saga_of(lease.message.subject)
         if isinstance(settled, Ack):
             self.meters.delivered(saga, "ack")
             await lease.ack()

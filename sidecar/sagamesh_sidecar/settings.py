@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from urllib.parse import urlsplit
 
 from sagamesh_sidecar.trouble import SettingsError
 
 PREFIX = "SAGAMESH_"
+LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,11 +65,24 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
             raise SettingsError(f"{PREFIX}{name} is {given}; it must be from {least:g} to {most:g}")
         return value
 
+    def label(name: str) -> str:
+        value = text(name)
+        if not LABEL.fullmatch(value):
+            raise SettingsError(f"{PREFIX}{name} is {value!r}; it must be a DNS label, such as 'payments'")
+        return value
+
+    def url(name: str, scheme: str, default: str) -> str:
+        value = text(name, default)
+        for one in value.split(","):
+            if not _is_url(one, scheme):
+                raise SettingsError(f"{PREFIX}{name} is {value!r}; write it as in {default}")
+        return value
+
     return Settings(
-        namespace=text("NAMESPACE"),
-        participant=text("PARTICIPANT"),
-        nats=text("NATS", "nats://127.0.0.1:4222"),
-        app=text("APP", "http://127.0.0.1:8080"),
+        namespace=label("NAMESPACE"),
+        participant=label("PARTICIPANT"),
+        nats=url("NATS", "nats tls", "nats://127.0.0.1:4222"),
+        app=url("APP", "http", "http://127.0.0.1:8080"),
         pod=text("POD", socket.gethostname()),
         api_port=int(number("API_PORT", 3650, 0, 65535)),
         health_host=text("HEALTH_HOST", "0.0.0.0"),
@@ -77,6 +93,16 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
         log_level=_level(text("LOG_LEVEL", "info")),
         ready_file=text("READY_FILE", ""),
     )
+
+
+def _is_url(text: str, schemes: str) -> bool:
+    """Whether a text is the address of a server; NATS has a port of its own, an app has none."""
+    try:
+        parts = urlsplit(text)
+        port = parts.port or (4222 if parts.scheme != "http" else 0)
+    except ValueError:
+        return False
+    return parts.scheme in schemes.split() and bool(parts.hostname) and bool(port) and parts.path in ("", "/")
 
 
 def _level(name: str) -> str:
