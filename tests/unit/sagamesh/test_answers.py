@@ -305,3 +305,13 @@ def test_an_answer_that_is_no_success_chooses_nothing(status: int) -> None:
 
 def test_a_compensation_chooses_nothing() -> None:
     assert judge_compensation(answer(200, ce_type="order.big")) == UNDONE
+
+
+@pytest.mark.parametrize("body", [b'{"detail": ""}', b'{"detail": " ", "title": ""}', b'{"reason": ""}'])
+def test_an_empty_reason_is_none(body: bytes) -> None:
+    """An empty one would pass for a mere wait, which is never parked."""
+    assert judge_compensation(Answered(500, {}, body)) == Again("unknown", "status 500")
+
+
+def test_an_empty_ce_type_chooses_nothing() -> None:
+    assert judge_action(Answered(200, {"ce-type": ""}, b"{}")) == Success(Raw(b"{}"), None)

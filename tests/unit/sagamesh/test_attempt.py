@@ -381,6 +381,13 @@ def test_no_step_begins_while_the_app_is_away() -> None:
     assert at_root(app_away=True).result == Nak(0.2, "the app is away")
 
 
+def test_a_begun_action_that_finds_the_app_away_and_the_notice_there_ends_failed() -> None:
+    driven = at_call()
+    driven.answer(no(503))
+    driven.find(register(ABORT, Notice(CAUSE), 9))
+    assert driven.written(end("s0")) == Failed("refused", "the app was away while the saga was aborted")
+
+
 def test_a_begun_action_that_finds_the_app_away_looks_for_the_notice_and_waits_on() -> None:
     driven = at_call()
     driven.answer(no(503))

@@ -558,3 +558,26 @@ def test_a_revision_does_not_hash_itself() -> None:
 @pytest.mark.parametrize("change", [{"park_after": 601.0}, {"key": None}, {"order": "parallel"}, {"own": ()}], ids=str)
 def test_every_change_gives_another_revision(change: dict[str, Any]) -> None:
     assert codec.revision({"payments": RULES}) != codec.revision({"payments": replace(RULES, **change)})
+
+
+DEEP = b"[" * 100_000 + b"]" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("subject", "origin", "body"),
+    [
+        ("saga.a.b.c.d.end", "r;1;2.0;rev;pod;att", b'{"value":"done","event":"e","data":%s}' % DEEP),
+        ("saga.a.b.c.d.end", "r;1;2.0;rev;pod;att", b'{"value":"dead","later":%s}' % DEEP),
+        ("saga.a.b.c.d.end", "r;1;nan;rev;pod;att", b'{"value":"dead"}'),
+        ("saga.a.b.c.d.end", "r;1;1e999;rev;pod;att", b'{"value":"dead"}'),
+        ("saga.a.b.c.d.end.more", "r;1;2.0;rev;pod;att", b'{"value":"dead"}'),
+    ],
+)
+def test_what_no_version_writes_is_unreadable(subject: str, origin: str, body: bytes) -> None:
+    with pytest.raises(UnreadableError):
+        codec.decode(Message(subject, {ORIGIN: origin}, body, 1, 1.0))
+
+
+def test_rules_that_are_nested_too_deep_are_unreadable() -> None:
+    with pytest.raises(UnreadableError):
+        codec.decode_rules(b'{"x":%s}' % DEEP)

@@ -388,3 +388,8 @@ def test_a_cancelled_pivot_says_why_to_whoever_begins_it() -> None:
     driven = Cancelling(PIVOT)
     assert isinstance(driven.operation, Put)
     assert driven.operation.value == Cancelled(Cause("cancelled", "changed my mind", step=""))
+
+
+def test_whole_numbers_are_the_same_however_they_are_written() -> None:
+    assert digest("e", Raw(b'{"a":[1,2.5]}')) == digest("e", Raw(b'{"a":[1.0,25e-1]}'))
+    assert digest("e", Raw(b'{"a":1}')) != digest("e", Raw(b'{"a":1.5}'))

@@ -171,3 +171,22 @@ def test_documents_of_two_revisions_are_not_mixed() -> None:
         plan({**ONE, "payments": TWO["payments"]}, NOTHING)
     with pytest.raises(ValueError, match="one revision of one saga"):
         plan({name: replace(rules, revision="") for name, rules in ONE.items()}, NOTHING)
+
+
+def test_who_started_the_saga_before_starts_it_no_more() -> None:
+    stands = after(NOTHING, plan(ONE, NOTHING))
+    moved = Saga(
+        namespace="shop",
+        name="checkout",
+        start=Start(participant="customers", event="go"),
+        steps=(step("credit", "customers", "go"),),
+    )
+    actions = plan(project(moved), stands)
+    entries = after(stands, actions).entries
+    active = {subject: body for subject, body in entries.items() if subject.endswith(".checkout.active")}
+    assert active == {
+        "$KV.sagamesh-rules.shop.orders.checkout.active": b"",
+        "$KV.sagamesh-rules.shop.customers.checkout.active": project(moved)["customers"].revision.encode(),
+    }
+    assert told(actions)[-1].endswith("customers.checkout.active")
+    assert plan(project(moved), after(stands, actions)) == ()

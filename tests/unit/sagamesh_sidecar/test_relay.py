@@ -279,3 +279,24 @@ async def test_cancelling_before_and_after_the_decision():
         release.set()
         assert isinstance(await mesh.value(FINISH), Compensated)
         assert peer.app.paths == ["/s1", "/s1/undo"]
+
+
+@scenario
+async def test_a_begun_action_whose_app_went_away_gives_way_to_an_abort():
+    async with Mesh(shapes.straight(2)).running() as mesh:
+        peer = mesh.peers["p-s1"]
+
+        async def dies() -> Response:
+            peer.app.away = True
+            raise LOST
+
+        peer.app.answers["/s1"] = dies
+        await mesh.start()
+        await mesh.until(lambda: peer.gate.away)
+        starter = mesh.starter
+        rules = starter.rulebook.active("simulated")
+        assert rules is not None
+        start = (await starter.instances.look(mesh.instance()))[0]
+        await starter.instances.cancel(rules, start, mesh.instance(), "it takes too long")
+        assert isinstance(await mesh.value(registers.end("s1")), Failed)
+        assert peer.app.away

@@ -1,0 +1,53 @@
+"""Settings come from the environment; what is wrong there is told by name."""
+
+from __future__ import annotations
+
+import pytest
+
+from sagamesh_sidecar.settings import Settings, from_environment, to_environment
+from sagamesh_sidecar.trouble import SettingsError
+
+LEAST = {"SAGAMESH_NAMESPACE": "shop", "SAGAMESH_PARTICIPANT": "payments"}
+
+
+def test_namespace_and_participant_are_enough() -> None:
+    found = from_environment({**LEAST, "SAGAMESH_POD": "payments-1"})
+    assert found == Settings(namespace="shop", participant="payments", pod="payments-1")
+
+
+def test_settings_survive_the_environment() -> None:
+    given = Settings(
+        namespace="shop", participant="payments", pod="p", nats="nats://a:1,tls://b", app="http://[::1]:9", poll=1.5
+    )
+    assert from_environment(to_environment(given)) == given
+
+
+@pytest.mark.parametrize("name", LEAST)
+def test_what_is_missing_is_named(name: str) -> None:
+    with pytest.raises(SettingsError, match=f"{name} is not set"):
+        from_environment({key: value for key, value in LEAST.items() if key != name})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("NAMESPACE", ""),
+        ("PARTICIPANT", "Ä"),
+        ("PARTICIPANT", "a.b"),
+        ("APP", "nonsense"),
+        ("APP", "http://127.0.0.1"),
+        ("APP", "http://127.0.0.1:9001/path"),
+        ("APP", "https://127.0.0.1:9001"),
+        ("NATS", "nats://["),
+        ("NATS", "http://127.0.0.1:4222"),
+        ("NATS", "nats://a:1,"),
+        ("API_PORT", "x"),
+        ("API_PORT", "65536"),
+        ("CONCURRENCY", "0"),
+        ("GRACE", "nan"),
+        ("LOG_LEVEL", "loud"),
+    ],
+)
+def test_what_is_wrong_is_told_by_name(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=f"SAGAMESH_{name} is"):
+        from_environment({**LEAST, f"SAGAMESH_{name}": value})
