@@ -15,6 +15,7 @@ import nats
 from sagamesh import topology
 from sagamesh.attempt import Refused
 from sagamesh_sidecar.adapters.nats import NatsLog, Timing, replies
+from sagamesh_sidecar.adapters.nats.connection import Connection
 from sagamesh_sidecar.ports import Lease, UnavailableError
 from support.nats_server import NatsServer
 
@@ -404,6 +405,30 @@ def test_a_wrong_password_is_tried_again(tmp_path, caplog):
 
     with StrictServer(tmp_path) as server:
         asyncio.run(play(server))
+
+
+class Swallowing(Connection):
+    """A connection whose client swallows a cancel, as nats-py does while it closes."""
+
+    swallowed = 0
+
+    async def _live(self) -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            self.swallowed += 1
+            await asyncio.Event().wait()
+
+
+def test_closing_ends_though_a_cancel_is_swallowed():
+    async def play() -> Swallowing:
+        async with asyncio.timeout(10):
+            connection = Swallowing("nats://127.0.0.1:1", None, name="test", timing=QUICK, login={})
+            await connection.start()
+            await connection.close()
+            return connection
+
+    assert asyncio.run(play()).swallowed == 1
 
 
 # Replies

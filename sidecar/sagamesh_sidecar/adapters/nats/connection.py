@@ -95,11 +95,11 @@ class Connection:
         await _within(self._timing.start, self._opened.wait())
 
     async def close(self) -> None:
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.wait([self._keeper])
+        while self._keeper is not None and not self._keeper.done():
+            self._keeper.cancel()  # more than once: nats-py swallows a cancel that reaches it while it closes
+            await asyncio.wait([self._keeper], timeout=0.1)
         if self._burials:
-            await asyncio.wait(self._burials)
+            await asyncio.wait(self._burials, timeout=2 * CLOSE_TIMEOUT)
 
     @property
     def connected(self) -> bool:
