@@ -109,7 +109,7 @@ class Demo:
                     processes=True,
                 )
                 board = Board(next(iter(project(self.sagas[0]).values())), self.console)
-                bench = await stack.enter_async_context(running(options, self.sagas, board.heard))
+                bench = await stack.enter_async_context(running(options, self.sagas, board.heard, board.tell))
                 with board.showing():
                     await self._play(bench, services, board)
             return self._conclude(board, books(self.folder)(directory))

@@ -37,6 +37,8 @@ from sagamesh_sidecar.settings import Settings
 
 Result = TypeVar("Result")
 
+Told = Callable[[str], object]
+
 LOOK = 0.3
 """Seconds between looks at the files."""
 POLL = 1.0
@@ -76,7 +78,7 @@ def dev(
     ] = None,
 ) -> None:
     """Run sagas on this machine: a NATS server, a sidecar for each participant, and a view of what happens."""
-    logs.configure("warning")
+    logs.configure("warning", lines.NewsFormatter())
     options = Options(
         files=files,
         apps={name: _url(name, url) for name, url in _pairs("--app", app, "payments=http://127.0.0.1:9001")},
@@ -135,6 +137,9 @@ def load(options: Options) -> list[Saga]:
         for name in given:
             if name not in participants:
                 raise Complaint(f"{option} {name}=…: no saga has this participant; there are {', '.join(participants)}")
+    ports = [port for port in options.apis.values() if port]
+    if len(set(ports)) < len(ports):
+        raise Complaint("--api gives one port to two participants")
     for name in participants:
         if name not in options.apps:
             raise Complaint(f"where does the service of {name} listen? add --app {name}=http://127.0.0.1:PORT")
@@ -160,29 +165,37 @@ def participants_of(sagas: list[Saga]) -> list[str]:
 
 @dataclass(frozen=True)
 class Bench:
-    """What runs: the sagas, their server, and where each participant's sidecar listens."""
+    """What runs: the sagas, their server, and where each participant's sidecar listens.
+
+    `server` is None where it is somebody else's. `revisions`: saga -> the one that new instances take.
+    """
 
     options: Options
     sagas: list[Saga]
     nats: str
     urls: Mapping[str, Urls]
     members: Mapping[str, Member]
+    server: EmbeddedServer | None
+    revisions: dict[str, str]
 
 
 @contextlib.asynccontextmanager
-async def running(options: Options, sagas: list[Saga], heard: lines.Heard = lines.follow) -> AsyncIterator[Bench]:
-    """Server, rules, sidecars, and `heard` called with every register that is written."""
+async def running(
+    options: Options, sagas: list[Saga], heard: lines.Heard = lines.follow, told: Told = complain
+) -> AsyncIterator[Bench]:
+    """Server, rules, sidecars; `heard` is called with every register that is written, `told` with other news."""
     namespace = sagas[0].namespace
     async with contextlib.AsyncExitStack() as stack:
         directory = stack.enter_context(_directory(options.state))
-        url = options.nats or stack.enter_context(EmbeddedServer(directory / "nats", options.port)).url
-        await provision(url, sagas)
+        server = None if options.nats else stack.enter_context(EmbeddedServer(directory / "nats", options.port))
+        url = server.url if server else options.nats
+        revisions = await provision(url, sagas)
         await stack.enter_async_context(following(url, namespace, [saga.name for saga in sagas], heard))
-        members = {name: _member(options, namespace, name, url, directory) for name in participants_of(sagas)}
+        members = {name: _member(options, namespace, name, url, directory, told) for name in participants_of(sagas)}
         for member in members.values():
             stack.push_async_callback(member.stop)
         urls = await _start(members.values())
-        yield Bench(options, sagas, url, dict(zip(members, urls, strict=True)), members)
+        yield Bench(options, sagas, url, dict(zip(members, urls, strict=True)), members, server, revisions)
 
 
 async def _start(members: Collection[Member]) -> list[Urls]:
@@ -195,21 +208,21 @@ async def _start(members: Collection[Member]) -> list[Urls]:
     return urls
 
 
-async def provision(url: str, sagas: list[Saga]) -> list[str]:
-    """Stream, consumers and rules of each saga, by the operator's own code. Gives the active revisions."""
-    revisions = []
+async def provision(url: str, sagas: list[Saga]) -> dict[str, str]:
+    """Stream, consumers and rules of each saga, by the operator's own code. Gives saga -> active revision."""
+    revisions = {}
     try:
         async with connect(url) as stream:
             for saga in sagas:
                 documents = project(saga)
                 await distribute(stream, documents)
-                revisions.append(next(iter(documents.values())).revision)
+                revisions[saga.name] = next(iter(documents.values())).revision
     except SagameshError as error:
         raise EnvironmentTrouble(str(error)) from error
     return revisions
 
 
-def _member(options: Options, namespace: str, participant: str, url: str, directory: Path) -> Member:
+def _member(options: Options, namespace: str, participant: str, url: str, directory: Path, told: Told) -> Member:
     settings = Settings(
         namespace=namespace,
         participant=participant,
@@ -221,15 +234,18 @@ def _member(options: Options, namespace: str, participant: str, url: str, direct
         health_port=0,
         poll=POLL,
     )
-    return ProcessMember(settings, directory) if options.processes else TaskMember(settings)
+    return ProcessMember(settings, directory, told=told) if options.processes else TaskMember(settings)
 
 
 async def _watch(bench: Bench, stop: asyncio.Event) -> None:
-    """Take the files' new revisions whenever they change, until `stop`."""
+    """Take the files' new revisions whenever they change, and start the server again if it dies, until `stop`."""
     seen = _stamps(bench.options)
     while not stop.is_set():
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), LOOK)
+        if bench.server is not None and not bench.server.running:
+            complain("nats-server ended; it is started again on its port and its disk")
+            bench.server.start()
         stamps = _stamps(bench.options)
         if stamps != seen and not stop.is_set():
             seen = stamps
@@ -241,8 +257,10 @@ async def _take(bench: Bench) -> None:
     try:
         sagas = read(bench.options.files)
         _check_cast(bench, sagas)
-        for saga, revision in zip(sagas, await provision(bench.nats, sagas), strict=True):
-            typer.echo(f"{saga.name}: new instances take revision {revision}")
+        for saga, revision in (await provision(bench.nats, sagas)).items():
+            if bench.revisions[saga] != revision:
+                bench.revisions[saga] = revision
+                typer.echo(f"{saga}: new instances take revision {revision}")
     except (Complaint, EnvironmentTrouble) as trouble:
         complain(f"the files changed, but the old revisions stay: {trouble}")
 

@@ -10,6 +10,7 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -72,9 +73,15 @@ class TaskMember:
 
 
 class ProcessMember:
-    """A sidecar as a process. Its log goes to a file in `directory`, which holds its ready file, too."""
+    """A sidecar as a process. Its log goes to a file in `directory`, which holds its ready file, too.
 
-    def __init__(self, settings: Settings, directory: Path, *command: str) -> None:
+    `told` is called with a sentence whenever it had to be started again.
+    """
+
+    def __init__(
+        self, settings: Settings, directory: Path, *command: str, told: Callable[[str], object] = lambda _: None
+    ) -> None:
+        self.told = told
         self.settings = replace(settings, ready_file=str(directory / f"{settings.participant}.ready"))
         self.log = directory / f"{settings.participant}.log"
         self.command = command or (sys.executable, "-m", "sagamesh_sidecar")
@@ -141,8 +148,9 @@ class ProcessMember:
         """Start it again whenever it dies."""
         while True:
             assert self.process is not None
-            await self.process.wait()
+            status = await self.process.wait()
             self.restarts += 1
+            self.told(f"the sidecar of {self.settings.participant} ended (exit status {status}); it is started again")
             await asyncio.sleep(min(5.0, 0.2 * self.restarts))
             await self._spawn()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from datetime import datetime
 
@@ -23,6 +24,7 @@ from sagamesh.registers import (
     Undone,
 )
 from sagamesh_cli.output import in_line, paint
+from sagamesh_sidecar import logs
 
 Heard = Callable[[Instance, Register], None]
 
@@ -40,6 +42,17 @@ def line(instance: Instance, register: Register) -> str | None:
     return (
         f"{paint(time, dim=True)}  {in_line(instance.id):16}  {step:18}  {paint(f'{word:11}', colour)}  {in_line(rest)}"
     )
+
+
+class NewsFormatter(logging.Formatter):
+    """What a sidecar has to say beside its registers: whose news, what, and about what."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        about = ", ".join(str(vars(record)[key]) for key in ("instance", "step", "reason") if key in vars(record))
+        time = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S.%f")[:-3]
+        whose = logs.PARTICIPANT.get() or "sagamesh"
+        told = f"{time}  {whose}: {record.getMessage()}" + (f" ({about})" if about else "")
+        return in_line(told) + (f"\n{self.formatException(record.exc_info)}" if record.exc_info else "")
 
 
 def follow(instance: Instance, register: Register) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Literal
 
 from msgspec import Struct
@@ -46,10 +47,15 @@ StepState = Literal[
     "waiting", "started", "done", "skipped", "dead", "failed", "cancelled", "compensating", "compensated"
 ]
 Known = Mapping[Name, Register]
+NONE: Mapping[str, str] = MappingProxyType({})
 
 
 class StepView(Struct, frozen=True, kw_only=True):
-    """One step. `event` is what it announced; `attempts`: of the action, 0 until it ended; `reason`: why it failed."""
+    """One step.
+
+    `event` is what it announced; `attempts`: deliveries handled until its action had ended, 0 before; `reason`: why it
+    failed, or what fails just now.
+    """
 
     name: str
     participant: str
@@ -86,10 +92,19 @@ class View(Struct, frozen=True, kw_only=True):
     timeline: tuple[Moment, ...]
 
 
-def view(instance: Instance, found: Sequence[Register], rules: LocalRules, now: float) -> View:
+def view(
+    instance: Instance,
+    found: Sequence[Register],
+    rules: LocalRules,
+    now: float,
+    *,
+    troubles: Mapping[str, str] = NONE,
+    parked: bool = False,
+) -> View:
     """What is known of an instance, from at least one of its registers, at `now` (the server's time).
 
-    `rules` are those of the instance's revision, or of another one where that is not at hand.
+    `rules` are those of the instance's revision, or of another one where that is not at hand. What the registers do not
+    tell is told by whoever looks: step -> what fails there just now, and whether the saga is parked by that.
     """
     timeline = sorted((r for r in found if not isinstance(r.value, Absent)), key=lambda r: r.sequence)
     known = {register.name: register for register in timeline}
@@ -102,12 +117,14 @@ def view(instance: Instance, found: Sequence[Register], rules: LocalRules, now: 
         run=origin.run,
         revision=origin.revision,
         state=_state(outcome, end),
-        parked=end is None and any(now - since > rules.park_after for since in _at_work(known, outcome)),
+        parked=end is None and (parked or any(now - t > rules.park_after for t in _at_work(known, outcome))),
         outcome=outcome,
         cause=_cause(known),
         started=timestamp(origin.start_time),
         finished=timestamp(end.time) if end else None,
-        steps=tuple(_step(known, name, by, outcome) for name, by in _outline(rules, timeline).items()),
+        steps=tuple(
+            _step(known, name, by, outcome, troubles.get(name)) for name, by in _outline(rules, timeline).items()
+        ),
         timeline=tuple(_moment(register) for register in timeline),
     )
 
@@ -177,7 +194,7 @@ def _at_work(known: Known, outcome: Outcome | None) -> Iterator[float]:
             yield notice.time
 
 
-def _step(known: Known, name: str, participant: str, outcome: Outcome | None) -> StepView:
+def _step(known: Known, name: str, participant: str, outcome: Outcome | None, trouble: str | None) -> StepView:
     end = _value(known, registers.end(name))
     return StepView(
         name=name,
@@ -185,7 +202,7 @@ def _step(known: Known, name: str, participant: str, outcome: Outcome | None) ->
         state=_step_state(known, name, outcome),
         event=end.event if isinstance(end, Done | Satisfied) else None,
         attempts=end.attempts if isinstance(end, Done | Failed) else 0,
-        reason=end.reason if isinstance(end, Failed) else None,
+        reason=trouble or (end.reason if isinstance(end, Failed) else None),
     )
 
 

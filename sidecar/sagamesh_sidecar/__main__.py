@@ -42,7 +42,7 @@ def main() -> None:
     """Exit 2: a setting is missing or wrong. Exit 3: a port cannot be had."""
     try:
         settings = from_environment()
-        logs.configure(settings.log_level, participant=settings.participant, pod=settings.pod)
+        logs.configure(settings.log_level, logs.JsonFormatter(pod=settings.pod))
         uvloop.run(serve(settings))
     except SettingsError as error:
         sys.exit(_say(error, 2))

@@ -25,6 +25,7 @@ from sagamesh.prepared import Rules
 from sagamesh.registers import START, Cause, Instance, Register, Start
 from sagamesh_sidecar.asgi import Gone, Receive, Request, Response, Scope, Send, answer, only_loopback
 from sagamesh_sidecar.instances import Instances, Started
+from sagamesh_sidecar.parking import Parking
 from sagamesh_sidecar.ports import UnavailableError
 from sagamesh_sidecar.problems import CONTENT_TYPE, Problem
 from sagamesh_sidecar.rulebook import Rulebook
@@ -71,11 +72,19 @@ class Entry(Struct, kw_only=True):
 class Api:
     """An ASGI app."""
 
-    def __init__(self, *, instances: Instances, rulebook: Rulebook, namespace: str, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        *,
+        instances: Instances,
+        rulebook: Rulebook,
+        parking: Parking,
+        namespace: str,
+        now: Callable[[], float],
+    ) -> None:
         self.instances = instances
         self.rulebook = rulebook
         self.namespace = namespace
-        self.views = Views(instances, rulebook, now)
+        self.views = Views(instances, rulebook, parking, now)
         self.close = self.views.close
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

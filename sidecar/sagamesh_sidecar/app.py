@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from sagamesh import registers
 from sagamesh.prepared import Rules
+from sagamesh_sidecar import logs
 from sagamesh_sidecar.adapters.http import AppClient
 from sagamesh_sidecar.adapters.metrics import PrometheusMeters
 from sagamesh_sidecar.adapters.nats import NatsLog
@@ -60,8 +61,14 @@ class Sidecar:
             ack_wait=settings.ack_wait,
         )
         instances = Instances(self.executor, self.meters, pod=settings.pod)
-        api = Api(instances=instances, rulebook=self.rulebook, namespace=settings.namespace, now=self.log.now)
-        health = Health(alive=lambda: "", ready=self._unready, started=self._unstarted, metrics=self._metrics)
+        api = Api(
+            instances=instances,
+            rulebook=self.rulebook,
+            parking=self.parking,
+            namespace=settings.namespace,
+            now=self.log.now,
+        )
+        health = Health(alive=lambda: "", ready=self._unready, started=self._unstarted, metrics=self.meters.exposition)
         self.api = Server(api, "127.0.0.1", settings.api_port, grace=5.0)
         self.health = Server(health, settings.health_host, settings.health_port, grace=1.0)
         self.bound = False
@@ -76,6 +83,7 @@ class Sidecar:
 
     async def run(self, stop: asyncio.Event, ready: Callable[[], None] = lambda: None) -> None:
         """Work until `stop` is set, and then until everything is put away. `ready` is called once rules are read."""
+        logs.PARTICIPANT.set(self.settings.participant)
         self.bind()
         serving = [asyncio.create_task(server.serve(), name=name) for name, server in self._servers()]
         try:
@@ -138,7 +146,3 @@ class Sidecar:
 
     def _unstarted(self) -> str:
         return "" if self.bound else "the API is not bound yet"
-
-    def _metrics(self) -> tuple[bytes, str]:
-        self.parking.report()
-        return self.meters.exposition()

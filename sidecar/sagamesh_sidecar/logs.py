@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextvars import ContextVar
 from datetime import UTC, datetime
 
 import msgspec
+
+PARTICIPANT: ContextVar[str] = ContextVar("participant", default="")
+"""Whose line it is, where several sidecars share a process: set by each, and inherited by its tasks."""
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -26,16 +30,18 @@ class JsonFormatter(logging.Formatter):
             "message": record.getMessage(),
             **self.fields,
         }
+        if participant := PARTICIPANT.get():
+            line["participant"] = participant
         line |= {key: value for key, value in vars(record).items() if key not in _STANDARD}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return msgspec.json.encode(line, enc_hook=str).decode()
 
 
-def configure(level: str, **fields: str) -> None:
-    """Send everything to standard error, as JSON with these fields on each line."""
+def configure(level: str, formatter: logging.Formatter) -> None:
+    """Send everything to standard error."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter(**fields))
+    handler.setFormatter(formatter)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for noisy in ("uvicorn", "asyncio", "nats"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLogger().level))

@@ -100,9 +100,10 @@ class Relay:
         else:
             attempts = (self._attempt(hand, rules, delivery, step, trace) for step in steps)
             results = list(await asyncio.gather(*attempts))
+        for step, result in zip(steps, results, strict=True):
+            self._park(rules, delivery, step.name, result)
         settled = settle(results, len(steps))
         assert settled is not None
-        self._park(rules, delivery, settled)
         return settled
 
     async def _attempt(self, hand: Hand, rules: Rules, delivery: Delivery, step: OwnStep, trace: str) -> Ack | Nak:
@@ -131,12 +132,15 @@ class Relay:
         if outcome is not None:
             self.meters.finished(instance.saga, outcome, max(0.0, register.time - register.origin.start_time))
 
-    def _park(self, rules: Rules, delivery: Delivery, settled: Ack | Nak) -> None:
-        age = self.executor.log.now() - delivery.register.time
-        failing = isinstance(settled, Nak) and settled.trouble and age > rules.local.park_after
-        if self.parking.note(delivery.subject, delivery.instance, failing=bool(failing)):
-            trouble = settled.trouble if isinstance(settled, Nak) else ""
-            log.warning("parked", extra={**_names(delivery.instance), "reason": trouble})
+    def _park(self, rules: Rules, delivery: Delivery, step: str, result: Ack | Nak) -> None:
+        """Remember what fails, and say once when it has failed for too long."""
+        reason = result.trouble if isinstance(result, Nak) else ""
+        late = self.executor.log.now() - delivery.register.time > rules.local.park_after
+        instance = delivery.instance
+        if self.parking.note(delivery.subject, instance, step, reason=reason, parked=bool(reason) and late):
+            log.warning(
+                "parked", extra={"saga": instance.saga, "instance": instance.id, "step": step, "reason": reason}
+            )
 
     async def _reply(self, hand: Hand, settled: Ack | Nak) -> None:
         lease = hand.lease
@@ -155,6 +159,7 @@ class Relay:
         """Keep the leases of everything in hand, every third of the time that they last."""
         while True:
             await asyncio.sleep(self.ack_wait / 3)
+            self.parking.report()
             for hand in tuple(self._in_hand):
                 held = monotonic() - hand.renewed < self.ack_wait
                 if held and self.executor.log.connected:
@@ -167,7 +172,3 @@ class Relay:
             if hand.task is not None:
                 hand.task.cancel()
             await hand.lease.nak(0.0)
-
-
-def _names(instance: Instance) -> dict[str, str]:
-    return {"saga": instance.saga, "instance": instance.id}

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from sagamesh.instance import View, finished, view
 from sagamesh.registers import START, Instance, Register
 from sagamesh_sidecar.instances import Instances
+from sagamesh_sidecar.parking import Parking
 from sagamesh_sidecar.ports import UnavailableError
 from sagamesh_sidecar.rulebook import Rulebook
 
@@ -20,9 +21,10 @@ LOOKS = 3
 class Views:
     """The instances of one namespace, as the log and the rules held here show them. `now` is the server's time."""
 
-    def __init__(self, instances: Instances, rulebook: Rulebook, now: Callable[[], float]) -> None:
+    def __init__(self, instances: Instances, rulebook: Rulebook, parking: Parking, now: Callable[[], float]) -> None:
         self.instances = instances
         self.rulebook = rulebook
+        self.parking = parking
         self.now = now
         self._closing = asyncio.Event()
 
@@ -47,7 +49,17 @@ class Views:
             return None
         some = next(iter(known.values()))
         rules = self.rulebook.of(instance.saga, some.origin.revision) or self.rulebook.newest(instance.saga)
-        return view(instance, tuple(known.values()), rules.local, self.now()) if rules else None
+        if rules is None:
+            return None
+        troubles = self.parking.of(instance)
+        return view(
+            instance,
+            tuple(known.values()),
+            rules.local,
+            self.now(),
+            troubles={trouble.step: trouble.reason for trouble in troubles},
+            parked=any(trouble.parked for trouble in troubles),
+        )
 
     async def wait(self, instance: Instance, seconds: float, found: Sequence[Register] = ()) -> View | None:
         """The instance when it is finished, or as it stands at the end of the wait. None: it could not be read."""

@@ -123,7 +123,7 @@ def mortal_log(board: Board) -> type[NatsLog]:
 def live(settings: Settings, board: Board) -> None:
     """One life."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    logs.configure(settings.log_level, participant=settings.participant, pod=settings.pod)
+    logs.configure(settings.log_level, logs.JsonFormatter(pod=settings.pod))
     composition: Any = sagamesh_sidecar.app
     composition.Executor = mortal_executor(board)
     composition.NatsLog = mortal_log(board)

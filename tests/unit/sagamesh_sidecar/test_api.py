@@ -40,6 +40,7 @@ from sagamesh_sidecar.api import Api
 from sagamesh_sidecar.executor import Executor
 from sagamesh_sidecar.gate import Gate
 from sagamesh_sidecar.instances import Instances
+from sagamesh_sidecar.parking import Parking
 from sagamesh_sidecar.problems import KINDS
 from sagamesh_sidecar.rulebook import Rulebook
 from sagamesh_sidecar.server import Server
@@ -132,7 +133,14 @@ class World:
         self.rulebook = Rulebook("shop", "orders", self.log, meters, poll=60.0)
         executor = Executor("orders", self.log, app, Gate(app), meters)
         self.instances = Instances(executor, meters, pod="orders-1")
-        api = Api(instances=self.instances, rulebook=self.rulebook, namespace="shop", now=self.log.now)
+        self.parking = Parking(meters)
+        api = Api(
+            instances=self.instances,
+            rulebook=self.rulebook,
+            parking=self.parking,
+            namespace="shop",
+            now=self.log.now,
+        )
         self.server = Server(api, "127.0.0.1", 0, grace=5.0)
 
     async def distribute(self, *sagas: Saga) -> None:
@@ -608,3 +616,16 @@ def test_the_page_and_the_table_agree() -> None:
     page = Path(__file__).parents[3].joinpath("docs", "api.md").read_text()
     documented = re.findall(r"^\| `([a-z-]+)` \| (\d{3}) \|", page, re.MULTILINE)
     assert [(code, int(status)) for code, status in documented] == [(code, kind.status) for code, kind in KINDS.items()]
+
+
+@scenario
+async def test_what_fails_just_now_is_shown_with_its_reason(world: World) -> None:
+    await world.start()
+    instance = Instance("shop", "checkout", "o-1")
+    for parked in (False, True):
+        world.parking.note("subject", instance, "charge", reason="the card reader is on fire", parked=parked)
+        seen = (await world.call("GET", "/v1/sagas/checkout/o-1")).json
+        assert seen["parked"] is parked
+        assert [step["reason"] for step in seen["steps"]] == [None, "the card reader is on fire"]
+    world.parking.note("subject", instance, "charge", reason="", parked=False)
+    assert (await world.call("GET", "/v1/sagas/checkout/o-1")).json["steps"][1]["reason"] is None

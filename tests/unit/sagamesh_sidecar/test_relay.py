@@ -209,12 +209,15 @@ async def test_what_fails_for_longer_than_park_after_is_parked_and_goes_on_when_
     async with Mesh(parked).running() as mesh:
         first, last = mesh.peers["p-s0"], mesh.peers["p-s1"]
         last.app.answers["/s1"] = ok({"detail": "no"}, status=422)
-        first.app.answers["/s0/undo"] = ok({"detail": "later"}, status=500)
+        first.app.answers["/s0/undo"] = ok({"detail": "the book is locked"}, status=500)
         await mesh.start()
         await mesh.until(lambda: first.metric("sagas_parked", saga="simulated") == 1)
+        [trouble] = first.relay.parking.of(mesh.instance())
+        assert (trouble.step, trouble.reason, trouble.parked) == ("s0", "the book is locked", True)
         first.app.answers.clear()
         assert isinstance(await mesh.value(Name("s0", "compensation")), Undone)
         await mesh.until(lambda: first.metric("sagas_parked", saga="simulated") == 0)
+        assert first.relay.parking.of(mesh.instance()) == ()
 
 
 @scenario

@@ -85,6 +85,7 @@ class Connection:
         self._missed = 0
         self._complaints = 0
         self._said = ""
+        self._down = False  # and said so
         self._address = url.rpartition("@")[2]
         self._keeper: asyncio.Task[None] | None = None
         self._burials: set[asyncio.Task[None]] = set()
@@ -141,7 +142,8 @@ class Connection:
             try:
                 await self._live()
             except Exception as error:  # nats-py raises anything; and whatever it is: again
-                self._say(f"no connection: {str(error) or repr(error)}")
+                self._say(f"no connection: {str(error) or repr(error)}", again=self._down)
+                self._down = True
             if time.monotonic() - born > 2 * MAX_DELAY:
                 delay = FIRST_DELAY
             await asyncio.sleep(random.uniform(delay / 2, delay))
@@ -160,6 +162,7 @@ class Connection:
                 for part in self.parts:
                     await part.opened(client)
             self._opened.set()
+            self._down = False
             self._say("connected", logging.INFO)
             self._say(await self._watch(client))
         finally:
@@ -198,13 +201,14 @@ class Connection:
 
     async def _on_error(self, error: Exception) -> None:
         """Runs in the task that reads: it must neither raise nor wait."""
-        self._say(str(error) or repr(error))
+        self._say(str(error) or repr(error), again=self._down)
         self._complaints += "permissions violation" in str(error)
 
-    def _say(self, news: str, level: int = logging.WARNING) -> None:
+    def _say(self, news: str, level: int = logging.WARNING, *, again: bool = False) -> None:
+        """News are said once. `again`: one more try failed, as was to be expected."""
         if news != self._said:
             self._said = news
-            log.log(level, "NATS at %s: %s", self._address, news)
+            log.log(logging.DEBUG if again else level, "NATS at %s: %s", self._address, news)
 
 
 async def _within(seconds: float, event: Awaitable[object]) -> bool:
