@@ -24,6 +24,9 @@ from sagamesh.registers import Absent, Name, Register, Value
 
 READS_UNTIL_PRESENT = 30
 """How often a register that must be there is looked for before the delivery is given back."""
+WRITES_UNTIL_KNOWN = 25
+"""How often a write is repeated whose result is unknown, before the delivery is given back: a quarter of a minute of
+pauses, and the log's own patience."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +81,8 @@ Result = tuple[Register, ...] | Register | Refused | Reply | None
 Steps = Generator[Operation, Result, None]
 
 
-class CannotReadError(Exception):
-    """A register that is there cannot be read just now: nothing is decided."""
+class LogStuckError(Exception):
+    """The log neither takes a register nor shows it just now: nothing is decided, and another attempt goes on."""
 
 
 def attempt(rules: Rules, known: Known, delivery: Delivery, step: OwnStep) -> Generator[Operation, Result, Ack | Nak]:
@@ -99,8 +102,8 @@ def attempt(rules: Rules, known: Known, delivery: Delivery, step: OwnStep) -> Ge
                         yield from _prove(known, delivery, step, awaited)
                     case Call():
                         yield from _call(known, step, effect)
-    except CannotReadError:
-        return Nak(1.0, "a register that is there could not be read")
+    except LogStuckError:
+        return Nak(1.0, "the log neither takes a register nor shows it")
 
 
 def settle(results: Sequence[Ack | Nak], steps: int) -> Ack | Nak | None:
@@ -116,11 +119,7 @@ def settle(results: Sequence[Ack | Nak], steps: int) -> Ack | Nak | None:
 
 def write(known: Known, effect: Write) -> Steps:
     """Write once, whatever it takes, and learn what stands."""
-    put = Put(effect.name, effect.value, while_started=effect.guarded)
-    turn = 0
-    while (result := (yield put)) is Refused.UNKNOWN:
-        yield Pause(turn)
-        turn += 1
+    result = yield from _put(Put(effect.name, effect.value, while_started=effect.guarded))
     if isinstance(result, Register):
         known.registers[effect.name] = result
     elif result is Refused.EXISTS:
@@ -133,15 +132,21 @@ def _prove(known: Known, delivery: Delivery, step: OwnStep, awaited: Name) -> St
     """Write the marker that only stands where `awaited` is absent; or learn that it is there."""
     instance = delivery.instance
     marker = registers.marker(step.name, delivery.register.sequence, awaited)
-    put = Put(marker, Absent(delivery.subject, instance.subject(awaited)), absent=awaited)
-    turn = 0
-    while (result := (yield put)) is Refused.UNKNOWN:
-        yield Pause(turn)
-        turn += 1
+    result = yield from _put(Put(marker, Absent(delivery.subject, instance.subject(awaited)), absent=awaited))
     if result is Refused.GUARD:
         yield from read_until_present(known, awaited)
     else:  # stored now, or by an earlier attempt at this delivery
         known.absent.add(awaited)
+
+
+def _put(put: Put) -> Generator[Operation, Result, Result]:
+    """The same write again, until its result is known."""
+    for turn in range(WRITES_UNTIL_KNOWN):
+        result = yield put
+        if result is not Refused.UNKNOWN:
+            return result
+        yield Pause(turn)
+    raise LogStuckError
 
 
 def read_until_present(known: Known, name: Name) -> Steps:
@@ -150,7 +155,7 @@ def read_until_present(known: Known, name: Name) -> Steps:
         if name in known.registers:
             return
         yield Pause(turn)
-    raise CannotReadError
+    raise LogStuckError
 
 
 def _fetch(known: Known, names: tuple[Name, ...]) -> Steps:

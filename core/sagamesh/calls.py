@@ -13,16 +13,14 @@ from sagamesh.answers import Answered, Success
 from sagamesh.effects import Call, Delivery, Known
 from sagamesh.errors import EvaluationError
 from sagamesh.prepared import OwnStep
-from sagamesh.registers import ABORT, NULL, Done, Failed, Name, Notice, Started
+from sagamesh.registers import ABORT, NULL, Done, Failed, Instance, Name, Notice, Started
 from sagamesh.variables import announced, needed, request, response, variables
 
 
 def action(step: OwnStep, known: Known, delivery: Delivery) -> Call:
     """The call of a begun action. Raises EvaluationError, also where `when` cannot be evaluated."""
     trigger = delivery.register.name
-    if step.when is not None:
-        step.when(variables(step, step.when, trigger, known, delivery.instance))
-    body = request(step, trigger, known, delivery.instance)
+    body = _asked(step, trigger, known, delivery.instance)
     spec = step.rules.action
     return Call("action", spec.path, body, spec.timeout, _event_type(known, trigger))
 
@@ -58,7 +56,7 @@ def compensation(step: OwnStep, known: Known, delivery: Delivery, begun: Started
     notice = known.value(ABORT)
     assert isinstance(notice, Notice)
     try:
-        asked = Raw(request(step, trigger, known, delivery.instance))
+        asked = Raw(_asked(step, trigger, known, delivery.instance))
     except EvaluationError:
         asked = NULL  # then the action was never called
     result = ended.data if isinstance(ended, Done) else NULL
@@ -70,6 +68,13 @@ def compensation(step: OwnStep, known: Known, delivery: Delivery, begun: Started
         body = msgspec.json.encode(step.compensation_body(given | {"cause": notice.cause.reason}))
     event = _event_type(known, trigger)
     return Call("compensation", spec.path, body, spec.timeout, event, "done" if isinstance(ended, Done) else "failed")
+
+
+def _asked(step: OwnStep, trigger: Name, known: Known, instance: Instance) -> bytes:
+    """The body of the action. Raises EvaluationError, also where `when` cannot be evaluated."""
+    if step.when is not None:
+        step.when(variables(step, step.when, trigger, known, instance))
+    return request(step, trigger, known, instance)
 
 
 def _trigger(begun: Started) -> Name:

@@ -168,7 +168,7 @@ def act(at: Situation) -> Effects:
         return (Read((step.end,)),)  # an earlier attempt may have got further
     if (unknown := look(at, *needed(step, at.trigger))) is not None:
         return unknown
-    answer = known.answer or (Away() if known.app_away else None)
+    answer = at.answer
     if answer is None:
         return call_action(at)
     match judge_action(answer):
@@ -300,7 +300,8 @@ def cancel_step(at: Situation) -> Effects:
     if (unknown := look(at, ABORT)) is not None:
         return unknown
     notice = at.known.value(ABORT)
-    assert isinstance(notice, Notice)
+    if not isinstance(notice, Notice):
+        return ACK  # a late delivery of an instance that was deleted
     return begin(at, Cancelled(notice.cause))
 
 
@@ -314,7 +315,7 @@ def undo(at: Situation, begun: Value) -> Effects:
         return (Write(step.compensation, Nothing()),)
     if (unknown := look(at, *calls.compensation_needs(step, begun))) is not None:
         return unknown
-    answer = at.known.answer or (Away() if at.known.app_away else None)
+    answer = at.answer
     if answer is None:
         return call_compensation(at, begun, ended)
     match judge_compensation(answer):

@@ -246,17 +246,17 @@ class Register(NamedTuple):
     participant: str = ""
 
 
-def finishes(register: Register, *, has_pivot: bool) -> Literal["completed", "compensated"] | None:
-    """How an instance ended, if this is the register that ends it.
+def finishes(register: Register, *, has_pivot: bool) -> Literal["committed", "aborted"] | None:
+    """The outcome of an instance, if this is the register that ends it.
 
     Without a pivot `outcome=committed` is the finish of a committed saga.
     """
     match register.value:
         case Compensated():
-            return "compensated"
+            return "aborted"
         case Completed():
-            return "completed"
+            return "committed"
         case Committed() if not has_pivot:
-            return "completed"
+            return "committed"
         case _:
             return None

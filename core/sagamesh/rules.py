@@ -23,8 +23,8 @@ class Input(Struct, frozen=True, kw_only=True):
 class StepRules(Struct, frozen=True, kw_only=True):
     """One own step, with everything resolved.
 
-    `needs` lists (step, event) of each `events[...]` that its expressions use; `sink` and `root` are its membership in
-    the lists of `LocalRules`; `retriable` means downstream of the pivot.
+    `needs` lists (step, event) of each `events[...]` that its expressions use; `retriable` means downstream of the
+    pivot.
     """
 
     name: str

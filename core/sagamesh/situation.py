@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sagamesh.answers import Answer, Away
 from sagamesh.effects import Ack, Delivery, Effects, Known, Nak, Prove, Read
 from sagamesh.model import Retry
 from sagamesh.prepared import OwnStep, Rules
@@ -27,6 +28,11 @@ class Situation:
     @property
     def trigger(self) -> Name:
         return self.delivery.register.name
+
+    @property
+    def answer(self) -> Answer | None:
+        """What the app said; while it is away it need not be asked."""
+        return self.known.answer or (Away() if self.known.app_away else None)
 
 
 def read(at: Situation, *names: Name) -> Effects | None:
@@ -60,5 +66,5 @@ def come_back(at: Situation, trouble: str = "") -> Effects:
 
 def retry(at: Situation, pace: Retry, reason: str, after: float = 0.0) -> Effects:
     """Call again, with growing delay, full jitter, and not before the app wants it."""
-    doublings = min(at.delivery.delivered - 1, 16)
+    doublings = min(at.known.failures, 16)
     return (Nak(min(pace.backoff * 2**doublings, pace.max_backoff), reason, at_least=after),)

@@ -24,7 +24,7 @@ _canonical = msgspec.json.Decoder(float_hook=lambda text: int(float(text)) if fl
 """Reads whole numbers alike, however they are written: libraries differ in that."""
 
 TRIES = 6
-"""How often a start is written before it is called unknown: with its pauses and time-outs within half a minute."""
+"""How often a start is written before it is called unknown, if nobody has given up on it before."""
 
 
 def instance_id(rules: Rules, start: Start) -> str:

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from sagamesh import cloudevents, durations, registers
-from sagamesh.attempt import CannotReadError
+from sagamesh.attempt import LogStuckError
 from sagamesh.effects import Known
 from sagamesh.errors import EventError, UnreadableError
 from sagamesh.instance import View
@@ -251,7 +251,7 @@ async def _patience(code: str, detail: str) -> AsyncIterator[None]:
     try:
         async with asyncio.timeout(PATIENCE):
             yield
-    except (TimeoutError, UnavailableError, CannotReadError) as error:
+    except (TimeoutError, UnavailableError, LogStuckError) as error:
         raise Problem(code, detail) from error
 
 

@@ -50,6 +50,16 @@ def _functions(module: ModuleType, source: str, changed: dict[str, Any]) -> dict
     return {node.name: space[node.name] for node in tree.body if isinstance(node, ast.FunctionDef)}
 
 
+READ_AND_STOP = """        yield Pause(turn)
+    raise LogStuckError
+
+
+def _fetch"""
+READ_AND_BELIEVE = """    known.absent.add(name)
+
+
+def _fetch"""
+
 MUTANTS = (
     Mutant(
         "an absence is believed without a marker",
@@ -58,10 +68,10 @@ MUTANTS = (
     ),
     Mutant(
         "an absent read after a lost write is believed",
-        ("straight 2",),
+        ("diamond",),
         (
             (attempt, "for turn in range(READS_UNTIL_PRESENT):", "for turn in range(1):"),
-            (attempt, 'return Nak(1.0, "a register that is there could not be read")', "return Ack()"),
+            (attempt, READ_AND_STOP, READ_AND_BELIEVE),
         ),
     ),
     Mutant(

@@ -55,6 +55,7 @@ ALLOWED = {
     "msgspec.structs",
     "operator",
     "re",
+    "types",
     "typing",
     "urllib.parse",
 }

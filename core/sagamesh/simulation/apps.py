@@ -43,7 +43,7 @@ class Apps:
         if self.scenario.steps[step].participant in self.away:
             return Away()
         if rng.random() < faults.not_yet:
-            return Answered(409, {}, b"")
+            return Answered(422 if step in self.scenario.retriable else 409, {}, b"")
         if rng.random() < faults.unanswered:
             if rng.random() < 0.5:
                 self._do(step)

@@ -11,7 +11,7 @@ from random import Random
 
 from sagamesh.attempt import Put, Refused
 from sagamesh.prepared import Rules
-from sagamesh.registers import Name, Origin, Register
+from sagamesh.registers import START, Name, Origin, Register
 from sagamesh.simulation.faults import Faults
 
 
@@ -57,7 +57,8 @@ class Broker:
 
     def store(self, put: Put, attempt: str, participant: str) -> Register | Refused:
         """What the server does with a write. Which refusal comes first, when two apply, differs between versions."""
-        exists, guarded = put.name in self.registers, put.absent is not None and put.absent in self.registers
+        exists = put.name in self.registers
+        guarded = put.absent in self.registers or (put.while_started and START not in self.registers)
         if exists and guarded:
             return self.rng.choice((Refused.EXISTS, Refused.GUARD))
         if exists:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from sagamesh import graph, registers
 from sagamesh.registers import (
     ABORT,
@@ -49,7 +51,7 @@ def _committed(world: World) -> list[str]:
     finish = _value(world, FINISH)
     if isinstance(finish, Completed) is not (scenario.saga.pivot is not None):
         wrongs.append(f"committed, but finish is {finish}")
-    return wrongs
+    return [*wrongs, *_unfinished(world, registers.end)]
 
 
 def _aborted(world: World) -> list[str]:
@@ -68,7 +70,15 @@ def _aborted(world: World) -> list[str]:
     failed = [name for name in scenario.steps if isinstance(_value(world, registers.end(name)), Failed)]
     if not failed and not world.cancelled:
         wrongs.append("aborted without a reason")
-    return wrongs
+    return [*wrongs, *_unfinished(world, registers.compensation)]
+
+
+def _unfinished(world: World, resolved: Callable[[str], Name]) -> list[str]:
+    """Steps that were resolved only after the saga called itself finished."""
+    found = world.broker.registers
+    end = found[FINISH].sequence if FINISH in found else world.broker.sequence
+    sequences = {name: found[resolved(name)].sequence for name in world.scenario.steps if resolved(name) in found}
+    return [f"finished before {name} was resolved" for name, sequence in sequences.items() if sequence > end]
 
 
 def _expected(world: World) -> dict[str, type[Value]]:

@@ -39,19 +39,9 @@ class Scenario:
         self.steps = {step.name: step for step in saga.steps}
         self.inputs = {step.name: graph.inputs(saga, step) for step in saga.steps}
         self.after = {name: graph.downstream(saga, name) for name in self.steps}
+        self.retriable = self.after[saga.pivot.name] if saga.pivot else frozenset()
         self.retried = {saga.pivot.name, *self.after[saga.pivot.name]} if saga.pivot else set()
-        self.in_order = _in_order(saga)
+        self.in_order = graph.order(saga)[1:]
 
     def _compile(self, source: str, _place: Place, _single: bool) -> Program:
         return Choice(source, self.drawn)
-
-
-def _in_order(saga: Saga) -> tuple[str, ...]:
-    """The steps, each after all that it listens to."""
-    placed = {graph.START: None}
-    waiting = {step.name: graph.inputs(saga, step) for step in saga.steps}
-    while waiting:
-        ready = [name for name, inputs in waiting.items() if inputs.keys() <= placed.keys()]
-        placed |= dict.fromkeys(ready)
-        waiting = {name: inputs for name, inputs in waiting.items() if name not in placed}
-    return tuple(placed)[1:]

@@ -12,9 +12,10 @@ from random import Random
 
 from sagamesh import attempt as real
 from sagamesh import effects, steering
+from sagamesh.answers import Unanswered
 from sagamesh.attempt import Fetch, Operation, Put, Reply, Result
 from sagamesh.effects import Ack, Call, Known, Nak
-from sagamesh.registers import ABORT, NULL, OUTCOME, START, Instance, Start
+from sagamesh.registers import ABORT, NULL, OUTCOME, START, Instance, Start, Started
 from sagamesh.simulation import faults
 from sagamesh.simulation.apps import OVER, Apps, Fate
 from sagamesh.simulation.broker import Broker, Delivery
@@ -202,9 +203,14 @@ class World:
     def _execute(self, task: Task, operation: Operation) -> Result:
         match operation:
             case Put():
+                if isinstance(operation.value, Started) and task.known.app_away:
+                    self.wrongs.append(f"{task.step} begins though its app is away")
                 return self.broker.put(operation, task.known.attempt, task.participant)
             case Fetch(names=names):
                 return self.broker.fetch(names)
+            case Call() if task.known.lease_lost:
+                self.wrongs.append(f"{task.step} was called though the lease was lost")
+                return Reply(Unanswered("reset"), 0.0)
             case Call(kind="action"):
                 over = self.faults.overdue and self.rng.random() < self.faults.overdue
                 return Reply(self.apps.act(task.step), OVER if over else 0.0)

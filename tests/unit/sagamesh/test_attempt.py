@@ -362,9 +362,10 @@ def test_within_counts_from_the_server_s_time_of_the_begin_to_that_of_the_answer
         assert driven.result == Nak(0.2, "because")
 
 
-@pytest.mark.parametrize(("delivered", "delay"), [(1, 0.2), (2, 0.4), (3, 0.8), (6, 6.4), (7, 10.0), (100, 10.0)])
-def test_delays_grow_with_the_deliveries_and_are_capped(delivered: int, delay: float) -> None:
-    driven = Attempt(CHAIN, "s0", STARTED_IT, delivered=delivered)
+@pytest.mark.parametrize(("failures", "delay"), [(0, 0.2), (1, 0.4), (2, 0.8), (5, 6.4), (6, 10.0), (99, 10.0)])
+def test_delays_grow_with_the_failures_and_are_capped(failures: int, delay: float) -> None:
+    driven = Attempt(CHAIN, "s0", STARTED_IT)
+    driven.known.failures = failures
     driven.store()
     driven.answer(no(500))
     assert driven.result == Nak(pytest.approx(delay), "because")

@@ -660,11 +660,15 @@ def test_an_end_counts_the_deliveries(delivered: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("delivered", "delay"),
-    [(1, 0.2), (2, 0.4), (3, 0.8), (4, 1.6), (5, 3.2), (6, 6.4), (7, 10.0), (8, 10.0), (1_000, 10.0), (10**9, 10.0)],
+    ("failures", "delay"),
+    [(0, 0.2), (1, 0.4), (2, 0.8), (3, 1.6), (4, 3.2), (5, 6.4), (6, 10.0), (7, 10.0), (999, 10.0), (10**9, 10.0)],
 )
-def test_delays_double_up_to_the_longest(delivered: int, delay: float) -> None:
-    assert only(answered("plain", no(409), delivered=delivered), Nak).delay == pytest.approx(delay)
+def test_delays_double_up_to_the_longest(failures: int, delay: float) -> None:
+    assert only(answered("plain", no(409), failures=failures), Nak).delay == pytest.approx(delay)
+
+
+def test_waiting_does_not_count_as_failing() -> None:
+    assert only(answered("plain", no(409), delivered=50), Nak).delay == pytest.approx(0.2)
 
 
 def test_delays_are_the_saga_s_own() -> None:
@@ -672,11 +676,11 @@ def test_delays_are_the_saga_s_own() -> None:
     saga = shapes.saga(replace(a, action=replace(a.action, retry=Retry(backoff=1.0, max_backoff=3.0))))
     log: Log = {START: start(), begin("a"): started(START)}
 
-    def delay(delivered: int) -> float:
-        effects = ask(saga, "a", START, log, mine=[begin("a")], answer=no(500), delivered=delivered)
+    def delay(failures: int) -> float:
+        effects = ask(saga, "a", START, log, mine=[begin("a")], answer=no(500), failures=failures)
         return float(only(effects, Nak).delay)
 
-    assert [delay(n) for n in (1, 2, 3, 4)] == [1.0, 2.0, 3.0, 3.0]
+    assert [delay(n) for n in (0, 1, 2, 3)] == [1.0, 2.0, 3.0, 3.0]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -1134,9 +1138,9 @@ def test_a_compensation_is_called_for_ever(answer: Answer, within_passed: bool) 
     assert undoing(answer=answer, within_passed=within_passed) == (Nak(0.2, "because"),)
 
 
-@pytest.mark.parametrize(("delivered", "delay"), [(1, 0.2), (2, 0.4), (8, 25.6), (9, 51.2), (10, 60.0), (10**6, 60.0)])
-def test_a_compensation_s_delays_grow_to_a_minute(delivered: int, delay: float) -> None:
-    assert only(undoing(answer=no(500), delivered=delivered), Nak).delay == pytest.approx(delay)
+@pytest.mark.parametrize(("failures", "delay"), [(0, 0.2), (1, 0.4), (7, 25.6), (8, 51.2), (9, 60.0), (10**6, 60.0)])
+def test_a_compensation_s_delays_grow_to_a_minute(failures: int, delay: float) -> None:
+    assert only(undoing(answer=no(500), failures=failures), Nak).delay == pytest.approx(delay)
 
 
 def test_a_compensation_is_not_called_before_the_app_wants_it() -> None:

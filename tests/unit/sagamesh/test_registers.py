@@ -216,9 +216,9 @@ def test_these_are_none(text: str) -> None:
 @pytest.mark.parametrize(
     ("value", "with_pivot", "without"),
     [
-        (Compensated(), "compensated", "compensated"),
-        (Completed(), "completed", "completed"),
-        (Committed(), None, "completed"),
+        (Compensated(), "aborted", "aborted"),
+        (Completed(), "committed", "committed"),
+        (Committed(), None, "committed"),
         (Aborted(Cause("refused")), None, None),
         (Notice(Cause("refused")), None, None),
         (Done("x"), None, None),

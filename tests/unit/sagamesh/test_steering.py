@@ -14,7 +14,7 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from sagamesh import registers, steering
-from sagamesh.attempt import READS_UNTIL_PRESENT, CannotReadError, Fetch, Pause, Put, Refused
+from sagamesh.attempt import READS_UNTIL_PRESENT, Fetch, LogStuckError, Pause, Put, Refused
 from sagamesh.effects import Known
 from sagamesh.errors import EventError
 from sagamesh.model import Saga, Start
@@ -292,7 +292,7 @@ def test_a_start_that_stands_but_cannot_be_read_is_neither_mine_nor_theirs() -> 
         driven.send(())
         driven.send(None)
     driven.send(())
-    with pytest.raises(CannotReadError):
+    with pytest.raises(LogStuckError):
         driven.send(None)
 
 

@@ -229,7 +229,7 @@ async def test_the_end_of_a_saga_is_counted_once_by_whoever_wrote_it():
         await mesh.start("b")
         await mesh.value(FINISH, "b")
         peers = mesh.peers.values()
-        for outcome in ("completed", "compensated"):
+        for outcome in ("committed", "aborted"):
             await mesh.until(
                 lambda outcome=outcome: (
                     sum(p.metric("sagas_finished_total", saga="simulated", outcome=outcome) for p in peers) == 1
