@@ -18,6 +18,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import NamedTuple
 
+from msgspec import structs
+
 from sagamesh import codec, registers, topology
 from sagamesh.errors import SagameshError, UnreadableError
 from sagamesh.rules import LocalRules
@@ -96,9 +98,10 @@ def plan(
         for wanted in _streams(documents, replicas)
         for action in _plan_stream(wanted, observed.streams.get(wanted["name"]), installation)
     ]
-    wanted = {**_withdrawn(documents, observed.entries), **_entries(documents)}
-    entries = [Put(s, body) for s, body in wanted.items() if observed.entries.get(s) != body]
-    return (*streams, *_plan_consumers(documents, observed, installation), *entries)
+    entries = observed.entries
+    wanted = {**_withdrawn(documents, entries), **_bystanders(documents, entries), **_entries(documents)}
+    puts = [Put(s, body) for s, body in wanted.items() if entries.get(s) != body]
+    return (*streams, *_plan_consumers(documents, observed, installation), *puts)
 
 
 def _streams(documents: Mapping[str, LocalRules], replicas: int) -> tuple[Config, ...]:
@@ -163,6 +166,21 @@ def _entries(documents: Mapping[str, LocalRules]) -> dict[str, bytes]:
     return {**entries, active: saga.revision.encode()}
 
 
+def _bystanders(documents: Mapping[str, LocalRules], entries: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Rules without steps, for those whom a revision does without.
+
+    Their consumers hear of its instances all the same, and who lacks the rules of a delivery holds it.
+    """
+    every = (*documents.values(), *_readable(entries.values()))
+    everybody = {rules.participant for rules in every}
+    idle = [
+        structs.replace(rules, participant=participant, own=())
+        for rules in {rules.revision: rules for rules in every}.values()
+        for participant in sorted(everybody - {rules.start_participant, *rules.outline.values()})
+    ]
+    return {topology.rules_subject(rules): codec.encode_rules(rules) for rules in idle}
+
+
 def _withdrawn(documents: Mapping[str, LocalRules], entries: Mapping[str, bytes]) -> dict[str, bytes]:
     """`active` of those who started the saga before: emptied, or two participants would start it."""
     saga = _any(documents)
@@ -190,9 +208,15 @@ def _metadata(config: Config) -> Mapping[str, str]:
 
 
 def _differs(wanted: Config, found: Config) -> bool:
-    """Only our own keys are compared: the server stores more than it was asked for, and `_nats.` metadata beside it."""
+    """Whether what was asked for, or what was made of it since, is not what is wanted.
+
+    Only our own keys are compared: the server stores more than it was asked for, and `_nats.` metadata beside it. How
+    large it may grow, and on how many servers it is, an administrator may have changed on purpose.
+    """
     there = _metadata(found)
-    return any(there.get(key) != value for key, value in _metadata(wanted).items())
+    theirs = {"metadata", "num_replicas", "max_bytes", "filter_subjects"}
+    drifted = any(found.get(key) != value for key, value in wanted.items() if key not in theirs)
+    return drifted or any(there.get(key) != value for key, value in _metadata(wanted).items())
 
 
 # -- looking and acting ------------------------------------------------------------------------------------------

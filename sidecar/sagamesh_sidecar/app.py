@@ -91,12 +91,14 @@ class Sidecar:
             async with asyncio.TaskGroup() as group:
                 working = [
                     group.create_task(self.rulebook.run(), name="rules"),
+                    group.create_task(self._follow_rules(), name="subscriptions"),
                     group.create_task(self.gate.run(), name="gate"),
                     group.create_task(self.relay.renew(), name="leases"),
-                    group.create_task(self._follow_rules(), name="subscriptions"),
                     group.create_task(self._announce(ready), name="ready"),
                 ]
                 await stop.wait()
+                for task in working[:2]:  # what would ask for more
+                    task.cancel()
                 await self._drain()
                 for task in working:
                     task.cancel()

@@ -1,7 +1,7 @@
 """What fails at this sidecar just now, and which sagas are parked by it: failing for longer than `parkAfter`.
 
-For people: metrics, logs, and the reasons that the API shows. Nothing is decided by it. Another replica may have taken
-a delivery over meanwhile, so an entry that is not renewed is forgotten.
+For people: metrics, logs, and the reasons that the API shows; and for the pace of retries. Nothing else depends on it.
+Another replica may have taken a delivery over meanwhile, so a trouble that is not renewed is forgotten.
 """
 
 from __future__ import annotations
@@ -13,48 +13,74 @@ from typing import NamedTuple
 from sagamesh.registers import Instance
 from sagamesh_sidecar.meters import Meters
 
-FORGET = 180.0
-"""Seconds without news: three times the longest delay between two attempts."""
+FORGET = 300.0
+"""Seconds without news: five times the longest delay between two attempts."""
+
+Key = tuple[str, str]
+"""A delivery's subject, and the own step that does not go on (empty: the whole delivery)."""
 
 
 class Trouble(NamedTuple):
-    """Why a step of an instance does not go on. `seen`: when it failed last, on the monotonic clock."""
+    """Why a step of an instance does not go on. `seen`: when it was noted last, on the monotonic clock."""
 
     instance: Instance
     step: str
     reason: str
+    failures: int
     parked: bool
     seen: float
 
 
 class Parking:
-    """The troubles at hand, by the delivery's subject and the step."""
+    """The troubles at hand. Taking note costs the same, however many there are."""
 
     def __init__(self, meters: Meters) -> None:
         self.meters = meters
-        self._troubles: dict[tuple[str, str], Trouble] = {}
-        self._reported: set[str] = set()
+        self._troubles: dict[Key, Trouble] = {}
+        self._parked: Counter[Instance] = Counter()
+        self._sagas: Counter[str] = Counter()
 
-    def note(self, subject: str, instance: Instance, step: str, *, reason: str, parked: bool) -> bool:
-        """Take note of how a step was settled: without a reason, well. True where it is parked from now on."""
-        key = (subject, step)
-        before = self._troubles.pop(key, None)
-        if reason:
-            self._troubles[key] = Trouble(instance, step, reason, parked, monotonic())
-        if parked or (before is not None and before.parked):
-            self.report()
+    def note(self, key: Key, instance: Instance, reason: str, *, called: bool = True, parked: bool = False) -> bool:
+        """A step does not go on. `called`: its app was. True where it is parked from now on."""
+        before = self._forget(key)
+        failures = (before.failures if before else 0) + called
+        self._troubles[key] = Trouble(instance, key[1], reason, failures, parked, monotonic())
+        if parked:
+            self._count(instance, 1)
         return parked and not (before is not None and before.parked)
+
+    def clear(self, key: Key) -> None:
+        """It goes on."""
+        self._forget(key)
+
+    def failures(self, key: Key) -> int:
+        """How many calls have failed there in a row."""
+        trouble = self._troubles.get(key)
+        return trouble.failures if trouble else 0
 
     def of(self, instance: Instance) -> tuple[Trouble, ...]:
         """What fails of one instance."""
         return tuple(trouble for trouble in self._troubles.values() if trouble.instance == instance)
 
-    def report(self) -> None:
-        """Tell the meters how many instances of each saga are parked."""
+    def sweep(self) -> None:
+        """Forget what nobody has noted lately."""
         oldest = monotonic() - FORGET
-        self._troubles = {key: trouble for key, trouble in self._troubles.items() if trouble.seen > oldest}
-        parked = {trouble.instance for trouble in self._troubles.values() if trouble.parked}
-        sagas = Counter(instance.saga for instance in parked)
-        for saga in self._reported | set(sagas):
-            self.meters.parked(saga, sagas[saga])
-        self._reported = set(sagas)
+        for key in [key for key, trouble in self._troubles.items() if trouble.seen < oldest]:
+            self._forget(key)
+
+    def _forget(self, key: Key) -> Trouble | None:
+        trouble = self._troubles.pop(key, None)
+        if trouble is not None and trouble.parked:
+            self._count(trouble.instance, -1)
+        return trouble
+
+    def _count(self, instance: Instance, change: int) -> None:
+        """Tell the meters where an instance is parked now, or no more."""
+        before = self._parked[instance] > 0
+        self._parked[instance] += change
+        now = self._parked[instance] > 0
+        if not now:
+            del self._parked[instance]
+        if before != now:
+            self._sagas[instance.saga] += 1 if now else -1
+            self.meters.parked(instance.saga, self._sagas[instance.saga])

@@ -25,7 +25,7 @@ class Guard(NamedTuple):
 
 
 class Lease(Protocol):
-    """A delivery in hand. Its three replies are sent and forgotten: an ack is an optimisation."""
+    """A delivery in hand. Acks and naks are sent and forgotten: they are an optimisation."""
 
     @property
     def message(self) -> Message: ...
@@ -41,8 +41,8 @@ class Lease(Protocol):
         """Hand it out again after `delay` seconds."""
         ...
 
-    async def in_progress(self) -> None:
-        """Restart the time after which it is handed out to somebody else."""
+    async def in_progress(self) -> bool:
+        """Restart the time after which it is handed out to somebody else. Whether the server has said that it did."""
         ...
 
 
@@ -71,6 +71,10 @@ class Log(Protocol):
 
         What is stale or absent does not come. Raises UnavailableError.
         """
+        ...
+
+    async def read_after(self, stream: str, subject: str, sequence: int) -> tuple[Message, ...]:
+        """Every message on a subject (a wildcard) after a stream sequence, in order, however many. UnavailableError."""
         ...
 
     async def consume(self, stream: str, consumer: str, accept: Accept, *, slots: int) -> Subscription:

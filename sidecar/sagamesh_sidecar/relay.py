@@ -9,14 +9,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections.abc import Awaitable
 from time import monotonic
 
 from sagamesh import codec, registers
 from sagamesh.attempt import attempt, settle
+from sagamesh.decision import APP_AWAY
 from sagamesh.effects import Ack, Delivery, Known, Nak
 from sagamesh.errors import UnreadableError
 from sagamesh.prepared import OwnStep, Rules
-from sagamesh.registers import Instance, Register
+from sagamesh.registers import FINISH, OUTCOME
 from sagamesh_sidecar.executor import Executor, Work
 from sagamesh_sidecar.gate import Gate
 from sagamesh_sidecar.meters import Meters
@@ -72,18 +74,23 @@ class Relay:
         self._in_hand.add(hand)
         self.meters.in_flight(len(self._in_hand))
         try:
-            settled = await self._handle(hand)
-        except UnreadableError as error:
-            self.meters.unreadable()
-            log.error("unreadable register", extra={"subject": lease.message.subject, "reason": str(error)})
-            settled = Nak(UNREADABLE_DELAY, "unreadable", at_least=UNREADABLE_DELAY)
-        except Exception:
-            log.exception("a delivery could not be handled", extra={"subject": lease.message.subject})
-            settled = Nak(UNREADABLE_DELAY, "a fault of the sidecar itself")
+            settled = await self._safely(lease.message.subject, self._handle(hand))
         finally:
             self._in_hand.discard(hand)
             self.meters.in_flight(len(self._in_hand))
         await self._reply(hand, settled)
+
+    async def _safely(self, subject: str, work: Awaitable[Ack | Nak]) -> Ack | Nak:
+        """What cannot be read, and what is our own fault, comes back by the minute: a newer version may help."""
+        try:
+            return await work
+        except UnreadableError as error:
+            self.meters.unreadable()
+            log.error("unreadable register", extra={"subject": subject, "reason": str(error)})
+            return Nak(UNREADABLE_DELAY, f"unreadable: {error}", at_least=UNREADABLE_DELAY)
+        except Exception:
+            log.exception("a delivery could not be handled", extra={"subject": subject})
+            return Nak(UNREADABLE_DELAY, "a fault of the sidecar itself; its log says more", at_least=UNREADABLE_DELAY)
 
     async def _handle(self, hand: Hand) -> Ack | Nak:
         message = hand.lease.message
@@ -91,28 +98,41 @@ class Relay:
         register = codec.decode(message)
         rules = self.rulebook.of(instance.saga, register.origin.revision)
         if rules is None:
-            return Nak(1.0, f"revision {register.origin.revision} is not here yet")
-        steps = rules.concerned(register.name)
+            missing = f"revision {register.origin.revision} is not here yet"
+            self.parking.note((message.subject, ""), instance, missing, called=False, parked=hand.lease.delivered > 60)
+            return Nak(1.0, missing)
+        self.parking.clear((message.subject, ""))
         delivery = Delivery(instance, register, hand.lease.delivered)
-        trace = message.headers.get(codec.TRACE, "")
-        if len(steps) == 1:
-            results = [await self._attempt(hand, rules, delivery, steps[0], trace)]
-        else:
-            attempts = (self._attempt(hand, rules, delivery, step, trace) for step in steps)
-            results = list(await asyncio.gather(*attempts))
-        for step, result in zip(steps, results, strict=True):
-            self._park(rules, delivery, step.name, result)
+        steps = rules.concerned(register.name)
+        results = await asyncio.gather(*(self._step(hand, rules, delivery, step) for step in steps))
         settled = settle(results, len(steps))
         assert settled is not None
         return settled
 
-    async def _attempt(self, hand: Hand, rules: Rules, delivery: Delivery, step: OwnStep, trace: str) -> Ack | Nak:
-        """One own step's attempt, operation by operation."""
-        now = self.executor.log.now()
-        late = delivery.delivered > 1 or now - delivery.register.time > LATE
-        known = Known(attempt=self.executor.attempt_id(), late=late, app_away=self.gate.away)
+    async def _step(self, hand: Hand, rules: Rules, delivery: Delivery, step: OwnStep) -> Ack | Nak:
+        """One own step, whatever happens to the others. What fails is remembered, and told once when it lasts."""
+        key, instance = (delivery.subject, step.name), delivery.instance
+        result = await self._safely(delivery.subject, self._attempt(hand, rules, delivery, step))
+        if isinstance(result, Ack) or not result.trouble:
+            self.parking.clear(key)
+            return result
+        old = self.executor.log.now() - delivery.register.time > rules.local.park_after
+        called = result.trouble != APP_AWAY
+        if self.parking.note(key, instance, result.trouble, called=called, parked=old and delivery.delivered > 1):
+            about = {"saga": instance.saga, "instance": instance.id, "step": step.name}
+            log.warning("parked", extra={**about, "reason": result.trouble})
+        return result
+
+    async def _attempt(self, hand: Hand, rules: Rules, delivery: Delivery, step: OwnStep) -> Ack | Nak:
+        """One attempt, operation by operation."""
+        known = Known(
+            attempt=self.executor.attempt_id(),
+            late=delivery.delivered > 1 or self.executor.log.now() - delivery.register.time > LATE,
+            app_away=self.gate.closed(),
+            failures=self.parking.failures((delivery.subject, step.name)),
+        )
         origin = delivery.register.origin._replace(pod=self.pod, attempt=known.attempt)
-        work = Work(delivery.instance, origin, step.name, trace)
+        work = Work(delivery.instance, origin, step.name, hand.lease.message.headers.get(codec.TRACE, ""))
         generator = attempt(rules, known, delivery, step)
         result = None
         while True:
@@ -120,27 +140,21 @@ class Relay:
             try:
                 operation = generator.send(result)
             except StopIteration as stop:
+                self._count_end(rules, known)
                 settled: Ack | Nak = stop.value
                 return settled
             result = await self.executor.execute(work, operation)
-            if isinstance(result, Register):
-                self._finished(rules, delivery.instance, result)
 
-    def _finished(self, rules: Rules, instance: Instance, register: Register) -> None:
-        """Count a saga's end, where this attempt wrote it."""
-        outcome = registers.finishes(register, has_pivot=rules.local.pivot is not None)
-        if outcome is not None:
-            self.meters.finished(instance.saga, outcome, max(0.0, register.time - register.origin.start_time))
-
-    def _park(self, rules: Rules, delivery: Delivery, step: str, result: Ack | Nak) -> None:
-        """Remember what fails, and say once when it has failed for too long."""
-        reason = result.trouble if isinstance(result, Nak) else ""
-        late = self.executor.log.now() - delivery.register.time > rules.local.park_after
-        instance = delivery.instance
-        if self.parking.note(delivery.subject, instance, step, reason=reason, parked=bool(reason) and late):
-            log.warning(
-                "parked", extra={"saga": instance.saga, "instance": instance.id, "step": step, "reason": reason}
-            )
+    def _count_end(self, rules: Rules, known: Known) -> None:
+        """Count a saga's end, where this attempt wrote it; also where the log's answer to that was lost."""
+        for name in (OUTCOME, FINISH):
+            register = known.registers.get(name)
+            if register is None or not known.mine(name):
+                continue
+            outcome = registers.finishes(register, has_pivot=rules.local.pivot is not None)
+            if outcome is not None:
+                seconds = max(0.0, register.time - register.origin.start_time)
+                self.meters.finished(rules.local.saga, outcome, seconds)
 
     async def _reply(self, hand: Hand, settled: Ack | Nak) -> None:
         lease = hand.lease
@@ -151,7 +165,8 @@ class Relay:
         else:
             self.meters.delivered(saga, "nak")
             if settled.trouble:
-                log.info("again later", extra={"subject": lease.message.subject, "reason": settled.trouble})
+                level = logging.DEBUG if settled.trouble == APP_AWAY else logging.INFO
+                log.log(level, "again later", extra={"subject": lease.message.subject, "reason": settled.trouble})
             if monotonic() - hand.renewed < self.ack_wait:  # else it is another's by now
                 await lease.nak(max(settled.at_least, random.uniform(0.0, settled.delay)))
 
@@ -159,12 +174,14 @@ class Relay:
         """Keep the leases of everything in hand, every third of the time that they last."""
         while True:
             await asyncio.sleep(self.ack_wait / 3)
-            self.parking.report()
-            for hand in tuple(self._in_hand):
-                held = monotonic() - hand.renewed < self.ack_wait
-                if held and self.executor.log.connected:
-                    await hand.lease.in_progress()
-                    hand.renewed = monotonic()
+            self.parking.sweep()
+            await asyncio.gather(*(self._renew(hand) for hand in tuple(self._in_hand)))
+
+    async def _renew(self, hand: Hand) -> None:
+        """A lease is ours from when we asked, if the server says so. One that may be lost is not taken back."""
+        asked = monotonic()
+        if asked - hand.renewed < self.ack_wait and await hand.lease.in_progress():
+            hand.renewed = asked
 
     async def give_back(self) -> None:
         """At shutdown: what is still in hand is let go, and goes to another replica at once."""

@@ -45,6 +45,9 @@ class Rulebook:
         """Set once the bucket was read for the first time."""
         self._revisions: dict[str, dict[str, Rules]] = {}
         self._active: dict[str, str] = {}
+        self._wanted: dict[str, str] = {}
+        self._read = 0
+        self._again = False
         self._bad: set[str] = set()
         self._asked = asyncio.Event()
 
@@ -52,6 +55,7 @@ class Rulebook:
         """The rules that an instance runs by. None: not here yet; the bucket is being asked."""
         rules = self._revisions.get(saga, {}).get(revision)
         if rules is None:
+            self._again = True  # from the beginning, for the bucket may have been made anew
             self._asked.set()
         return rules
 
@@ -87,22 +91,27 @@ class Rulebook:
                     await self._asked.wait()
             except TimeoutError:
                 continue
-            await asyncio.sleep(0.05)  # what asks, asks often: one read serves all
+            await asyncio.sleep(0.2)  # what asks, asks often: one read serves all
 
     async def refresh(self) -> None:
-        """Read all documents of this participant once; what cannot be read now is left for the next time."""
+        """Read what was written since the last time; what cannot be read now is left for the next one."""
+        subjects = topology.participant_subjects(self.namespace, self.participant)
+        after, self._again = 0 if self._again else self._read, False
         try:
-            found = await self.source.read(STREAM, [topology.participant_subjects(self.namespace, self.participant)])
-        except UnavailableError:
+            found = await self.source.read_after(STREAM, subjects, after)
+        except UnavailableError as error:
+            log.debug("the rules cannot be read", extra={"reason": str(error)})
             return
-        active = {}
         for message in found:
             saga, key = message.subject.rsplit(".", 2)[1:]
             if key == ACTIVE:
-                active[saga] = message.body.decode()
+                self._wanted[saga] = message.body.decode(errors="replace")
             elif key not in self._revisions.get(saga, {}) and message.subject not in self._bad:
                 self._load(message)
-        self._active.update(active)  # after the documents that it points to
+            self._read = message.sequence
+        for saga, revision in self._wanted.items():
+            if not revision or revision in self._revisions.get(saga, {}):  # else the last good one stays
+                self._active[saga] = revision
         self.loaded.set()
 
     def _load(self, message: codec.Message) -> None:

@@ -281,6 +281,20 @@ async def test_reading(world):
 
 
 @scenario
+async def test_reading_on_from_where_one_was_however_much_there_is(world):
+    one = await world.log.put(world.subject("x.1"), {}, b"1")
+    other = await world.log.put(world.subject("y.1"), {}, b"2")
+    assert await world.log.read_after(world.stream, world.subject("z.*"), 0) == ()
+    assert [m.sequence for m in await world.log.read_after(world.stream, world.subject("*.1"), 0)] == [one, other]
+    assert [m.body for m in await world.log.read_after(world.stream, world.subject("*.1"), one)] == [b"2"]
+    assert await world.log.read_after(world.stream, world.subject("*.1"), other) == ()
+    await asyncio.gather(*(world.log.put(world.subject(f"x.{n}"), {}, b"") for n in range(2, 1102)))
+    many = await world.log.read_after(world.stream, world.subject("x.*"), 0)
+    assert len({message.subject for message in many}) == 1101
+    assert [m.sequence for m in many] == sorted(m.sequence for m in many)
+
+
+@scenario
 async def test_many_readers_do_not_mix_their_answers(world):
     names = [f"i{n}.{step}.end" for n in range(20) for step in "abc"]
     await fill(world, *names)

@@ -101,6 +101,9 @@ class Peer:
         )
         self.instances = Instances(self.executor, self.meters, pod=f"{participant}-1")
 
+    def parking_reasons(self, instance: Instance) -> dict[str, str]:
+        return {trouble.step: trouble.reason for trouble in self.relay.parking.of(instance)}
+
     def metric(self, name: str, **labels: str) -> float:
         return self.meters.registry.get_sample_value(f"sagamesh_{name}", labels) or 0.0
 

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from sagamesh.attempt import READS_UNTIL_PRESENT, Fetch, Operation, Pause, Put, Refused, Reply, attempt, settle
+from sagamesh.attempt import (
+    READS_UNTIL_PRESENT,
+    WRITES_UNTIL_KNOWN,
+    Fetch,
+    Operation,
+    Pause,
+    Put,
+    Refused,
+    Reply,
+    attempt,
+    settle,
+)
 from sagamesh.effects import Ack, Call, Delivery, Known, Nak
 from sagamesh.model import Saga
 from sagamesh.registers import (
@@ -111,7 +122,7 @@ def test_a_plain_step_begins_calls_ends_and_acks() -> None:
 # -- writes ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("times", [1, 2, 40])
+@pytest.mark.parametrize("times", [1, 2, WRITES_UNTIL_KNOWN - 1])
 def test_an_unknown_write_is_written_again_as_it_was_however_often(times: int) -> None:
     driven = at_root()
     first = driven.put()
@@ -135,13 +146,21 @@ def test_a_refused_write_is_read_until_it_is_there() -> None:
     assert driven.result == Ack()
 
 
+def test_a_write_that_stays_unknown_gives_the_delivery_back() -> None:
+    driven = at_root()
+    for turn in range(WRITES_UNTIL_KNOWN):
+        driven.send(UNKNOWN)
+        driven.pause(turn)
+    assert driven.result == Nak(1.0, "the log neither takes a register nor shows it")
+
+
 def test_a_refused_write_that_cannot_be_read_gives_the_delivery_back() -> None:
     driven = at_root()
     driven.send(EXISTS)
     for turn in range(READS_UNTIL_PRESENT):
         driven.find()
         driven.pause(turn)
-    assert driven.result == Nak(1.0, "a register that is there could not be read")
+    assert driven.result == Nak(1.0, "the log neither takes a register nor shows it")
 
 
 def test_a_lost_begin_is_won_by_the_attempt_whose_id_stands_in_it() -> None:
@@ -313,7 +332,7 @@ def test_a_guarded_presence_that_cannot_be_read_gives_the_delivery_back() -> Non
     assert isinstance(driven.result, Nak)
 
 
-@pytest.mark.parametrize("times", [1, 3, 40])
+@pytest.mark.parametrize("times", [1, 3, WRITES_UNTIL_KNOWN - 1])
 def test_an_unknown_marker_proves_nothing_and_is_written_again(times: int) -> None:
     driven = at_marker()
     put = driven.put()

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 import pytest
 from msgspec.structs import replace
 
+from sagamesh.codec import decode_rules
 from sagamesh.model import Action, Compensation, Emit, Saga, Start, Step
 from sagamesh.projection import project
 from sagamesh.rules import LocalRules
@@ -105,6 +106,7 @@ def test_a_new_revision_is_heard_before_it_is_active() -> None:
     assert told(actions) == [
         "CONSUMER.CREATE.SAGA_shop_checkout.inventory",
         "CONSUMER.CREATE.SAGA_shop_checkout.payments",
+        f"$KV.sagamesh-rules.shop.inventory.checkout.{ONE_IS}",  # without steps: it will hear of older instances
         f"$KV.sagamesh-rules.shop.orders.checkout.{TWO_IS}",
         f"$KV.sagamesh-rules.shop.customers.checkout.{TWO_IS}",
         f"$KV.sagamesh-rules.shop.inventory.checkout.{TWO_IS}",
@@ -190,3 +192,39 @@ def test_who_started_the_saga_before_starts_it_no_more() -> None:
     }
     assert told(actions)[-1].endswith("customers.checkout.active")
     assert plan(project(moved), after(stands, actions)) == ()
+
+
+def test_those_whom_a_revision_does_without_get_rules_without_steps() -> None:
+    stands = after(NOTHING, plan(ONE, NOTHING))
+    entries = after(stands, plan(TWO, stands)).entries
+    idle = decode_rules(entries[f"$KV.sagamesh-rules.shop.inventory.checkout.{ONE_IS}"])
+    assert (idle.participant, idle.revision, idle.own) == ("inventory", ONE_IS, ())
+    again = after(after(stands, plan(TWO, stands)), plan(ONE, after(stands, plan(TWO, stands))))
+    assert plan(ONE, again) == ()
+
+
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [
+        ("stream", {"discard_new_per_subject": False}),
+        ("stream", {"max_msgs_per_subject": -1}),
+        ("stream", {"max_age": 1}),
+        ("consumer", {"max_deliver": 3}),
+        ("consumer", {"max_ack_pending": 1}),
+    ],
+)
+def test_what_somebody_has_loosened_is_tightened_again(kind: str, change: dict[str, object]) -> None:
+    stands = after(NOTHING, plan(ONE, NOTHING))
+    configs = dict(stands.streams if kind == "stream" else stands.consumers)
+    name = "SAGA_shop_checkout" if kind == "stream" else "payments"
+    configs[name] = {**configs[name], **change}
+    loosened = stands._replace(**{"streams" if kind == "stream" else "consumers": configs})
+    [mended] = plan(ONE, loosened)
+    assert isinstance(mended, Call)
+    assert plan(ONE, after(loosened, [mended])) == ()
+
+
+def test_what_an_administrator_may_change_stays() -> None:
+    stands = after(NOTHING, plan(ONE, NOTHING))
+    log = {**stands.streams["SAGA_shop_checkout"], "num_replicas": 3, "max_bytes": 10**12}
+    assert plan(ONE, stands._replace(streams={**stands.streams, "SAGA_shop_checkout": log})) == ()

@@ -114,6 +114,11 @@ class WatchedLog(MemoryLog):
         self.read_again.set()
         return await super().read(stream, subjects)
 
+    async def read_after(self, stream: str, subject: str, sequence: int) -> tuple[Message, ...]:
+        self.reads += 1
+        self.read_again.set()
+        return await super().read_after(stream, subject, sequence)
+
     async def looked_at(self, times: int) -> None:
         """Returns after so many reads more."""
         goal = self.reads + times
@@ -623,9 +628,9 @@ async def test_what_fails_just_now_is_shown_with_its_reason(world: World) -> Non
     await world.start()
     instance = Instance("shop", "checkout", "o-1")
     for parked in (False, True):
-        world.parking.note("subject", instance, "charge", reason="the card reader is on fire", parked=parked)
+        world.parking.note(("subject", "charge"), instance, "the card reader is on fire", parked=parked)
         seen = (await world.call("GET", "/v1/sagas/checkout/o-1")).json
         assert seen["parked"] is parked
         assert [step["reason"] for step in seen["steps"]] == [None, "the card reader is on fire"]
-    world.parking.note("subject", instance, "charge", reason="", parked=False)
+    world.parking.clear(("subject", "charge"))
     assert (await world.call("GET", "/v1/sagas/checkout/o-1")).json["steps"][1]["reason"] is None

@@ -303,3 +303,43 @@ async def test_a_begun_action_whose_app_went_away_gives_way_to_an_abort():
         await starter.instances.cancel(rules, start, mesh.instance(), "it takes too long")
         assert isinstance(await mesh.value(registers.end("s1")), Failed)
         assert peer.app.away
+
+
+@scenario
+async def test_one_step_that_cannot_be_read_does_not_hold_up_the_other():
+    saga = shapes.saga(shapes.step("a", at="one"), shapes.step("b", at="one"))
+    async with Mesh(saga).running() as mesh:
+        peer = mesh.peers["one"]
+        peer.app.answers["/b"] = LOST
+        await mesh.start()
+        await mesh.until(lambda: peer.parking_reasons(mesh.instance()) == {"b": "reset"})
+        await mesh.value(registers.end("a"))
+        junk = mesh.instance().subject(registers.end("b"))
+        assert isinstance(await MemoryLog(mesh.server).put(junk, {}, b"junk"), int)
+        await mesh.until(lambda: peer.metric("unreadable_registers_total") >= 1)
+        assert "unreadable" in peer.parking_reasons(mesh.instance())["b"]
+        await mesh.until(lambda: not peer.relay._in_hand)
+        assert peer.app.paths.count("/a") == 1
+
+
+@scenario
+async def test_a_lease_that_the_server_does_not_confirm_is_lost():
+    async with Mesh(shapes.straight(1), ack_wait=0.3).running() as mesh:
+        peer = mesh.peers["p-s0"]
+        release = asyncio.Event()
+
+        async def slow() -> Response:
+            await release.wait()
+            return ok()
+
+        peer.app.answers["/s0"] = slow
+        await mesh.start()
+        await mesh.until(lambda: peer.app.calls)
+        [hand] = peer.relay._in_hand
+        mesh.server.down()
+        last = hand.renewed
+        await mesh.until(lambda: asyncio.get_running_loop().time() - last > 0.6)
+        assert hand.renewed - last < 0.15  # at most the one that was under way
+        mesh.server.up()
+        release.set()
+        assert isinstance(await mesh.value(OUTCOME), Committed)

@@ -42,12 +42,16 @@ class Consumer:
             if sequence in self._again:
                 self._again.remove(sequence)
 
-    def postpone(self, sequence: int, delay: float) -> None:
-        """Hand it out again, after so long: a nak, or a sign of life, which postpones that to `ack_wait` from now."""
+    def postpone(self, sequence: int, delay: float) -> bool:
+        """Hand it out again, after so long: a nak, or a sign of life, which postpones that to `ack_wait` from now.
+
+        Whether anybody has heard that.
+        """
         lease = self._out.get(sequence)
         if self._available() and lease is not None and sequence not in self._again:
             lease.timer.cancel()
             lease.timer = self._later(delay, sequence)
+        return self._available()
 
     def _later(self, delay: float, sequence: int) -> asyncio.TimerHandle:
         return asyncio.get_running_loop().call_later(delay, self._due, sequence)
@@ -93,8 +97,8 @@ class MemoryLease:
     async def nak(self, delay: float) -> None:
         self._consumer.postpone(self.message.sequence, delay)
 
-    async def in_progress(self) -> None:
-        self._consumer.postpone(self.message.sequence, self._consumer.ack_wait)
+    async def in_progress(self) -> bool:
+        return self._consumer.postpone(self.message.sequence, self._consumer.ack_wait)
 
 
 class MemorySubscription:

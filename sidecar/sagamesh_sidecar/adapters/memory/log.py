@@ -45,6 +45,10 @@ class MemoryLog:
         await asyncio.sleep(0)
         return found
 
+    async def read_after(self, stream: str, subject: str, sequence: int) -> tuple[Message, ...]:
+        await asyncio.sleep(0)
+        return tuple(message for message in self._server.read(stream, [subject]) if message.sequence > sequence)
+
     async def consume(self, stream: str, consumer: str, accept: Accept, *, slots: int) -> MemorySubscription:
         return MemorySubscription(self._server.consumer(stream, consumer), accept, slots)
 

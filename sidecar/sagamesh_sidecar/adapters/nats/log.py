@@ -27,6 +27,8 @@ Heard = Callable[[str, bytes], None]
 
 END, NOTHING = "204", "404"
 TOO_MANY = "413"
+PAGE = 256
+"""Messages asked for at once, where there may be very many."""
 
 
 class NatsLog:
@@ -105,6 +107,20 @@ class NatsLog:
         if (status := replies.status(found[-1].headers)) is not None:
             self._check_end(stream, status, found.pop().headers or {})
         return tuple(replies.direct_message(message.headers or {}, message.data) for message in found)
+
+    async def read_after(self, stream: str, subject: str, sequence: int) -> tuple[Message, ...]:
+        found: list[Message] = []
+        while True:
+            page = {"seq": sequence + 1, "batch": PAGE, "next_by_subj": subject}
+            *messages, end = await self._requests.ask_many(f"$JS.API.DIRECT.GET.{stream}", json.encode(page))
+            found += (replies.direct_message(message.headers or {}, message.data) for message in messages)
+            headers = end.headers or {}
+            status = replies.status(headers)
+            if status not in (END, NOTHING):
+                raise UnavailableError(f"{stream} cannot be read: {status} {headers.get('Description', '')}")
+            if status == NOTHING or not messages or headers.get("Nats-Num-Pending", "0") == "0":
+                return tuple(found)
+            sequence = found[-1].sequence
 
     @staticmethod
     def _check_end(stream: str, status: str, headers: Mapping[str, str]) -> None:

@@ -38,10 +38,11 @@ DRAIN_TIMEOUT = 2.0
 class Delivery:
     """ports.Lease: a message, and where its acks go. They may go over another client than it came from."""
 
-    __slots__ = ("_connection", "_reply", "delivered", "message")
+    __slots__ = ("_connection", "_reply", "_requests", "delivered", "message")
 
-    def __init__(self, connection: Connection, came: Msg) -> None:
+    def __init__(self, connection: Connection, requests: Requests, came: Msg) -> None:
         self._connection = connection
+        self._requests = requests
         self._reply = came.reply
         self.message: Message
         self.message, self.delivered = replies.delivered_message(came.subject, came.reply, came.headers, came.data)
@@ -52,8 +53,12 @@ class Delivery:
     async def nak(self, delay: float) -> None:
         await self._send(replies.nak(delay))
 
-    async def in_progress(self) -> None:
-        await self._send(replies.IN_PROGRESS)
+    async def in_progress(self) -> bool:
+        try:
+            await self._requests.ask(self._reply, replies.IN_PROGRESS)
+        except UnavailableError:
+            return False
+        return True
 
     async def _send(self, word: bytes) -> None:
         with contextlib.suppress(UnavailableError):  # then the server hands it out again, when `ack_wait` is over
@@ -176,7 +181,7 @@ class Puller:
         if message.subject.startswith(self._inbox):
             self._on_status(int(message.subject.rpartition(".")[2]), message.headers or {})
         else:
-            self._on_delivery(Delivery(self._connection, message))
+            self._on_delivery(Delivery(self._connection, self._requests, message))
 
     def _on_status(self, number: int, headers: Mapping[str, str]) -> None:
         status = replies.status(headers)

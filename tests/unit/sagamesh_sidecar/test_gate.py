@@ -1,0 +1,60 @@
+"""The gate: closed by an app that is away, opened when it is back, and not by every connection that it takes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from sagamesh.answers import Answered, Away, Unanswered
+from sagamesh_sidecar.gate import Gate
+from support.mesh import FakeApp, scenario
+
+BUSY = Answered(503, {}, b"")
+
+
+@contextlib.asynccontextmanager
+async def gate(app: FakeApp) -> AsyncIterator[Gate]:
+    probed = Gate(app, interval=0.01)
+    probing = asyncio.create_task(probed.run())
+    yield probed
+    probing.cancel()
+
+
+async def until(condition) -> None:
+    while not condition():
+        await asyncio.sleep(0.005)
+
+
+@scenario
+async def test_an_app_whose_port_is_closed_is_back_when_it_takes_a_connection():
+    app = FakeApp()
+    async with gate(app) as probed:
+        app.away = True
+        probed.observe(Away())
+        assert probed.closed()
+        app.away = False
+        await until(lambda: not probed.away)
+        assert not probed.closed()
+
+
+@scenario
+async def test_an_app_that_says_503_is_asked_by_one_attempt_at_a_time():
+    async with gate(FakeApp()) as probed:
+        probed.observe(BUSY)
+        await until(lambda: not probed.closed())  # the one that is let through
+        assert probed.away
+        assert probed.closed()
+        probed.observe(BUSY)
+        await until(lambda: not probed.closed())
+        probed.observe(Answered(200, {}, b""))
+        assert not probed.away
+        assert not probed.closed()
+
+
+@scenario
+async def test_an_answer_that_is_lost_says_that_somebody_is_there():
+    async with gate(FakeApp()) as probed:
+        probed.observe(Away())
+        probed.observe(Unanswered("reset"))
+        assert not probed.away
