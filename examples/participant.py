@@ -75,6 +75,14 @@ def problem(status: int, detail: str) -> Answer:
     return status, json.dumps({"status": status, "detail": detail})
 
 
+def need(data: Any, **kinds: type) -> None:
+    """Refuse what lacks one of these fields, or has one of another type."""
+    if not isinstance(data, dict):
+        raise Refused("INVALID: expected an object")
+    if wrong := [name for name, kind in kinds.items() if type(data.get(name)) is not kind]:
+        raise Refused(f"INVALID: missing, or of the wrong type: {', '.join(wrong)}")
+
+
 def reason(undo: Any) -> str:
     """Why the saga was aborted, from the body of a compensation. (One with a `body` of its own may send text.)"""
     cause = undo["cause"]

@@ -77,10 +77,10 @@ class Board:
         views = self.views()[::-1]
         rows = sorted(views, key=finished)[:ROWS]
         table = Table(box=None, padding=(0, 1), header_style="bold")
-        table.add_column("instance")
+        table.add_column("instance", no_wrap=True)
         for step in self.rules.outline:
-            table.add_column(step, justify="center")
-        table.add_column("state")
+            table.add_column(step.replace("-", "-\n"), justify="center", no_wrap=True)
+        table.add_column("state", no_wrap=True)
         for shown in sorted(rows, key=lambda shown: shown.id):
             cells = [Text(*CELLS[step.state]) for step in shown.steps]
             table.add_row(shown.id, *cells, Text(shown.state, STATES[shown.state]), end_section=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, NamedTuple
 
 import typer
@@ -102,7 +102,7 @@ def judge(name: str) -> Judged:
     judged = [_judge(document) for document in documents]
     return Judged(
         tuple(saga for part in judged for saga in part.sagas),
-        tuple(finding for part in judged for finding in part.findings),
+        tuple(finding for part in judged for finding in part.findings) + tuple(_twins(documents, judged)),
         len(documents),
     )
 
@@ -112,6 +112,17 @@ def _judge(document: Document) -> Judged:
         return Judged((), _sorted(_problem(document, problem) for problem in problems))
     saga = spec.read(document.value, namespace=files.NAMESPACE)
     return Judged((saga,), _sorted(_finding(document, finding) for finding in checks.check(saga)))
+
+
+def _twins(documents: Sequence[Document], judged: Sequence[Judged]) -> Iterator[Located]:
+    """Sagas that a file holds twice: `kubectl apply` would take the last one without a word."""
+    first: dict[tuple[str, str], int] = {}
+    for document, part in zip(documents, judged, strict=True):
+        for saga in part.sagas:
+            line = document.line("metadata.name")
+            if (before := first.setdefault((saga.namespace, saga.name), line)) != line:
+                message = f"the saga {saga.namespace}/{saga.name} is there twice: first on line {before}"
+                yield Located(document.file, line, None, ERROR, "metadata.name", message)
 
 
 def _problem(document: Document, problem: SpecError) -> Located:

@@ -79,7 +79,9 @@ class Ended(NamedTuple):
 
 
 def _picture(path: Path, ended: Ended) -> None:
-    screen = Console(record=True, width=124, file=io.StringIO(), force_terminal=True)
+    screen = Console(
+        record=True, file=io.StringIO(), width=96, height=40, force_terminal=True, color_system="truecolor"
+    )
     screen.print(ended.board.render(), ended.table)
     try:
         screen.save_svg(str(path), title="sagamesh demo")

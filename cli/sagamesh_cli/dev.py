@@ -189,7 +189,7 @@ async def running(
         directory = stack.enter_context(_directory(options.state))
         server = None if options.nats else stack.enter_context(EmbeddedServer(directory / "nats", options.port))
         url = server.url if server else options.nats
-        revisions = await provision(url, sagas)
+        revisions = await provision(url, sagas, allow_reconnect=False)
         await stack.enter_async_context(following(url, namespace, [saga.name for saga in sagas], heard))
         members = {name: _member(options, namespace, name, url, directory, told) for name in participants_of(sagas)}
         for member in members.values():
@@ -208,11 +208,14 @@ async def _start(members: Collection[Member]) -> list[Urls]:
     return urls
 
 
-async def provision(url: str, sagas: list[Saga]) -> dict[str, str]:
-    """Stream, consumers and rules of each saga, by the operator's own code. Gives saga -> active revision."""
+async def provision(url: str, sagas: list[Saga], **options: Any) -> dict[str, str]:
+    """Stream, consumers and rules of each saga, by the operator's own code. Gives saga -> active revision.
+
+    `options` are nats-py's.
+    """
     revisions = {}
     try:
-        async with connect(url) as stream:
+        async with connect(url, **options) as stream:
             for saga in sagas:
                 documents = project(saga)
                 await distribute(stream, documents)
@@ -246,6 +249,8 @@ async def _watch(bench: Bench, stop: asyncio.Event) -> None:
         if bench.server is not None and not bench.server.running:
             complain("nats-server ended; it is started again on its port and its disk")
             bench.server.start()
+        for member in bench.members.values():
+            member.check()
         stamps = _stamps(bench.options)
         if stamps != seen and not stop.is_set():
             seen = stamps

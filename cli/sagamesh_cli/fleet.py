@@ -41,6 +41,10 @@ class Member(Protocol):
         """Start it and wait until it holds its rules. Raises EnvironmentTrouble."""
         ...
 
+    def check(self) -> None:
+        """Raises what ended it, where it neither goes on nor comes back."""
+        ...
+
     async def stop(self) -> None: ...
 
 
@@ -62,6 +66,10 @@ class TaskMember:
             await self.stop()
             raise _not_ready(self.sidecar.settings)
         return Urls(self.sidecar.api.url, self.sidecar.health.url)
+
+    def check(self) -> None:
+        if self._task is not None and self._task.done():
+            self._task.result()
 
     async def stop(self) -> None:
         self._stop.set()
@@ -95,6 +103,10 @@ class ProcessMember:
         self.settings = replace(self.settings, api_port=_port(urls.api), health_port=_port(urls.health))
         self._keeper = asyncio.create_task(self._keep())
         return urls
+
+    def check(self) -> None:
+        if self._keeper is not None and self._keeper.done():
+            self._keeper.result()
 
     async def stop(self) -> None:
         if self._keeper is not None:

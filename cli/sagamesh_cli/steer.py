@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import os
 import sys
 import uuid
 from collections.abc import Mapping, Sequence
@@ -59,7 +61,7 @@ def start(
         show({"instances": started}, output)
     else:
         for instance in started:
-            typer.echo(_headline(instance) if "state" in instance else _started(instance))
+            typer.echo(_headline(instance) if "state" in instance else _started(instance, client))
     if wait is not None:
         _judge(started, wait)
 
@@ -129,7 +131,7 @@ def _json(data: str) -> Any:
             data = sys.stdin.buffer.read().decode()
         elif data.startswith("@"):
             data = Path(data[1:]).read_text("utf-8")
-        return json.loads(data, parse_constant=_refuse_constant)
+        return json.loads(data, parse_constant=_refuse_constant, parse_float=_finite)
     except OSError as error:
         raise Complaint(f"--data {data}: the file cannot be read: {error.strerror}") from None
     except RecursionError:
@@ -142,10 +144,18 @@ def _refuse_constant(word: str) -> None:
     raise ValueError(f"there is no {word} in JSON")
 
 
-def _started(instance: Document) -> str:
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is more than a number can hold")
+    return number
+
+
+def _started(instance: Document, client: Client) -> str:
     how = "had been started before, with the same data" if instance.get("duplicate") else "started"
     saga, name = _text(instance.get("saga")), _text(instance.get("id"))
-    return f"{_name(instance)} {how}\n  see what happens: sagamesh trace {saga} {name} --wait 30s"
+    where = "" if client.url == os.environ.get("SAGAMESH_URL", DEFAULT_URL) else f" --url {client.url}"
+    return f"{_name(instance)} {how}\n  see what happens: sagamesh trace {saga} {name} --wait 30s{where}"
 
 
 def _name(instance: Document) -> str:

@@ -132,7 +132,7 @@ def _step(step: Node) -> Step:
 
 def _participant(owner: Node) -> str:
     value = owner.get("participant")
-    if isinstance(value, Mapping) or (isinstance(value, str) and "/" in value):
+    if isinstance(value, Mapping) or (isinstance(value, str) and not {"/", "."}.isdisjoint(value)):
         owner.refuse("participant", "must be of the saga's own namespace (v1alpha1 has no others): write its name only")
         return ""
     return owner.text("participant", PARTICIPANT)

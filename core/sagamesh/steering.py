@@ -18,7 +18,7 @@ from sagamesh.decision import abort
 from sagamesh.effects import Known, Write
 from sagamesh.errors import EvaluationError, EventError
 from sagamesh.prepared import Rules
-from sagamesh.registers import LITERAL_ID, START, Cause, Register, Start
+from sagamesh.registers import START, Cause, Register, Start, is_instance_id
 
 _canonical = msgspec.json.Decoder(float_hook=lambda text: int(float(text)) if float(text).is_integer() else float(text))
 """Reads whole numbers alike, however they are written: libraries differ in that."""
@@ -45,7 +45,12 @@ def instance_id(rules: Rules, start: Start) -> str:
         raise EventError(f"the key of saga {rules.local.saga!r} is empty for this event; it must name the instance")
     if key.startswith("h-"):
         raise EventError("instance ids that begin with 'h-' are made by Sagamesh; choose another key")
-    if LITERAL_ID.fullmatch(key):
+    return id_of(key)
+
+
+def id_of(key: str) -> str:
+    """The id of the instance with this key; an id is its own key."""
+    if is_instance_id(key):
         return key
     return "h-" + base64.b32encode(hashlib.sha256(key.encode()).digest()).decode().lower()[:26]
 

@@ -12,7 +12,7 @@ from sqlite3 import Connection
 from typing import Any
 
 sys.path.append(str(Path(__file__).parents[1]))  # participant.py, which all examples share, lies one folder up
-from participant import Participant, Refused, main, reason
+from participant import Participant, Refused, main, need, reason
 
 # -- orders --------------------------------------------------------------------------------------------------------
 
@@ -28,12 +28,12 @@ orders = Participant(
 
 @orders.action("/orders")
 def create(db: Connection, order: Any) -> Any:
-    if missing := {"orderId", "customerId", "total"} - order.keys():
-        raise Refused(f"INVALID_ORDER: without {', '.join(sorted(missing))}")
-    if order["total"] <= 0:
-        raise Refused("INVALID_ORDER: the total must be positive")
-    sql = "INSERT INTO orders (id, customer, total, state) VALUES (?, ?, ?, 'PENDING')"
-    db.execute(sql, (order["orderId"], order["customerId"], order["total"]))
+    need(order, orderId=str, customerId=str, total=int)
+    if not 0 < order["total"] <= 1_000_000:
+        raise Refused("INVALID: the total must be from 1 to 1000000")
+    sql = "INSERT INTO orders (id, customer, total, state) VALUES (?, ?, ?, 'PENDING') ON CONFLICT DO NOTHING"
+    if not db.execute(sql, (order["orderId"], order["customerId"], order["total"])).rowcount:
+        raise Refused("ORDER_EXISTS")
     return order
 
 

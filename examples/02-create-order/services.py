@@ -16,7 +16,7 @@ from sqlite3 import Connection
 from typing import Any
 
 sys.path.append(str(Path(__file__).parents[1]))  # participant.py, which all examples share, lies one folder up
-from participant import Participant, Refused, main, reason
+from participant import Participant, Refused, main, need, reason
 
 # -- orders --------------------------------------------------------------------------------------------------------
 
@@ -29,15 +29,16 @@ orders = Participant(
     """,
 )
 
-FIELDS = {"orderId", "consumerId", "restaurantId", "dishes", "total", "card"}
-
-
 @orders.action("/orders")
 def create(db: Connection, order: Any) -> Any:
-    if missing := FIELDS - order.keys():
-        raise Refused(f"INVALID_ORDER: without {', '.join(sorted(missing))}")
-    sql = "INSERT INTO orders (id, consumer, total, state) VALUES (?, ?, ?, 'APPROVAL_PENDING')"
-    db.execute(sql, (order["orderId"], order["consumerId"], order["total"]))
+    need(order, orderId=str, consumerId=str, restaurantId=str, dishes=list, total=int, card=str)
+    if not 0 < order["total"] <= 1_000_000:
+        raise Refused("INVALID: the total must be from 1 to 1000000")
+    sql = """
+    INSERT INTO orders (id, consumer, total, state) VALUES (?, ?, ?, 'APPROVAL_PENDING') ON CONFLICT DO NOTHING
+    """
+    if not db.execute(sql, (order["orderId"], order["consumerId"], order["total"])).rowcount:
+        raise Refused("ORDER_EXISTS")
     return {"orderId": order["orderId"], "consumerId": order["consumerId"]}
 
 
@@ -93,7 +94,7 @@ def create_ticket(db: Connection, order: Any) -> Any:
     is_open, menu = restaurant
     if not is_open:
         raise Refused("KITCHEN_CLOSED")
-    if not set(order["dishes"]) <= set(json.loads(menu)):
+    if not all(dish in json.loads(menu) for dish in order["dishes"]):
         raise Refused("NOT_ON_THE_MENU")
     sql = "INSERT INTO tickets (order_id, dishes, state) VALUES (?, ?, 'CREATE_PENDING')"
     ticket = db.execute(sql, (order["orderId"], json.dumps(order["dishes"])))

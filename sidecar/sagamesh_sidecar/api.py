@@ -16,18 +16,18 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from sagamesh import cloudevents, durations, registers
+from sagamesh import cloudevents, durations, steering
 from sagamesh.attempt import LogStuckError
 from sagamesh.effects import Known
 from sagamesh.errors import EventError, UnreadableError
 from sagamesh.instance import View
 from sagamesh.prepared import Rules
 from sagamesh.registers import START, Cause, Instance, Register, Start
-from sagamesh_sidecar.asgi import Gone, Receive, Request, Response, Scope, Send, answer, only_loopback
+from sagamesh_sidecar.asgi import Gone, Receive, Request, Response, Scope, Send, answer, only_loopback, refusal
 from sagamesh_sidecar.instances import Instances, Started
 from sagamesh_sidecar.parking import Parking
 from sagamesh_sidecar.ports import UnavailableError
-from sagamesh_sidecar.problems import CONTENT_TYPE, Problem
+from sagamesh_sidecar.problems import Problem
 from sagamesh_sidecar.rulebook import Rulebook
 from sagamesh_sidecar.views import Views
 
@@ -109,7 +109,7 @@ class Api:
         except Exception:
             log.exception("a request failed")
             problem = Problem("internal", "this is a fault of the sidecar; its log says more")
-        return Response(problem.status, problem.document(), CONTENT_TYPE, problem.headers)
+        return refusal(problem)
 
     def _handler(self, request: Request) -> Handler:
         match request.path:
@@ -228,10 +228,7 @@ class Api:
         if self.rulebook.newest(saga) is None:
             self._expect_rules()
             raise Problem("unknown-saga", f"this participant has no part in a saga {saga[:CLIP]!r}")
-        instance = Instance(self.namespace, saga, key)
-        if not registers.is_instance_id(key):
-            raise _unknown(instance)
-        return instance
+        return Instance(self.namespace, saga, steering.id_of(key))
 
     async def _find(self, instance: Instance) -> tuple[Register, ...]:
         found = await self.views.find(instance)

@@ -7,9 +7,9 @@ import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, unquote
 
-from sagamesh_sidecar.problems import Problem
+from sagamesh_sidecar.problems import CONTENT_TYPE, Problem
 
 T = TypeVar("T")
 Message = MutableMapping[str, Any]
@@ -57,7 +57,8 @@ class Request:
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.method: str = scope["method"]
-        self.path = tuple(scope["path"].split("/")[1:])
+        self.path = tuple(map(unquote, scope["raw_path"].decode("latin-1").split("/")[1:]))
+        """Its segments, decoded after they are parted: `%2F` is part of a segment."""
         self.headers = _headers(scope["headers"])
         self._query: bytes = scope["query_string"]
         self._receive = receive
@@ -109,6 +110,11 @@ class Request:
     async def _hung_up(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
+
+
+def refusal(problem: Problem) -> Response:
+    """The answer to a request that is not carried out."""
+    return Response(problem.status, problem.document(), CONTENT_TYPE, problem.headers)
 
 
 def only_loopback(request: Request) -> None:

@@ -21,6 +21,7 @@ class Kind(NamedTuple):
 
 
 KINDS: Mapping[str, Kind] = {
+    "bad-request": Kind(400, "The request cannot be read"),
     "bad-event": Kind(400, "The event cannot be used"),
     "bad-wait": Kind(400, "The wait cannot be used"),
     "bad-body": Kind(400, "The body cannot be used"),
@@ -39,6 +40,7 @@ KINDS: Mapping[str, Kind] = {
     "bad-key": Kind(422, "The event names no instance"),
     "unreadable": Kind(500, "The log holds something that this version cannot read"),
     "internal": Kind(500, "The sidecar failed"),
+    "busy": Kind(503, "Too many connections are open"),
     "start-unknown": Kind(503, "It is not known whether the saga was started"),
     "log-unavailable": Kind(503, "The log does not answer"),
     "rules-missing": Kind(503, "The rules are not here yet"),

@@ -16,7 +16,8 @@ from collections.abc import Iterator
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from sagamesh_sidecar.asgi import App
+from sagamesh_sidecar.asgi import App, Receive, Scope, Send, answer, refusal
+from sagamesh_sidecar.problems import CONTENT_TYPE, Problem
 from sagamesh_sidecar.trouble import PortError
 
 HEAD_BYTES = 16 * 1024
@@ -38,7 +39,7 @@ class Server:
         self._socket: socket.socket | None = None
         self._uvicorn = _Embedded(
             uvicorn.Config(
-                app,
+                self._admit,
                 loop="none",
                 http=Connection,
                 ws="none",
@@ -49,7 +50,6 @@ class Server:
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,
-                limit_concurrency=CONNECTIONS,
                 timeout_keep_alive=KEEP_ALIVE,
                 timeout_graceful_shutdown=math.ceil(grace),
             )
@@ -70,6 +70,13 @@ class Server:
         sock.setblocking(False)
         self.port = sock.getsockname()[1]
         self._socket = sock
+
+    async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if len(self._uvicorn.server_state.connections) > CONNECTIONS:
+            detail = f"{CONNECTIONS} connections are open already; send the request again, or keep fewer of them"
+            await answer(send, refusal(Problem("busy", detail, headers={"connection": "close"})))
+        else:
+            await self.app(scope, receive, send)
 
     @property
     def url(self) -> str:
@@ -136,7 +143,14 @@ class Connection(HttpToolsProtocol):
         if self._timer is not None:
             self._head += len(data)
             if self._head > HEAD_BYTES:
-                self.send_400_response(f"The head of a request may have {HEAD_BYTES} bytes.")
+                self.send_400_response(f"the head of a request may have {HEAD_BYTES} bytes")
+
+    def send_400_response(self, msg: str) -> None:
+        """What uvicorn says where a request cannot be read; here as a problem, as everywhere."""
+        body = Problem("bad-request", msg).document()
+        head = f"HTTP/1.1 400 Bad Request\r\ncontent-type: {CONTENT_TYPE}\r\ncontent-length: {len(body)}\r\n"
+        self.transport.write(f"{head}connection: close\r\n\r\n".encode() + body)
+        self.transport.close()
 
     def _expect_head(self) -> None:
         self._head_is_here()

@@ -152,6 +152,21 @@ def test_sidecars_as_processes_come_back(tmp_path: Path) -> None:
     run(scenario())
 
 
+def test_a_server_that_dies_comes_back_with_what_it_had(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with shop(tmp_path) as running:
+            first = await order(running, ALICE)
+            [pid] = [pid for pid, command in relatives(running.mark).items() if "nats-server" in command]
+            os.kill(pid, signal.SIGKILL)
+            await running.until(lambda: "nats-server ended; it is started again" in running.complained)
+            await running.until(lambda: len(relatives(running.mark)) == 2)
+            assert (await order(running, BOB))["state"] == "compensated"
+            assert await running.get("customers", "customers-and-orders", "o-1") == first
+            await running.stop()
+
+    run(scenario())
+
+
 def test_a_server_that_is_there_already(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with scripted(well) as app:
@@ -252,13 +267,10 @@ def test_several_files_and_the_namespace_that_they_name(tmp_path: Path) -> None:
                     assert [key.split("/")[:3] for key in keys] == [['"shop', saga, f"of-{saga}"]] * 2
                 small(files[1], "/other", name="b", by="duo")  # a change of the one leaves the other alone
                 await running.until(lambda: running.said.count("b: new instances take revision") == 1)
-                revisions = [
-                    (await running.get(*one))["revision"] for one in (("solo", "a", "of-a"), ("duo", "b", "of-b"))
-                ]
-                for participant, old in zip(("solo", "duo"), revisions, strict=True):
-                    saga = "a" if participant == "solo" else "b"
-                    await running.start(participant, "asked", {"id": "new"}, "?wait=20s")
-                    assert ((await running.get(participant, saga, "new"))["revision"] == old) is (saga == "a")
+                was = [(await running.get(*one))["revision"] for one in (("solo", "a", "of-a"), ("duo", "b", "of-b"))]
+                await until_revision(running, "new", was[1], by="duo")
+                again = await running.start("solo", "asked", {"id": "new"}, "?wait=20s")
+                assert again.body["instances"][0]["instance"]["revision"] == was[0]
 
     run(scenario())
 
@@ -323,11 +335,11 @@ def complaints(running: Dev) -> int:
     return running.complained.count("the files changed, but the old revisions stay: ")
 
 
-async def until_revision(running: Dev, prefix: str, old: str) -> Any:
+async def until_revision(running: Dev, prefix: str, old: str, by: str = "solo") -> Any:
     """A finished instance of another revision: sidecars learn of it a moment after it stands in NATS."""
     async with asyncio.timeout(10):
         for number in range(10_000):
-            started = await running.start("solo", "asked", {"id": f"{prefix}-{number}"}, "?wait=20s")
+            started = await running.start(by, "asked", {"id": f"{prefix}-{number}"}, "?wait=20s")
             instance = started.body["instances"][0]["instance"]
             if instance["revision"] != old:
                 return instance

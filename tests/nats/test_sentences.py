@@ -125,12 +125,11 @@ def test_urls_where_nothing_is_and_urls_that_are_none(saga: Path, tmp_path: Path
     async def scenario() -> None:
         nowhere = "nats://127.0.0.1:9"
         sentence = f"NATS at {nowhere} cannot be reached"
-        patient = asyncio.create_task(bad("--nats", nowhere, 3, sentence))  # ten seconds
+        await bad("--nats", nowhere, 3, sentence)
         for url in NO_APPS:
             await bad("--app", f"shop={url}", 2, f"--app shop={url}: write the service's address with its port")
         for url in NO_SERVERS:
             await bad("--nats", url, 2, f"--nats {url}: write the server's address")
-        await patient
 
     async def bad(option: str, value: str, code: int, sentence: str) -> None:
         await told(tmp_path, "dev", saga, *APPS, option, value, code=code, sentence=f"sagamesh: {sentence}")

@@ -101,4 +101,6 @@ async def _note(error: Exception) -> None:
 
 
 def _words(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return "nothing there answers as a NATS server does"
     return str(error) or type(error).__name__

@@ -235,6 +235,7 @@ def test_the_frame(change: dict[str, Any], path: str, says: str) -> None:
         (document(steps=[step(compensation="/a")]), "spec.steps[0].compensation", "must be a mapping, as in compens"),
         (document(steps=[step(compensation={"path": "/a", "within": "1m"})]), "spec.steps[0].compensation.within", ""),
         (document(steps=[step(compensation={})]), "spec.steps[0].compensation.path", "and is missing"),
+        (document(steps=[step(participant="pay.shop")]), "spec.steps[0].participant", "v1alpha1 has no others"),
         (document(steps=[step(participant="shop/pay")]), "spec.steps[0].participant", "v1alpha1 has no others"),
         (document(steps=[step(participant={"name": "a"})]), "spec.steps[0].participant", "v1alpha1 has no others"),
         (document(steps=[step(participant=...)]), "spec.steps[0].participant", "and is missing"),

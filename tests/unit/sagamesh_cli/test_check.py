@@ -71,6 +71,14 @@ def test_a_warning_alone_is_0(tmp_path: Path) -> None:
     assert json.loads(sagamesh("check", file, "-o", "json").stdout)["success"] is True
 
 
+def test_the_same_saga_twice_in_one_file() -> None:
+    text = (DATA / "checkout.yaml").read_text()
+    result = sagamesh("check", "-", stdin=f"{text}---\n{text}".encode())
+    line = text.count("\n") + 4
+    assert result.exit_code == 1
+    assert f"<stdin>:{line}: error the saga shop/checkout is there twice: first on line 3\n" in result.stdout
+
+
 def test_standard_input() -> None:
     result = sagamesh("check", "-", stdin=b"a: 1\na: 2\n")
     assert (result.exit_code, result.stdout.splitlines()[0]) == (

@@ -139,8 +139,11 @@ def test_start_sends_a_cloudevent(api: Api) -> None:
     api.will((202, {"instances": [STARTED]}))
     result = sagamesh(api, "start", "order.placed", "--data", '{"total": 42}', "--id", "e-1")
     assert result.exit_code == 0
-    assert result.stdout == "checkout/o-17 started\n  see what happens: sagamesh trace checkout o-17 --wait 30s\n"
+    hint = "  see what happens: sagamesh trace checkout o-17 --wait 30s"
+    assert result.stdout == f"checkout/o-17 started\n{hint}\n"
     [request] = api.requests
+    elsewhere = CliRunner().invoke(app, ["start", "order.placed", "--url", api.url], catch_exceptions=False)
+    assert elsewhere.stdout == f"checkout/o-17 started\n{hint} --url {api.url}\n"
     assert (request.method, request.path) == ("POST", "/v1/events")
     assert request.body == {
         "specversion": "1.0",
@@ -173,6 +176,7 @@ def test_start_reads_data_from_files(api: Api, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "sentence"),
     [
+        ("[1e999]", "--data is not JSON: 1e999 is more than a number can hold"),
         ("{", "--data is not JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
         ("NaN", "--data is not JSON: there is no NaN in JSON"),
         ("[" * 100_000, "--data is nested too deep"),
@@ -180,7 +184,7 @@ def test_start_reads_data_from_files(api: Api, tmp_path: Path) -> None:
         ("@/", "--data @/: the file cannot be read: Is a directory"),
         ("-", "--data is not JSON: 'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"),
     ],
-    ids=range(6),
+    ids=range(7),
 )
 def test_data_that_is_no_json_is_usage(api: Api, data: str, sentence: str) -> None:
     assert failed(sagamesh(api, "start", "order.placed", "--data", data, stdin=b"\xff"), 2) == sentence

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import signal
 import socket
@@ -174,7 +175,42 @@ def test_a_head_that_is_too_large() -> None:
         async with serving(Slow()) as server:
             return await exchange(server, b"GET / HTTP/1.1\r\nx: " + b"x" * 20_000)
 
-    assert b"400 Bad Request" in asyncio.run(play())
+    assert refused(asyncio.run(play())) == (400, "bad-request", "the head of a request may have 16384 bytes")
+
+
+def test_what_is_no_http() -> None:
+    async def play() -> bytes:
+        async with serving(Slow()) as server:
+            return await exchange(server, b"\x16\x03\x01 hello\r\n\r\n")
+
+    assert refused(asyncio.run(play()))[:2] == (400, "bad-request")
+
+
+def test_more_connections_than_there_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CONNECTIONS", 1)
+
+    async def play() -> tuple[bytes, bytes]:
+        app = Slow()
+        request = b"GET / HTTP/1.1\r\nhost: pod\r\nconnection: close\r\n\r\n"
+        async with serving(app) as server:
+            first = asyncio.create_task(exchange(server, request))
+            await app.asked.wait()
+            second = await exchange(server, request)
+            app.go.set()
+            return await first, second
+
+    first, second = asyncio.run(play())
+    assert first.endswith(b"done")
+    assert refused(second)[:2] == (503, "busy")
+
+
+def refused(answer: bytes) -> tuple[int, str, str]:
+    """Status, code and detail of a problem."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"content-type: application/problem+json" in head
+    problem = json.loads(body)
+    assert int(head.split()[1]) == problem["status"]
+    return problem["status"], problem["code"], problem["detail"]
 
 
 def test_probes_and_metrics() -> None:
