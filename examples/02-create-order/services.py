@@ -29,6 +29,7 @@ orders = Participant(
     """,
 )
 
+
 @orders.action("/orders")
 def create(db: Connection, order: Any) -> Any:
     need(order, orderId=str, consumerId=str, restaurantId=str, dishes=list, total=int, card=str)

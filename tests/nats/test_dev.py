@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import nats
 from sagamesh_cli.embedded import EmbeddedServer
 from sagamesh_cli.services import Service, example
 from support.command import Command, Dev, dev, relatives
@@ -329,6 +330,46 @@ WRONG = [
     SMALL.format(name="small", namespace="shop", path="/after", participant="duo"),
     SMALL.format(name="small", namespace="bar", path="/after", participant="solo"),
 ]
+
+
+TWO_HANDS = """
+apiVersion: sagamesh.dev/v1alpha1
+kind: Saga
+metadata: {{name: hands, namespace: shop}}
+spec:
+  start: {{participant: solo, event: asked, key: event.data.id}}
+  steps:
+    - {{name: first, participant: solo, on: [asked], readOnly: true, action: {{path: /first}}}}
+    - {{name: second, participant: {second}, on: [first.done], readOnly: true, action: {{path: /second}}}}
+"""
+
+
+def test_a_participant_that_has_no_part_in_a_new_revision_holds_nothing_up(tmp_path: Path) -> None:
+    """Its consumer still brings what older instances need, of new ones too."""
+
+    async def scenario() -> None:
+        async with scripted(well) as app:
+            apps = ("--app", f"solo={app.url}", "--app", f"duo={app.url}")
+            file = tmp_path / "a.yaml"
+            file.write_text(TWO_HANDS.format(second="duo"))
+            async with dev(tmp_path, file, *apps) as running:
+                old = await running.start("solo", "asked", {"id": "old"}, "?wait=20s")
+                revision = old.body["instances"][0]["instance"]["revision"]
+                file.write_text(TWO_HANDS.format(second="solo"))
+                found = await until_revision(running, "new", revision)
+                assert found["state"] == "completed"
+                async with await nats.connect(running.listens["nats"]) as client:
+                    log = client.jetstream()
+
+                    async def at_rest() -> bool:
+                        info = await log.consumer_info("SAGA_shop_hands", "duo")
+                        return not (info.num_pending or info.num_ack_pending)
+
+                    async with asyncio.timeout(10):
+                        while not await at_rest():
+                            await asyncio.sleep(0.02)
+
+    run(scenario())
 
 
 def complaints(running: Dev) -> int:

@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvloop
@@ -91,6 +92,8 @@ async def until(condition: Callable[[], bool]) -> None:
 class Hands:
     """Acks what comes, and tells its name."""
 
+    subscription: Any
+
     def __init__(self) -> None:
         self.came: asyncio.Queue[str] = asyncio.Queue()
         self.go = asyncio.Event()
@@ -114,7 +117,7 @@ class Hands:
 
 async def consuming(log: NatsLog, consumer: str = "c", slots: int = 4) -> Hands:
     hands = Hands()
-    await log.consume(NAME, consumer, hands.accept, slots=slots)
+    hands.subscription = await log.consume(NAME, consumer, hands.accept, slots=slots)
     return hands
 
 
@@ -274,6 +277,25 @@ async def test_closing_does_not_wait_for_deliveries(server, log):
     await log.close()
     assert log._connection.parts == (log._requests,)
     assert await put(log, "b") is Refused.UNKNOWN
+
+
+@scenario()
+async def test_what_arrives_while_closing_goes_back_at_once(server, log):
+    hands = await consuming(log)
+    hands.go.clear()
+    await put_in_the_end(log, "a")
+    await hands.take("a")
+    closing = asyncio.create_task(hands.subscription.close())
+    await asyncio.sleep(0)
+    async with await nats.connect(server.url) as client:
+        late = await client.jetstream().pull_subscribe_bind(stream=NAME, durable="c")
+        await put_in_the_end(log, "b")
+        [b] = await late.fetch(1, timeout=5)
+        await hands.subscription._on_message(b)  # as if it had been on its way
+        [again] = await late.fetch(1, timeout=5)  # sooner than after its ack_wait
+        assert (again.subject, again.metadata.num_delivered) == ("saga.t.s.b", 2)
+        hands.go.set()
+        await closing
 
 
 # Clients that are deaf
