@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test check format clean
+.PHONY: demo test test-faults check format clean
 .DEFAULT_GOAL := demo
 
 demo: $(STAMP)             ## 50 orders over four services, with crashes; `make demo SVG=docs/demo.svg` draws the last screen
@@ -13,6 +13,9 @@ demo: $(STAMP)             ## 50 orders over four services, with crashes; `make 
 
 test: $(STAMP)             ## all tests; `make test ARGS="-k diamond --seed 7"` passes arguments on
 	$(BIN)/pytest $(ARGS)
+
+test-faults: $(STAMP)      ## the fault catalogue (docs/faults.md) at full length: an hour
+	$(BIN)/pytest --full --timeout 1800 tests/nats/faults $(ARGS)
 
 check: $(STAMP)            ## format, lint, types, imports, and the examples' sagas
 	$(BIN)/ruff format --check .
