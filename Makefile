@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+JOBS   ?= 2
 STAMP  := $(VENV)/.installed
 
 .PHONY: demo test test-faults check format clean
@@ -11,8 +12,8 @@ STAMP  := $(VENV)/.installed
 demo: $(STAMP)             ## 50 orders over four services, with crashes; `make demo SVG=docs/demo.svg` draws the last screen
 	$(BIN)/sagamesh demo $(if $(SVG),--svg $(SVG))
 
-test: $(STAMP)             ## all tests; `make test ARGS="-k diamond --seed 7"` passes arguments on
-	$(BIN)/pytest $(ARGS)
+test: $(STAMP)             ## all tests, JOBS of them at once; `make test ARGS="-k diamond --seed 7"` passes arguments on
+	$(BIN)/pytest --numprocesses $(JOBS) --dist worksteal $(ARGS)
 
 test-faults: $(STAMP)      ## the fault catalogue (docs/faults.md) at full length: an hour
 	$(BIN)/pytest --full --timeout 1800 tests/nats/faults $(ARGS)
