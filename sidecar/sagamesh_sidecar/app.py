@@ -40,7 +40,11 @@ class Sidecar:
         self.client = AppClient(settings.app, connections=settings.concurrency)
         self.log = NatsLog(settings.nats, name=f"{settings.namespace}.{settings.participant}")
         self.gate = Gate(self.client)
-        self.meters = PrometheusMeters(app_up=lambda: not self.gate.away, connected=lambda: self.log.connected)
+        self.meters = PrometheusMeters(
+            app_up=lambda: not self.gate.away,
+            connected=lambda: self.log.connected,
+            in_flight=lambda: self.relay.in_flight,
+        )
         self.parking = Parking(self.meters)
         self.rulebook = Rulebook(
             settings.namespace,

@@ -68,16 +68,19 @@ class Relay:
         self.ack_wait = ack_wait
         self._in_hand: set[Hand] = set()
 
+    @property
+    def in_flight(self) -> int:
+        """Deliveries in hand."""
+        return len(self._in_hand)
+
     async def accept(self, lease: Lease) -> None:
         """Handle one delivery to its end. Never raises but for cancellation; what goes wrong comes back later."""
         hand = Hand(lease)
         self._in_hand.add(hand)
-        self.meters.in_flight(len(self._in_hand))
         try:
             settled = await self._safely(lease.message.subject, self._handle(hand))
         finally:
             self._in_hand.discard(hand)
-            self.meters.in_flight(len(self._in_hand))
         await self._reply(hand, settled)
 
     async def _safely(self, subject: str, work: Awaitable[Ack | Nak]) -> Ack | Nak:
@@ -104,6 +107,8 @@ class Relay:
         self.parking.clear((message.subject, ""))
         delivery = Delivery(instance, register, hand.lease.delivered)
         steps = rules.concerned(register.name)
+        if len(steps) == 1:  # as nearly always: no task of its own for that
+            return await self._step(hand, rules, delivery, steps[0])
         results = await asyncio.gather(*(self._step(hand, rules, delivery, step) for step in steps))
         settled = settle(results, len(steps))
         assert settled is not None

@@ -28,9 +28,11 @@ SAGA_BUCKETS = (0.05, 0.25, 1.0, 5.0, 30.0, 300.0, 3600.0, 86400.0)
 
 
 class PrometheusMeters:
-    """Implements `meters.Meters`. `app_up` and `connected` are asked at each scrape."""
+    """Implements `meters.Meters`. `app_up`, `connected` and `in_flight` are asked at each scrape."""
 
-    def __init__(self, *, app_up: Callable[[], bool], connected: Callable[[], bool]) -> None:
+    def __init__(
+        self, *, app_up: Callable[[], bool], connected: Callable[[], bool], in_flight: Callable[[], int] = int
+    ) -> None:
         registry = self.registry = CollectorRegistry()
 
         def counter(name: str, text: str, *labels: str) -> Counter:
@@ -54,9 +56,9 @@ class PrometheusMeters:
         )
         self._deliveries = counter("deliveries", "Deliveries, by how they were settled.", "saga", "result")
         self._writes = counter("writes", "Writes of registers, by the log's answer.", "register", "result")
-        self._in_flight = gauge("in_flight", "Deliveries in hand.")
         self._rules = gauge("rules_info", "Rules that are held, as labels.", "saga", "revision")
         self._unreadable = counter("unreadable_registers", "Deliveries that this version cannot read.")
+        gauge("in_flight", "Deliveries in hand.").set_function(in_flight)
         gauge("app_up", "Whether the app can be reached.").set_function(app_up)
         gauge("nats_connected", "Whether NATS answers.").set_function(connected)
         self._child = lru_cache(maxsize=4096)(lambda metric, *labels: metric.labels(*labels))
@@ -85,9 +87,6 @@ class PrometheusMeters:
     def wrote(self, name: Name, result: int | Refused) -> None:
         register = name.register.partition(".")[0]
         self._child(self._writes, register, result.name.lower() if isinstance(result, Refused) else "stored").inc()
-
-    def in_flight(self, deliveries: int) -> None:
-        self._in_flight.set(deliveries)
 
     def unreadable(self) -> None:
         self._unreadable.inc()
