@@ -228,5 +228,5 @@ async def soak(minutes: float, rate: float, say: Say) -> list[str]:
             wrong = await run.run()
     for process, slope in run.slopes().items():
         say(f"{process}: {slope:+.1f} MiB/h")
-    say(f"started and finished: {dict(run.started)}")
+    say(f"started and finished: {dict(sorted(run.started.items()))}")
     return wrong
