@@ -247,7 +247,7 @@ async def test_a_server_that_comes_later(server, log):
 
 
 @scenario()
-async def test_the_consumer_is_deleted_and_comes_back(server, log):
+async def test_f28_the_consumer_is_deleted_and_comes_back(server, log):
     hands = await consuming(log)
     await put_in_the_end(log, "a")
     await hands.take("a")

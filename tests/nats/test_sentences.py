@@ -221,7 +221,7 @@ async def finished(running: Dev, instance: str) -> Any:
     return found
 
 
-def test_an_app_that_answers_nonsense(saga: Path, tmp_path: Path) -> None:
+def test_f21_f22_an_app_that_answers_nonsense(saga: Path, tmp_path: Path) -> None:
     """Before the pivot the step fails and the saga is compensated; from the pivot on it parks until the app is well."""
 
     async def scenario() -> None:

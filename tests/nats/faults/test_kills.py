@@ -110,7 +110,7 @@ class Boundaries:
         return True
 
 
-def test_a_sidecar_killed_at_any_boundary(tmp_path: Path, report: list[str]) -> None:
+def test_f1_f2_f3_f4_a_sidecar_killed_at_any_boundary(tmp_path: Path, report: list[str]) -> None:
     async def scenario() -> None:
         begun = time.monotonic()
         async with stage(MEALS, tmp_path, ack_wait=0.2) as on:
@@ -144,7 +144,7 @@ COMMITS = [
 
 
 @pytest.mark.parametrize("example", [MEALS, CREDIT])
-def test_an_app_that_dies_between_its_commit_and_its_answer(example: str, tmp_path: Path) -> None:
+def test_f23_an_app_that_dies_between_its_commit_and_its_answer(example: str, tmp_path: Path) -> None:
     async def scenario() -> None:
         async with stage(example, tmp_path) as on:
             keys = []
@@ -185,7 +185,7 @@ async def place(on: Stage, orders: dict[str, Kind]) -> None:
     await asyncio.gather(*(on.start(key, **kind.order) for key, kind in orders.items()))
 
 
-def test_every_app_is_killed_under_load(tmp_path: Path) -> None:
+def test_f24_every_app_is_killed_under_load(tmp_path: Path) -> None:
     async def scenario() -> None:
         orders = mixed(40)
         async with stage(MEALS, tmp_path) as on:
@@ -224,7 +224,7 @@ def test_the_server_is_killed_and_comes_back_with_its_disk(tmp_path: Path) -> No
     run(scenario(), 90)
 
 
-def test_all_sidecars_are_killed_again_and_again(tmp_path: Path) -> None:
+def test_f5_all_sidecars_are_killed_again_and_again(tmp_path: Path) -> None:
     async def scenario() -> None:
         orders = mixed(30)
         async with stage(MEALS, tmp_path) as on:

@@ -120,7 +120,7 @@ async def deliverable(on: Stage) -> int:
     return count
 
 
-def test_every_delivery_comes_again_after_everything_has_finished(tmp_path: Path) -> None:
+def test_f27_f42_every_delivery_comes_again_after_everything_has_finished(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with stage(MEALS, tmp_path) as on:
             expected = await place(on, "order", 16)
@@ -145,7 +145,7 @@ def test_every_delivery_comes_again_after_everything_has_finished(tmp_path: Path
     run(scenario())
 
 
-def test_every_delivery_comes_again_while_everything_runs(tmp_path: Path) -> None:
+def test_f25_f27_every_delivery_comes_again_while_everything_runs(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with stage(MEALS, tmp_path, replicas=2) as on:
             placing = asyncio.create_task(place(on, "order", 40))
@@ -158,7 +158,7 @@ def test_every_delivery_comes_again_while_everything_runs(tmp_path: Path) -> Non
     run(scenario())
 
 
-def test_sigterm_during_a_slow_call_lets_it_finish(tmp_path: Path) -> None:
+def test_f55_sigterm_during_a_slow_call_lets_it_finish(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with stage(MEALS, tmp_path, ack_wait=None, services={"kitchen": ("--slow", "1")}) as on:
             await on.start("slow")
@@ -174,7 +174,7 @@ def test_sigterm_during_a_slow_call_lets_it_finish(tmp_path: Path) -> None:
     run(scenario())
 
 
-def test_sigterm_without_time_gives_the_delivery_to_the_other_replica(tmp_path: Path) -> None:
+def test_f55_sigterm_without_time_gives_the_delivery_to_the_other_replica(tmp_path: Path) -> None:
     async def scenario() -> None:
         slow = {"kitchen": ("--slow", "2")}
         async with stage(MEALS, tmp_path, ack_wait=None, replicas=2, services=slow, grace=0.1) as on:
