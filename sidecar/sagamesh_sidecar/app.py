@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 
 from sagamesh import registers
 from sagamesh.prepared import Rules
@@ -124,6 +125,10 @@ class Sidecar:
                 self._subscriptions[local.saga] = await self.log.consume(
                     stream, local.participant, self.relay.accept, slots=self.settings.concurrency
                 )
+                self.meters.listens(local.saga, partial(self._is_handed_out, local.saga))
+
+    def _is_handed_out(self, saga: str) -> bool:
+        return not self._subscriptions[saga].trouble
 
     async def _drain(self) -> None:
         """Ask for nothing more; finish what runs, or give it back when the grace is over."""

@@ -57,6 +57,7 @@ class PrometheusMeters:
         self._in_flight = gauge("in_flight", "Deliveries in hand.")
         self._rules = gauge("rules_info", "Rules that are held, as labels.", "saga", "revision")
         self._unreadable = counter("unreadable_registers", "Deliveries that this version cannot read.")
+        self._consumers = gauge("consumer_up", "Whether the saga's consumer hands out deliveries.", "saga")
         gauge("app_up", "Whether the app can be reached.").set_function(app_up)
         gauge("nats_connected", "Whether NATS answers.").set_function(connected)
         self._child = lru_cache(maxsize=4096)(lambda metric, *labels: metric.labels(*labels))
@@ -64,6 +65,10 @@ class PrometheusMeters:
     def holds(self, rules: Rules) -> None:
         self._rules.labels(rules.local.saga, rules.local.revision).set(1)
         self._parked.labels(rules.local.saga)
+
+    def listens(self, saga: str, up: Callable[[], bool]) -> None:
+        """The deliveries of a saga are asked for from now on. `up` is asked at each scrape."""
+        self._consumers.labels(saga).set_function(up)
 
     def started(self, saga: str) -> None:
         self._child(self._started, saga).inc()
