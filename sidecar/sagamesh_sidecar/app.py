@@ -23,6 +23,7 @@ from sagamesh_sidecar.executor import Executor
 from sagamesh_sidecar.gate import Gate
 from sagamesh_sidecar.health import Health
 from sagamesh_sidecar.instances import Instances
+from sagamesh_sidecar.pace import Pace
 from sagamesh_sidecar.parking import Parking
 from sagamesh_sidecar.ports import Subscription
 from sagamesh_sidecar.relay import Relay
@@ -59,6 +60,7 @@ class Sidecar:
             gate=self.gate,
             meters=self.meters,
             parking=self.parking,
+            pace=Pace(settings.concurrency),
             ack_wait=settings.ack_wait,
         )
         instances = Instances(self.executor, self.meters, pod=settings.pod)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Awaitable
 from time import monotonic
 
@@ -22,6 +21,7 @@ from sagamesh.registers import FINISH, OUTCOME
 from sagamesh_sidecar.executor import Executor, Work
 from sagamesh_sidecar.gate import Gate
 from sagamesh_sidecar.meters import Meters
+from sagamesh_sidecar.pace import Pace
 from sagamesh_sidecar.parking import Parking
 from sagamesh_sidecar.ports import Lease
 from sagamesh_sidecar.rulebook import Rulebook
@@ -35,12 +35,16 @@ LATE = 60.0
 
 
 class Hand:
-    """A delivery in hand. `renewed`: when its lease was last known to be ours, on the monotonic clock."""
+    """A delivery in hand. `renewed`: when its lease was last known to be ours, on the monotonic clock.
 
-    __slots__ = ("lease", "renewed", "task")
+    `spent`: seconds that the app took with it.
+    """
+
+    __slots__ = ("lease", "renewed", "spent", "task")
 
     def __init__(self, lease: Lease) -> None:
         self.lease = lease
+        self.spent = 0.0
         self.task = asyncio.current_task()
         self.renewed = monotonic()
 
@@ -57,6 +61,7 @@ class Relay:
         gate: Gate,
         meters: Meters,
         parking: Parking,
+        pace: Pace,
         ack_wait: float,
     ) -> None:
         self.pod = pod
@@ -65,6 +70,7 @@ class Relay:
         self.gate = gate
         self.meters = meters
         self.parking = parking
+        self.pace = pace
         self.ack_wait = ack_wait
         self._in_hand: set[Hand] = set()
 
@@ -72,6 +78,7 @@ class Relay:
         """Handle one delivery to its end. Never raises but for cancellation; what goes wrong comes back later."""
         hand = Hand(lease)
         self._in_hand.add(hand)
+        self.pace.came(lease.message.subject)
         self.meters.in_flight(len(self._in_hand))
         try:
             settled = await self._safely(lease.message.subject, self._handle(hand))
@@ -141,6 +148,7 @@ class Relay:
                 operation = generator.send(result)
             except StopIteration as stop:
                 self._count_end(rules, known)
+                hand.spent += work.spent
                 settled: Ack | Nak = stop.value
                 return settled
             result = await self.executor.execute(work, operation)
@@ -168,13 +176,14 @@ class Relay:
                 level = logging.DEBUG if settled.trouble == APP_AWAY else logging.INFO
                 log.log(level, "again later", extra={"subject": lease.message.subject, "reason": settled.trouble})
             if monotonic() - hand.renewed < self.ack_wait:  # else it is another's by now
-                await lease.nak(max(settled.at_least, random.uniform(0.0, settled.delay)))
+                await lease.nak(self.pace.delay(lease.message.subject, settled, hand.spent))
 
     async def renew(self) -> None:
         """Keep the leases of everything in hand, every third of the time that they last."""
         while True:
             await asyncio.sleep(self.ack_wait / 3)
             self.parking.sweep()
+            self.pace.sweep()
             await asyncio.gather(*(self._renew(hand) for hand in tuple(self._in_hand)))
 
     async def _renew(self, hand: Hand) -> None:
