@@ -94,6 +94,7 @@ class Stage:
     sidecars: dict[str, list[ProcessMember]] = field(default_factory=dict)
     urls: dict[str, list[Urls]] = field(default_factory=dict)
     between: dict[str, ScriptedApp] = field(default_factory=dict)
+    recruit: Callable[[str, int], ProcessMember] = field(init=False)
 
     # -- instances
 
@@ -213,6 +214,18 @@ class Stage:
     def members(self) -> list[ProcessMember]:
         return [member for replicas in self.sidecars.values() for member in replicas]
 
+    async def scale(self, participant: str, replicas: int) -> None:
+        """Let a participant have so many replicas more."""
+        members = self.sidecars.setdefault(participant, [])
+        new = [self.recruit(participant, len(members) + n) for n in range(1, replicas + 1)]
+        members += new
+        self.urls.setdefault(participant, []).extend(await asyncio.gather(*(member.start() for member in new)))
+
+    async def dismiss(self) -> None:
+        """Stop all sidecars, one after the other, as those of a cluster that is taken down."""
+        for member in reversed(self.members()):
+            await member.stop()
+
     # -- the server
 
     async def api(self, verb: str, body: Document | None = None) -> Document:
@@ -261,18 +274,15 @@ async def stage(
         log = await stack.enter_async_context(NatsLog(server.url, name="test"))
         built = Stage(name=name, saga=saga, directory=directory, server=server, services=apps, log=log)
         if ack_wait is not None:
-            await _hasten(built, ack_wait)
+            await hasten(built, ack_wait)
         for app in apps.values():
             stack.push_async_callback(app.stop)
         await asyncio.gather(*(app.start(*(services or {}).get(one, ())) for one, app in apps.items()))
         for one, meddler in (between or {}).items():
             built.between[one] = await stack.enter_async_context(scripted(partial(_meddle, meddler, apps[one])))
-        for one in participants:
-            built.sidecars[one] = [_sidecar(built, one, n, ack_wait, settings) for n in range(1, replicas + 1)]
-        for member in built.members():
-            stack.push_async_callback(member.stop)
-        started = iter(await asyncio.gather(*(member.start() for member in built.members())))
-        built.urls = {one: [next(started) for _ in members] for one, members in built.sidecars.items()}
+        built.recruit = lambda one, number: _sidecar(built, one, number, ack_wait, settings)
+        stack.push_async_callback(built.dismiss)
+        await asyncio.gather(*(built.scale(one, replicas) for one in participants))
         yield built
 
 
@@ -280,7 +290,8 @@ async def _meddle(meddler: Meddler, service: Service, call: Call) -> bytes:
     return await meddler(call, lambda: forward(service.url, call))
 
 
-async def _hasten(built: Stage, ack_wait: float) -> None:
+async def hasten(built: Stage, ack_wait: float) -> None:
+    """Let the server hand out again what was not settled for so long, whatever the sidecars believe."""
     for name in topology.consumers(project(built.saga)):
         path = f"{built.stream}.{name}"
         config = (await built.api(f"CONSUMER.INFO.{path}"))["config"] | {"ack_wait": int(ack_wait * topology.SECOND)}
