@@ -30,6 +30,8 @@ log = logging.getLogger("sagamesh.relay")
 
 UNREADABLE_DELAY = 60.0
 """Seconds until a delivery that cannot be read is looked at again: only a newer version will help."""
+SHORTAGE_DELAY = 2.0
+"""Seconds at most until a delivery is tried again for which there was no memory: that is no fault that stays."""
 LATE = 60.0
 """Seconds after which an instance may have been finished and deleted since a register of it was written."""
 
@@ -95,6 +97,9 @@ class Relay:
             self.meters.unreadable()
             log.error("unreadable register", extra={"subject": subject, "reason": str(error)})
             return Nak(UNREADABLE_DELAY, f"unreadable: {error}", at_least=UNREADABLE_DELAY)
+        except MemoryError:
+            log.error("no memory left to handle a delivery", extra={"subject": subject})
+            return Nak(SHORTAGE_DELAY, "the sidecar has no memory left", at_least=SHORTAGE_DELAY / 2)
         except Exception:
             log.exception("a delivery could not be handled", extra={"subject": subject})
             return Nak(UNREADABLE_DELAY, "a fault of the sidecar itself; its log says more", at_least=UNREADABLE_DELAY)

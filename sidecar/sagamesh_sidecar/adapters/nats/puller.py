@@ -225,8 +225,8 @@ class Puller:
         if self._closing or self._busy >= self._slots:
             self._spawn(delivery.nak(0))
         else:
-            self._busy += 1
             self._spawn(self._handle(delivery))
+            self._busy += 1  # only now, for there may have been no memory for it
 
     async def _handle(self, delivery: Delivery) -> None:
         try:
