@@ -123,7 +123,6 @@ def _felt(what: str, member: ProcessMember, mark: int) -> bool:
     assert member.process is not None
     if member.restarts or member.process.returncode is not None:
         return True
-    if what == "descriptors":
-        return descriptors(member) >= resource.prlimit(pid_of(member), resource.RLIMIT_NOFILE)[0]
     log = member.log.read_bytes()[mark:]
-    return b"MemoryError" in log or b"no memory left" in log
+    words = (b"the app is away",) if what == "descriptors" else (b"MemoryError", b"no memory left")
+    return any(word in log for word in words)
