@@ -88,14 +88,14 @@ async def renewed(member: ProcessMember) -> None:
 @pytest.mark.parametrize("what", ["descriptors", "memory"])
 def test_f57_sidecars_that_run_out_of_something_lose_nothing(what: str, full: bool, tmp_path: Path) -> None:
     """Starts are taken or can be sent again, meanwhile; whoever dies of it comes back; and all that was taken ends."""
-    limit, by, note = {
-        "descriptors": (resource.RLIMIT_NOFILE, 1, ""),
-        "memory": (resource.RLIMIT_AS, MIB, "x" * 100_000),
+    limit, by, senders, note = {
+        "descriptors": (resource.RLIMIT_NOFILE, 1, 1, ""),
+        "memory": (resource.RLIMIT_AS, MIB, 40, "x" * 100_000),
     }[what]
     rounds = 10 if full else 1
 
     async def scenario() -> None:
-        slow = dict.fromkeys(("orders", "customers"), ("--slow", "0.1"))
+        slow = {"orders": ("--slow", "0.1"), "customers": ("--slow", "0.4")}
         async with stage(CREDIT, tmp_path, ack_wait=None, services=slow) as on:
             await hasten(on, 1.0)
             keys = ["warm"]
@@ -105,9 +105,9 @@ def test_f57_sidecars_that_run_out_of_something_lose_nothing(what: str, full: bo
                 marks = {member: member.log.stat().st_size for member in on.members()}
                 for member in on.members():
                     member.restarts = 0
-                await starved(on, limit, 2, by=by)
+                await starved(on, limit, 1, by=by)
                 wanted = [f"order-{turn}-{n}" for n in range(40)]
-                placing = asyncio.gather(*(on.start(key, total=1, note=note) for key in wanted))
+                placing = asyncio.gather(*(_send(on, wanted[n::senders], note) for n in range(senders)))
                 await until(lambda marks=marks: all(_felt(what, *one) for one in marks.items()), 30)
                 await asyncio.gather(*(renewed(member) for member in on.members()))
                 await placing
@@ -116,6 +116,12 @@ def test_f57_sidecars_that_run_out_of_something_lose_nothing(what: str, full: bo
             await on.check(*keys)
 
     run(scenario(), 90 * rounds)
+
+
+async def _send(on: Stage, keys: list[str], note: str) -> None:
+    """One after the other."""
+    for key in keys:
+        await on.start(key, total=1, note=note)
 
 
 def _felt(what: str, member: ProcessMember, mark: int) -> bool:
