@@ -106,6 +106,8 @@ class Api:
             problem = Problem("unreadable", str(error))
         except Gone:
             raise
+        except MemoryError:
+            problem = Problem("busy", "there is no memory left just now; send the request again")
         except Exception:
             log.exception("a request failed")
             problem = Problem("internal", "this is a fault of the sidecar; its log says more")

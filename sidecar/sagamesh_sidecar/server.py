@@ -11,8 +11,10 @@ import contextlib
 import errno
 import math
 import socket
+import sys
 from collections.abc import Iterator
 
+import httptools
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -146,7 +148,13 @@ class Connection(HttpToolsProtocol):
                 self.send_400_response(f"the head of a request may have {HEAD_BYTES} bytes")
 
     def send_400_response(self, msg: str) -> None:
-        """What uvicorn says where a request cannot be read; here as a problem, as everywhere."""
+        """What uvicorn says where a request cannot be read; here as a problem, as everywhere.
+
+        Not where that is our own fault (no memory left, say): no answer means that it can be sent again.
+        """
+        if isinstance(sys.exception(), httptools.HttpParserCallbackError):
+            self.transport.abort()
+            return
         body = Problem("bad-request", msg).document()
         head = f"HTTP/1.1 400 Bad Request\r\ncontent-type: {CONTENT_TYPE}\r\ncontent-length: {len(body)}\r\n"
         self.transport.write(f"{head}connection: close\r\n\r\n".encode() + body)

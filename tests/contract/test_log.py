@@ -398,8 +398,9 @@ async def test_a_listener_that_raises_hears_the_next(world):
 async def test_what_was_there_and_what_comes(world):
     hands = Hands()
     await fill(world, "i.a.end")
-    await world.log.consume(world.stream, await world.consumer(), hands.accept, slots=4)
+    subscription = await world.log.consume(world.stream, await world.consumer(), hands.accept, slots=4)
     assert subjects([(await hands.next()).message]) == ["i.a.end"]
+    assert subscription.trouble == ""
     await fill(world, "i.b.end")
     lease = await hands.next()
     assert (subjects([lease.message]), lease.delivered) == (["i.b.end"], 1)

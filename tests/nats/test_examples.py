@@ -87,7 +87,7 @@ def after(done: int) -> dict[str, str]:
     return dict.fromkeys(MEAL_STEPS, "cancelled") | dict(list(states.items())[:done]) | refused
 
 
-def test_meals(tmp_path: Path) -> None:
+def test_f21_meals(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with shop(MEALS, tmp_path) as at:
             fine, jammed = await asyncio.gather(at.order("fine"), at.order("jammed", printerJams=2))

@@ -58,6 +58,7 @@ class PrometheusMeters:
         self._writes = counter("writes", "Writes of registers, by the log's answer.", "register", "result")
         self._rules = gauge("rules_info", "Rules that are held, as labels.", "saga", "revision")
         self._unreadable = counter("unreadable_registers", "Deliveries that this version cannot read.")
+        self._consumers = gauge("consumer_up", "Whether the saga's consumer hands out deliveries.", "saga")
         gauge("in_flight", "Deliveries in hand.").set_function(in_flight)
         gauge("app_up", "Whether the app can be reached.").set_function(app_up)
         gauge("nats_connected", "Whether NATS answers.").set_function(connected)
@@ -66,6 +67,10 @@ class PrometheusMeters:
     def holds(self, rules: Rules) -> None:
         self._rules.labels(rules.local.saga, rules.local.revision).set(1)
         self._parked.labels(rules.local.saga)
+
+    def listens(self, saga: str, up: Callable[[], bool]) -> None:
+        """The deliveries of a saga are asked for from now on. `up` is asked at each scrape."""
+        self._consumers.labels(saga).set_function(up)
 
     def started(self, saga: str) -> None:
         self._child(self._started, saga).inc()

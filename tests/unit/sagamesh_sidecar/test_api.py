@@ -620,6 +620,17 @@ def test_a_fault_is_told_and_logged(caplog: pytest.LogCaptureFixture) -> None:
     assert "a request failed" in caplog.text
 
 
+@scenario
+async def test_f57_a_start_for_which_there_is_no_memory_can_be_sent_again(world: World) -> None:
+    def short(*_: object) -> None:
+        raise MemoryError
+
+    start, world.instances.start = world.instances.start, short  # type: ignore[assignment, method-assign]
+    assert (await world.start()).problem == (503, "busy")
+    world.instances.start = start  # type: ignore[method-assign]
+    assert (await world.start()).status == 202
+
+
 def test_the_page_and_the_table_agree() -> None:
     page = Path(__file__).parents[3].joinpath("docs", "api.md").read_text()
     documented = re.findall(r"^\| `([a-z-]+)` \| (\d{3}) \|", page, re.MULTILINE)

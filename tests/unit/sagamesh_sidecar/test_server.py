@@ -186,6 +186,22 @@ def test_what_is_no_http() -> None:
     assert refused(asyncio.run(play()))[:2] == (400, "bad-request")
 
 
+def test_f57_a_request_for_which_there_is_no_memory_is_not_called_bad(monkeypatch: pytest.MonkeyPatch) -> None:
+    def short(_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(module.Connection, "on_headers_complete", short)
+
+    async def play() -> bytes:
+        async with serving(Slow()) as server:
+            try:
+                return await exchange(server, b"GET / HTTP/1.1\r\nhost: pod\r\n\r\n")
+            except ConnectionResetError:
+                return b""
+
+    assert asyncio.run(play()) == b""
+
+
 def test_more_connections_than_there_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "CONNECTIONS", 1)
 
