@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from sagamesh_sidecar import connection
 from sagamesh_sidecar import server as module
 from sagamesh_sidecar.asgi import App, Receive, Response, Scope, Send, answer
 from sagamesh_sidecar.health import Health
@@ -144,7 +145,7 @@ def test_signals_and_logging_stay_with_their_owners() -> None:
 
 @pytest.mark.parametrize("begun", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nhost: pod\r\n"])
 def test_a_head_that_does_not_come_is_not_waited_for(begun: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "HEAD_SECONDS", 0.01)
+    monkeypatch.setattr(connection, "HEAD_SECONDS", 0.01)
 
     async def play() -> bytes:
         async with serving(Slow()) as server:
@@ -161,7 +162,7 @@ def test_a_head_that_is_late_on_a_kept_connection(monkeypatch: pytest.MonkeyPatc
             reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
             writer.write(b"GET / HTTP/1.1\r\nhost: pod\r\n\r\n")
             assert (await reader.readuntil(b"done")).startswith(b"HTTP/1.1 200")
-            monkeypatch.setattr(module, "HEAD_SECONDS", 0.01)
+            monkeypatch.setattr(connection, "HEAD_SECONDS", 0.01)
             writer.write(b"GET / ")
             rest = await reader.read()
             writer.close()
