@@ -1,18 +1,20 @@
 """One connection of a client: uvicorn's protocol, with bounds on what it may send, how slowly, and how slowly it reads.
 
-uvicorn bounds neither with httptools, and the health port faces the pod network. What a request means is for `asgi` and
-those above; how many connections there may be is for `server`.
+uvicorn bounds none of it with httptools, and the health port faces the pod network. Nor does it bound how many there
+are in a way that serves the first ones. What a request means is for `asgi` and those above.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from http import HTTPStatus
 from typing import Any
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from sagamesh_sidecar.asgi import Gone, Receive, Request, Scope, Send, answer, refusal
 from sagamesh_sidecar.problems import CONTENT_TYPE, Problem
 
 HEAD_BYTES = 16 * 1024
@@ -26,6 +28,8 @@ READ_SECONDS = 30.0
 """An answer must be read by then: so much of it, that there is room for the next one."""
 PIPELINED = 16
 """Requests that may wait on one connection while an earlier one is carried out."""
+CONNECTIONS = 512
+"""Connections of a server, waiting ones among them; the requests of whoever comes next are answered 503."""
 MOST = 4096
 """Connections of a server; one more is answered before it has said anything."""
 PIECE = 4 * 1024
@@ -53,6 +57,8 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._expect(HEAD_SECONDS)
+        if len(self.connections) > CONNECTIONS:
+            self.app = busy
         if len(self.connections) > MOST:
             self._refuse(Problem("busy", "far too many connections are open; send the request again"))
 
@@ -203,6 +209,14 @@ class Connection(HttpToolsProtocol):
         if self._unread is not None:
             self._unread.cancel()
             self._unread = None
+
+
+async def busy(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers in the place of the app, where there are too many connections."""
+    detail = f"{CONNECTIONS} connections are open already; send the request again, or keep fewer of them"
+    with contextlib.suppress(Gone):
+        await Request(scope, receive).drain()
+        await answer(send, refusal(Problem("busy", detail, headers={"connection": "close"})))
 
 
 def _parser(protocol: Any) -> Any:

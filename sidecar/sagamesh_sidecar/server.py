@@ -1,6 +1,6 @@
 """An HTTP server inside the sidecar's loop: uvicorn, without its signals, its logging and its lifespan.
 
-What one client may cost is bounded by `connection`, its neighbour; how many there may be, here.
+What clients may cost is bounded by `connection`, its neighbour.
 """
 
 from __future__ import annotations
@@ -13,13 +13,10 @@ from collections.abc import Iterator
 
 import uvicorn
 
-from sagamesh_sidecar.asgi import App, Gone, Receive, Request, Scope, Send, answer, refusal
-from sagamesh_sidecar.connection import Connection
-from sagamesh_sidecar.problems import Problem
+from sagamesh_sidecar.asgi import App
+from sagamesh_sidecar.connection import CONNECTIONS, Connection
 from sagamesh_sidecar.trouble import PortError
 
-CONNECTIONS = 512
-"""Connections at once, waiting ones among them; whoever comes next is answered 503."""
 KEEP_ALIVE = 30
 """Seconds that an idle connection is kept."""
 
@@ -34,7 +31,7 @@ class Server:
         self._socket: socket.socket | None = None
         self._uvicorn = _Embedded(
             uvicorn.Config(
-                self._admit,
+                app,
                 loop="none",
                 http=Connection,
                 ws="none",
@@ -65,15 +62,6 @@ class Server:
         sock.setblocking(False)
         self.port = sock.getsockname()[1]
         self._socket = sock
-
-    async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if len(self._uvicorn.server_state.connections) > CONNECTIONS:
-            detail = f"{CONNECTIONS} connections are open already; send the request again, or keep fewer of them"
-            with contextlib.suppress(Gone):
-                await Request(scope, receive).drain()
-                await answer(send, refusal(Problem("busy", detail, headers={"connection": "close"})))
-        else:
-            await self.app(scope, receive, send)
 
     @property
     def url(self) -> str:

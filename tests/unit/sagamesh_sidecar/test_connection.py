@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from sagamesh_sidecar import connection as module
-from sagamesh_sidecar import server as server_module
 from sagamesh_sidecar.asgi import Gone, Receive, Request, Response, Scope, Send, answer
 from sagamesh_sidecar.server import Server
 from unit.sagamesh_sidecar.test_server import Slow, exchange, refused, serving
@@ -342,7 +341,7 @@ def test_a_path_that_cannot_be_read_is_answered() -> None:
 
 
 def test_whoever_is_too_many_gets_to_see_it_though_a_body_is_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_module, "CONNECTIONS", 1)
+    monkeypatch.setattr(module, "CONNECTIONS", 1)
     request = b"POST / HTTP/1.1\r\nhost: pod\r\ncontent-length: 1000000\r\n\r\n" + b"x" * 1_000_000
 
     async def play() -> list[bytes]:

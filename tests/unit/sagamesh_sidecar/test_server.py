@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator
 import pytest
 
 from sagamesh_sidecar import connection
-from sagamesh_sidecar import server as module
 from sagamesh_sidecar.asgi import App, Receive, Response, Scope, Send, answer
 from sagamesh_sidecar.health import Health
 from sagamesh_sidecar.server import Server
@@ -188,7 +187,7 @@ def test_what_is_no_http() -> None:
 
 
 def test_more_connections_than_there_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "CONNECTIONS", 1)
+    monkeypatch.setattr(connection, "CONNECTIONS", 1)
 
     async def play() -> tuple[bytes, bytes]:
         app = Slow()
