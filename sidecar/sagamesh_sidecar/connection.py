@@ -26,6 +26,7 @@ REST_SECONDS = 30.0
 """What is left of a request when it was answered must have come by then."""
 READ_SECONDS = 30.0
 """An answer must be read by then: so much of it, that there is room for the next one."""
+LONG_HEAD = f"the head of a request may have {HEAD_BYTES} bytes"
 PIPELINED = 16
 """Requests that may wait on one connection while an earlier one is carried out."""
 CONNECTIONS = 512
@@ -34,6 +35,10 @@ MOST = 4096
 """Connections of a server; one more is answered before it has said anything."""
 PIECE = 4 * 1024
 """Bytes that the parser gets at once: by so much more than is allowed may come before it is noticed."""
+
+
+class TooMuchError(Exception):
+    """Raised through the parser, which wraps it."""
 
 
 class Connection(HttpToolsProtocol):
@@ -48,7 +53,7 @@ class Connection(HttpToolsProtocol):
     _body = 0
     """Bytes of the body of this request so far."""
     _other = 0
-    """Bytes of this request that are not of its body."""
+    """Bytes of its head so far, then of all that is neither head nor body."""
     _begun_with = 0
     """Bytes of the piece being parsed, if the next request to begin is the first thing in it."""
 
@@ -77,9 +82,10 @@ class Connection(HttpToolsProtocol):
             self._other += len(piece)
             self._begun_with = 0 if self._in_message else len(piece)
             self._parse(piece)
-            if self._other > HEAD_BYTES + MAX_FRAMING * self._body:
-                what = "the head of a request may have" if self._in_head else "trailers and framing may have"
-                self.send_400_response(f"{what} {HEAD_BYTES} bytes")
+            if self._in_head and self._other > HEAD_BYTES:
+                self.send_400_response(LONG_HEAD)
+            elif self._in_message and self._other > HEAD_BYTES + MAX_FRAMING * self._body:
+                self.send_400_response(f"trailers and framing may have {HEAD_BYTES} bytes")
         if not self._in_message and self._is_idle() and self._due is None:
             self._expect(HEAD_SECONDS)  # blank lines before the next request; or the rest of the last one
 
@@ -95,7 +101,7 @@ class Connection(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         if len(self.pipeline) >= PIPELINED:
-            raise ValueError("too many requests at once")
+            raise TooMuchError("too many requests at once")
         super().on_message_begin()
         self._in_head = self._in_message = True
         self._body, self._other, self._begun_with = 0, self._begun_with, 0
@@ -106,8 +112,11 @@ class Connection(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        if self._head_size() > HEAD_BYTES:
+            raise TooMuchError(LONG_HEAD)
         super().on_headers_complete()
         self._in_head = False
+        self._other = 0
         self._expect(None)
 
     def on_body(self, body: bytes) -> None:
@@ -152,8 +161,9 @@ class Connection(HttpToolsProtocol):
         try:
             while data:
                 data = self._declined(data)
-        except httptools.HttpParserError:
-            self.send_400_response("this is no request of HTTP/1.1, or not one that is served here")
+        except httptools.HttpParserError as error:
+            ours = isinstance(error.__context__, TooMuchError)
+            self.send_400_response(str(error.__context__) if ours else "this is no request of HTTP/1.1 as it should be")
 
     def _declined(self, data: bytes) -> bytes:
         """Parse. Where a request asks for an upgrade, what is to be parsed instead: the same without that wish.
@@ -172,6 +182,11 @@ class Connection(HttpToolsProtocol):
             self.parser = _parser(self)
             return b"\r\n".join((*lines, b"", b"")) + data[upgrade.args[0] :]
         return b""
+
+    def _head_size(self) -> int:
+        """Bytes of the head that was read, as if it had no blanks to spare."""
+        line = len(self.parser.get_method()) + len(self.url) + len("  HTTP/1.1\r\n\r\n")
+        return line + sum(len(name) + len(value) + len(": \r\n") for name, value in self.headers)
 
     def _is_idle(self) -> bool:
         return self.cycle is None or self.cycle.response_complete
