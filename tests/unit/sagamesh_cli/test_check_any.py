@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 import sys
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -76,3 +78,30 @@ def test_a_file_that_was_cut_or_altered_is_judged(monkeypatch: pytest.MonkeyPatc
 @example(b"")
 def test_any_bytes_are_judged(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
     check(content, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        "event.data.x.matches('(a{99}){99}')",
+        "||".join(["event.data.a == 'x'"] * 100),
+        "[1].all(a, [1].all(b, a == b && event.data == event.data))",
+        "(" * 200 + "true" + ")" * 200,
+        "-" * 2000 + "1 == 1",
+        "{" * 1000,
+        "event.data" + ".x" * 900 + " == 1",
+        "'" + "\\U0010ffff" * 200 + "' == ''",
+    ],
+)
+def test_a_file_full_of_expressions_that_cost_is_judged_in_bounded_time(
+    bomb: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head, *_ = CHECKOUT.partition("    - name: reserve-credit")
+    steps = ""
+    while len(head) + len(steps) + len(bomb) + 200 < 256 << 10 and steps.count("- name") < 60:
+        number = steps.count("- name")
+        steps += f"    - name: s{number}\n      participant: p\n      on: [order.placed]\n"
+        steps += f"      when: {json.dumps(bomb)}\n      action: {{path: /a}}\n      readOnly: true\n"
+    begun = time.process_time()
+    check((head + steps).encode(), monkeypatch)
+    assert time.process_time() - begun < 5
