@@ -29,7 +29,7 @@ check: $(STAMP)            ## format, lint, types, imports, and the examples' sa
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/sagamesh check examples/*/saga.yaml
+	$(BIN)/sagamesh check examples/*/*.yaml
 
 format: $(STAMP)           ## put the code in order
 	$(BIN)/ruff format .

@@ -1,7 +1,7 @@
 """An example on this machine as it would run in a cluster: a real server, its services, sidecars as processes.
 
 Everything can be killed, and everything can be looked at: the registers in the log, the databases of the services, the
-sidecars' metrics. For sagas that are started by an order, as all examples are.
+sidecars' metrics. For sagas that are started by an order: examples 01 and 02.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ ORDERS = {"01-customers-and-orders": {"customerId": "alice", "total": 10}} | {
         "dishes": ["dal"],
         "total": 10,
         "card": "4111111111111111",
-    }
+    },
+    "03-trip-booking": {"flight": "SM-101", "hotel": "ritz", "car": "mini", "card": "4111111111111111"},
 }
 DECLINED = {"card": "4000000000000002"}
 BATCH = 100
