@@ -40,7 +40,11 @@ class Sidecar:
         self.client = AppClient(settings.app, connections=settings.concurrency)
         self.log = NatsLog(settings.nats, name=f"{settings.namespace}.{settings.participant}")
         self.gate = Gate(self.client)
-        self.meters = PrometheusMeters(app_up=lambda: not self.gate.away, connected=lambda: self.log.connected)
+        self.meters = PrometheusMeters(
+            app_up=lambda: not self.gate.away,
+            connected=lambda: self.log.connected,
+            refused=lambda: bool(self.log.refused),
+        )
         self.parking = Parking(self.meters)
         self.rulebook = Rulebook(
             settings.namespace,
@@ -144,6 +148,8 @@ class Sidecar:
     def _unready(self) -> str:
         if not self.log.connected:
             return "NATS does not answer"
+        if refused := self.log.refused:  # acks may go nowhere, and deliveries come again and again
+            return f"NATS refuses what a sidecar needs; {refused}"
         return "" if self.rulebook.loaded.is_set() else "the rules were not read yet"
 
     def _unstarted(self) -> str:

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 import signal
+from typing import Any
 
 from sagamesh_cli.embedded import EmbeddedServer
 
 
 class NatsServer(EmbeddedServer):
     """A nats-server that can be killed and paused. Port and data survive; `stop` also ends one that is paused."""
+
+    @property
+    def participants_url(self) -> str:
+        """Where sidecars find it."""
+        return self.url
+
+    async def ready(self) -> None:
+        """Wait until JetStream takes requests: a lone server does as soon as it has started."""
 
     def kill(self) -> None:
         """SIGKILL, and nothing else: a server that had died before is a failure."""
@@ -31,3 +42,41 @@ class NatsServer(EmbeddedServer):
         if self.running:
             self.resume()
         super().stop()
+
+
+class GovernedServer(NatsServer):
+    """A server whose config may change while it runs: what sidecars may not publish, and what their account may hold.
+
+    Tests come in as an administrator, without a login; sidecars are `guest`, of the same account.
+    """
+
+    denied: tuple[str, ...] = ()
+    limits: dict[str, int] | None = None
+
+    @property
+    def participants_url(self) -> str:
+        return self.url.replace("//", "//guest:g@")
+
+    async def reload(self) -> None:
+        """Make `denied` and `limits` count, without a restart."""
+        before = self._reloads()
+        config = self.directory / "nats-server.conf"
+        config.write_text(json.dumps(json.loads(config.read_text()) | self._governed()))
+        os.kill(self.pid, signal.SIGHUP)
+        async with asyncio.timeout(10):
+            while self._reloads() == before:
+                await asyncio.sleep(0.01)
+
+    def _reloads(self) -> int:
+        words = self._log.read_text()
+        assert "Failed to reload" not in words, words
+        return words.count("Reloaded server configuration")
+
+    def _config(self) -> dict[str, Any]:
+        return super()._config() | self._governed()
+
+    def _governed(self) -> dict[str, Any]:
+        rights = {"publish": {"deny": list(self.denied)}} if self.denied else {}
+        users = [{"user": "admin", "password": "a"}, {"user": "guest", "password": "g", "permissions": rights}]
+        account = {"users": users, "jetstream": self.limits or "enabled"}
+        return {"accounts": {"SHOP": account}, "no_auth_user": "admin"}

@@ -30,7 +30,9 @@ from sagamesh_sidecar.adapters.nats import NatsLog
 from sagamesh_sidecar.ports import UnavailableError
 from sagamesh_sidecar.settings import Settings
 from support import verdict
+from support.cluster import Cluster
 from support.nats_server import NatsServer
+from support.proxy import Wire
 from support.web import Answer, ask
 
 SCRIPT = Path(__file__).with_name("crashing_sidecar.py")
@@ -70,7 +72,7 @@ class Stage:
     name: str
     saga: Saga
     directory: Path
-    server: NatsServer
+    server: NatsServer | Cluster
     services: Mapping[str, Service]
     log: NatsLog
     sidecars: dict[str, list[ProcessMember]] = field(default_factory=dict)
@@ -134,7 +136,7 @@ class Stage:
 
     async def everything(self) -> list[tuple[int, str, bytes]]:
         """What is in the stream: sequence, subject and body of each message, markers aside."""
-        found = await self.log.read(self.stream, [registers.subjects(self.saga.namespace, self.saga.name)])
+        found = await self.log.read_after(self.stream, registers.subjects(self.saga.namespace, self.saga.name), 0)
         return [(m.sequence, m.subject, m.body) for m in found if ".absent." not in m.subject]
 
     async def check(self, *keys: str) -> None:
@@ -214,29 +216,42 @@ async def stage(
     ack_wait: float | None = 0.5,
     replicas: int = 1,
     services: Mapping[str, Sequence[str]] | None = None,
+    server: type[NatsServer | Cluster] = NatsServer,
+    wires: Mapping[str, Wire] | None = None,
+    haste: float = 1.0,
     **settings: Any,
 ) -> AsyncIterator[Stage]:
     """Everything that an example needs, running.
 
     `ack_wait`: seconds until what a dead sidecar held is handed out again, to sidecars of `crashing_sidecar`; None: ten
     seconds, and the product's own entry point. `services`: more options of a service; `settings`: of all sidecars.
+    `server`: the kind of it. `wires`: between participants and the server. `haste`: how much sooner than the product
+    those of `crashing_sidecar` take the server for dead.
     """
     [saga] = read([str(example(name) / "saga.yaml")])
     participants = participants_of([saga])
     async with contextlib.AsyncExitStack() as stack:
-        server = NatsServer(directory / "nats")
-        stack.enter_context(server)
-        await provision(server.url, [saga])
+        nats = server(directory / "nats")
+        stack.enter_context(nats)
+        await nats.ready()
+        await provision(nats.url, [saga])
         apps = {one: Service(example(name), one, directory) for one in participants}
-        log = await stack.enter_async_context(NatsLog(server.url, name="test"))
-        built = Stage(name=name, saga=saga, directory=directory, server=server, services=apps, log=log)
+        log = await stack.enter_async_context(NatsLog(nats.url, name="test"))
+        built = Stage(name=name, saga=saga, directory=directory, server=nats, services=apps, log=log)
+        if isinstance(nats, Cluster):
+            await nats.replicate(f"KV_{topology.RULES_BUCKET}", built.stream)
         if ack_wait is not None:
             await _hasten(built, ack_wait)
         for app in apps.values():
             stack.push_async_callback(app.stop)
         await asyncio.gather(*(app.start(*(services or {}).get(one, ())) for one, app in apps.items()))
         for one in participants:
-            built.sidecars[one] = [_sidecar(built, one, n, ack_wait, settings) for n in range(1, replicas + 1)]
+            url = nats.participants_url
+            if wires and one in wires:
+                await stack.enter_async_context(wires[one].opened(nats.port))
+                url = wires[one].url
+            pace, more = ack_wait and (ack_wait, haste), {"nats": url} | settings
+            built.sidecars[one] = [_sidecar(built, one, n, pace, more) for n in range(1, replicas + 1)]
         for member in built.members():
             stack.push_async_callback(member.stop)
         started = iter(await asyncio.gather(*(member.start() for member in built.members())))
@@ -252,7 +267,7 @@ async def _hasten(built: Stage, ack_wait: float) -> None:
 
 
 def _sidecar(
-    built: Stage, participant: str, number: int, ack_wait: float | None, more: dict[str, Any]
+    built: Stage, participant: str, number: int, pace: tuple[float, float] | None, more: dict[str, Any]
 ) -> ProcessMember:
     directory = built.directory / f"replica-{number}"
     directory.mkdir(exist_ok=True)
@@ -260,7 +275,6 @@ def _sidecar(
         **{
             "namespace": built.saga.namespace,
             "participant": participant,
-            "nats": built.server.url,
             "app": built.services[participant].url,
             "pod": f"{participant}-{number}",
             "api_port": 0,
@@ -270,7 +284,7 @@ def _sidecar(
         }
         | more
     )
-    command = (sys.executable, str(SCRIPT), str(directory), str(ack_wait)) if ack_wait is not None else ()
+    command = (sys.executable, str(SCRIPT), str(directory), *map(str, pace)) if pace else ()
     return ProcessMember(settings, directory, *command)
 
 
