@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -14,8 +13,6 @@ from sagamesh_operator.adapters.nats import connect
 from sagamesh_operator.ports import ApiRefused, Document, UnavailableError
 from support.nats_server import NatsServer
 
-GRACE = 0.5
-"""Seconds in which a server that goes in order hands over what it leads, before it ends connections."""
 PATIENCE = 0.5
 """Seconds to wait for one answer: without a leader none comes."""
 
@@ -28,13 +25,8 @@ class Member(NatsServer):
         self.name = name
         self._cluster = {"name": "test", "listen": f"127.0.0.1:{route}", "routes": routes, "no_advertise": True}
 
-    def retire(self) -> None:
-        """Make it a lame duck: it hands over, sends its clients away, and ends."""
-        self.process.send_signal(signal.SIGUSR2)
-
     def _config(self) -> dict[str, Any]:
-        lame = {"lame_duck_grace_period": f"{GRACE}s", "lame_duck_duration": "30s"}
-        return super()._config() | {"server_name": self.name, "cluster": self._cluster} | lame
+        return super()._config() | {"server_name": self.name, "cluster": self._cluster}
 
 
 class Cluster:
@@ -82,7 +74,7 @@ class Cluster:
 
     async def leader(self, stream: str) -> Member:
         """Who leads a stream, once somebody does."""
-        info = await self._answer(f"STREAM.INFO.{stream}", lambda info: info["cluster"].get("leader"))
+        info = await self._answer(f"STREAM.INFO.{stream}", lambda info: info.get("cluster", {}).get("leader"))
         return next(member for member in self.members if member.name == info["cluster"]["leader"])
 
     async def _answer(
@@ -112,7 +104,7 @@ async def _insist(ask: Callable[[], Awaitable[Document]], seconds: float) -> Doc
 
 
 def _complete(info: Document) -> bool:
-    cluster = info["cluster"]
+    cluster = info.get("cluster", {})  # not at once after it has become three
     followers = cluster.get("replicas", [])
     current = [one for one in followers if one["current"] and not one.get("offline")]
     return bool(cluster.get("leader")) and len(current) == 2

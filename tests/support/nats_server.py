@@ -10,6 +10,9 @@ from typing import Any
 
 from sagamesh_cli.embedded import EmbeddedServer
 
+GRACE = 0.5
+"""Seconds between a lame duck's notice and the first client that it sends away; the product's default is ten."""
+
 
 class NatsServer(EmbeddedServer):
     """A nats-server that can be killed and paused. Port and data survive; `stop` also ends one that is paused."""
@@ -22,6 +25,10 @@ class NatsServer(EmbeddedServer):
     async def ready(self) -> None:
         """Wait until JetStream takes requests: a lone server does as soon as it has started."""
 
+    def _config(self) -> dict[str, Any]:
+        lame = {"lame_duck_grace_period": f"{GRACE}s", "lame_duck_duration": "30s"}
+        return super()._config() | lame
+
     def kill(self) -> None:
         """SIGKILL, and nothing else: a server that had died before is a failure."""
         self.process.kill()
@@ -32,6 +39,10 @@ class NatsServer(EmbeddedServer):
 
     def resume(self) -> None:
         os.kill(self.pid, signal.SIGCONT)
+
+    def retire(self) -> None:
+        """Make it a lame duck: it hands over what it leads, sends its clients away, and ends."""
+        self.process.send_signal(signal.SIGUSR2)
 
     def restart(self) -> None:
         """Stop it, if it runs, and start it on the same port and data."""

@@ -55,6 +55,15 @@ class Wire:
                 if silent:
                     lane.flows.clear()
 
+    @property
+    def open(self) -> int:
+        """How many connections there are, counting those whose client is gone but has not been heard out."""
+        return len(self._links)
+
+    def held(self) -> bytes:
+        """What clients have said and the server has not heard."""
+        return b"".join(link.there.held() for link in self._links)
+
     def thaw(self) -> None:
         """Pass on what was held back, though its sender may be gone by now."""
         for link in self._links:
@@ -145,6 +154,9 @@ class _Lane:
         self._split = split
         self._delay = delay
         self._held: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
+
+    def held(self) -> bytes:
+        return b"".join(chunk for _, chunk in self._held._queue)  # type: ignore[attr-defined]
 
     async def take(self) -> None:
         """Take what is sent, whether or not anything is passed on."""

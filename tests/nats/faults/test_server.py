@@ -52,7 +52,7 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def shared_play(disk: Path, full: bool) -> Iterator[Play]:
     slow = {"kitchen": ("--slow", "0.2")}
-    pace = {"ack_wait": None} if full else {"ack_wait": 2.5, "haste": 4.0}
+    pace = {"ack_wait": None} if full else {"ack_wait": 1.0, "haste": 4.0}
     with shared(stage(MEALS, disk, server=GovernedServer, services=slow, **pace), 240 if full else 60) as play:
         yield play
 
@@ -130,12 +130,17 @@ async def ready(on: Stage) -> None:
 
 
 def test_f7_a_planned_restart(play: Play) -> None:
+    """As a lame duck, which first takes no new clients, and then sends those away that it has."""
+
     async def scenario(on: Stage) -> None:
         orders = await under_way(on, "f7")
         begun = time.monotonic()
-        on.server.restart()
+        governed(on).retire()
         later = mixed("f7-later", 6)
-        await place(on, later)
+        placing = asyncio.create_task(place(on, later))
+        await until(lambda: not governed(on).running)
+        on.server.start()
+        await placing
         await conclude(on, orders | later)
         assert time.monotonic() - begun < BURST
 
