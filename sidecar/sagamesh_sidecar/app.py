@@ -45,6 +45,7 @@ class Sidecar:
         self.meters = PrometheusMeters(
             app_up=lambda: not self.gate.away,
             connected=lambda: self.log.connected,
+            refused=lambda: bool(self.log.refused),
             in_flight=lambda: self.relay.in_flight,
         )
         self.parking = Parking(self.meters)
@@ -155,6 +156,8 @@ class Sidecar:
     def _unready(self) -> str:
         if not self.log.connected:
             return "NATS does not answer"
+        if refused := self.log.refused:  # acks may go nowhere, and deliveries come again and again
+            return f"NATS refuses what a sidecar needs; {refused}"
         return "" if self.rulebook.loaded.is_set() else "the rules were not read yet"
 
     def _unstarted(self) -> str:

@@ -1,7 +1,8 @@
 """The real sidecar as a process that can be told to die: `kill -9` before or after any of its operations. For tests.
 
-Takes its settings from the environment, as the real one does, and two more from its arguments: `board`, the directory
-through which a test speaks to it, and `ack_wait` in seconds, since nobody wants to wait ten for a redelivery.
+Takes its settings from the environment, as the real one does, and more from its arguments: `board`, the directory
+through which a test speaks to it; `ack_wait` in seconds, since nobody wants to wait ten for a redelivery; and `haste`:
+how much sooner than the real one it takes a server for dead.
 
 - `<board>/plans/<instance>` holds `<participant> <before|after> <operation>`: there it dies, once; the plan is then
   renamed to `<instance>.done`.
@@ -19,7 +20,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from sagamesh.attempt import Fetch, Operation, Pause, Put, Result
 from sagamesh.registers import Name
 from sagamesh_sidecar import logs
 from sagamesh_sidecar.__main__ import serve
-from sagamesh_sidecar.adapters.nats import NatsLog
+from sagamesh_sidecar.adapters.nats import NatsLog, Timing
 from sagamesh_sidecar.executor import Executor, Work
 from sagamesh_sidecar.ports import Accept, Lease, Subscription
 from sagamesh_sidecar.settings import Settings, from_environment
@@ -112,29 +113,35 @@ class MortalLease:
         self.board.after(instance.id, f"ack {_dotted(name)}")
 
 
-def mortal_log(board: Board) -> type[NatsLog]:
+def mortal_log(board: Board, haste: float) -> type[NatsLog]:
+    timing = Timing(**{name: seconds / haste for name, seconds in asdict(Timing()).items()})
+
     class MortalLog(NatsLog):
+        def __init__(self, url: str, *, name: str) -> None:
+            super().__init__(url, name=name, timing=timing)
+
         async def consume(self, stream: str, consumer: str, accept: Accept, *, slots: int) -> Subscription:
             return await super().consume(stream, consumer, lambda lease: accept(MortalLease(lease, board)), slots=slots)
 
     return MortalLog
 
 
-def live(settings: Settings, board: Board) -> None:
+def live(settings: Settings, board: Board, haste: float) -> None:
     """One life."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     logs.configure(settings.log_level, logs.JsonFormatter(pod=settings.pod))
     composition: Any = sagamesh_sidecar.app
     composition.Executor = mortal_executor(board)
-    composition.NatsLog = mortal_log(board)
+    composition.NatsLog = mortal_log(board, haste)
     uvloop.run(serve(settings))
 
 
 class Keeper:
     """Starts one life after another until SIGTERM, which ends the last one in order."""
 
-    def __init__(self, settings: Settings, directory: Path) -> None:
+    def __init__(self, settings: Settings, directory: Path, haste: float) -> None:
         self.settings = settings
+        self.haste = haste
         self.directory = directory
         self.stopping = False
         self.child = 0
@@ -148,7 +155,7 @@ class Keeper:
             if not self.child:
                 signal.signal(signal.SIGTERM, signal.SIG_DFL)
                 signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-                live(self.settings, Board(self.directory, self.settings.participant))
+                live(self.settings, Board(self.directory, self.settings.participant), self.haste)
                 os._exit(0)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
             status = os.waitstatus_to_exitcode(os.waitpid(self.child, 0)[1])
@@ -173,9 +180,9 @@ class Keeper:
 
 def main(arguments: Sequence[str]) -> int:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    board, ack_wait = Path(arguments[0]), float(arguments[1])
+    board, ack_wait, haste = Path(arguments[0]), float(arguments[1]), float(arguments[2])
     (board / "plans").mkdir(parents=True, exist_ok=True)
-    return Keeper(replace(from_environment(), ack_wait=ack_wait), board).run()
+    return Keeper(replace(from_environment(), ack_wait=ack_wait), board, haste).run()
 
 
 if __name__ == "__main__":

@@ -33,7 +33,9 @@ from sagamesh_sidecar.adapters.nats import NatsLog
 from sagamesh_sidecar.ports import UnavailableError
 from sagamesh_sidecar.settings import Settings
 from support import verdict
+from support.cluster import Cluster
 from support.nats_server import NatsServer
+from support.proxy import Wire
 from support.scripted_app import Call, ScriptedApp, forward, scripted
 from support.web import Answer, ask
 
@@ -89,7 +91,7 @@ class Stage:
     name: str
     saga: Saga
     directory: Path
-    server: NatsServer
+    server: NatsServer | Cluster
     services: Mapping[str, Service]
     log: NatsLog
     sidecars: dict[str, list[ProcessMember]] = field(default_factory=dict)
@@ -163,7 +165,7 @@ class Stage:
 
     async def everything(self) -> list[tuple[int, str, bytes]]:
         """What is in the stream: sequence, subject and body of each message, markers aside."""
-        found = await self.log.read(self.stream, [registers.subjects(self.saga.namespace, self.saga.name)])
+        found = await self.log.read_after(self.stream, registers.subjects(self.saga.namespace, self.saga.name), 0)
         return [(m.sequence, m.subject, m.body) for m in found if ".absent." not in m.subject]
 
     async def check(self, *keys: str) -> None:
@@ -257,6 +259,9 @@ async def stage(
     services: Mapping[str, Sequence[str]] | None = None,
     between: Mapping[str, Meddler] | None = None,
     change: Callable[[Saga], Saga] = lambda saga: saga,
+    server: type[NatsServer | Cluster] = NatsServer,
+    wires: Mapping[str, Wire] | None = None,
+    haste: float = 1.0,
     **settings: Any,
 ) -> AsyncIterator[Stage]:
     """Everything that an example needs, running.
@@ -264,16 +269,21 @@ async def stage(
     `ack_wait`: seconds until what a dead sidecar held is handed out again, to sidecars of `crashing_sidecar`; None: ten
     seconds, and the product's own entry point. `services`: more options of a service; `between`: who stands between a
     participant's sidecars and its service; `change`: of the example's saga; `settings`: of all sidecars.
+    `server`: the kind of it. `wires`: between participants and the server. `haste`: how much sooner than the product
+    those of `crashing_sidecar` take the server for dead.
     """
     saga = change(read([str(example(name) / "saga.yaml")])[0])
     participants = participants_of([saga])
     async with contextlib.AsyncExitStack() as stack:
-        server = NatsServer(directory / "nats")
-        stack.enter_context(server)
-        await provision(server.url, [saga])
+        nats = server(directory / "nats")
+        stack.enter_context(nats)
+        await nats.ready()
+        await provision(nats.url, [saga])
         apps = {one: Service(example(name), one, directory) for one in participants}
-        log = await stack.enter_async_context(NatsLog(server.url, name="test"))
-        built = Stage(name=name, saga=saga, directory=directory, server=server, services=apps, log=log)
+        log = await stack.enter_async_context(NatsLog(nats.url, name="test"))
+        built = Stage(name=name, saga=saga, directory=directory, server=nats, services=apps, log=log)
+        if isinstance(nats, Cluster):
+            await nats.replicate(f"KV_{topology.RULES_BUCKET}", built.stream)
         if ack_wait is not None:
             await hasten(built, ack_wait)
         for app in apps.values():
@@ -281,7 +291,12 @@ async def stage(
         await asyncio.gather(*(app.start(*(services or {}).get(one, ())) for one, app in apps.items()))
         for one, meddler in (between or {}).items():
             built.between[one] = await stack.enter_async_context(scripted(partial(_meddle, meddler, apps[one])))
-        built.recruit = lambda one, number: _sidecar(built, one, number, ack_wait, settings)
+        urls = dict.fromkeys(participants, nats.participants_url)
+        for one, wire in (wires or {}).items():
+            await stack.enter_async_context(wire.opened(nats.port))
+            urls[one] = wire.url
+        pace = None if ack_wait is None else (ack_wait, haste)
+        built.recruit = lambda one, number: _sidecar(built, one, number, pace, {"nats": urls[one]} | settings)
         stack.push_async_callback(built.dismiss)
         await asyncio.gather(*(built.scale(one, replicas) for one in participants))
         yield built
@@ -300,7 +315,7 @@ async def hasten(built: Stage, ack_wait: float) -> None:
 
 
 def _sidecar(
-    built: Stage, participant: str, number: int, ack_wait: float | None, more: dict[str, Any]
+    built: Stage, participant: str, number: int, pace: tuple[float, float] | None, more: dict[str, Any]
 ) -> ProcessMember:
     directory = built.directory / f"replica-{number}"
     directory.mkdir(exist_ok=True)
@@ -308,7 +323,6 @@ def _sidecar(
         **{
             "namespace": built.saga.namespace,
             "participant": participant,
-            "nats": built.server.url,
             "app": (built.between.get(participant) or built.services[participant]).url,
             "pod": f"{participant}-{number}",
             "api_port": 0,
@@ -318,7 +332,7 @@ def _sidecar(
         }
         | more
     )
-    command = (sys.executable, str(SCRIPT), str(directory), str(ack_wait)) if ack_wait is not None else ()
+    command = (sys.executable, str(SCRIPT), str(directory), *map(str, pace)) if pace else ()
     return ProcessMember(settings, directory, *command)
 
 

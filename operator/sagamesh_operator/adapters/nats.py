@@ -70,7 +70,10 @@ class NatsJetStream:
 
 @asynccontextmanager
 async def connect(url: str, *, timeout: float = TIMEOUT, **options: Any) -> AsyncIterator[NatsJetStream]:
-    """Connected for as long as the block lasts. `options` are nats-py's. Raises UnavailableError."""
+    """Connected for as long as the block lasts. Raises UnavailableError.
+
+    `url`: of one server, or of several, separated by commas. `options` are nats-py's.
+    """
     client = Client()
     try:
         await _open(client, url, timeout, options)
@@ -84,7 +87,7 @@ async def _open(client: Client, url: str, timeout: float, options: dict[str, Any
     try:
         async with asyncio.timeout(timeout):  # nats-py alone would try a dead port for two minutes
             await client.connect(
-                url,
+                url.split(","),
                 name="sagamesh-operator",
                 max_reconnect_attempts=-1,
                 pending_size=0,  # what cannot be sent now fails now, instead of surprising somebody later

@@ -28,10 +28,15 @@ SAGA_BUCKETS = (0.05, 0.25, 1.0, 5.0, 30.0, 300.0, 3600.0, 86400.0)
 
 
 class PrometheusMeters:
-    """Implements `meters.Meters`. `app_up`, `connected` and `in_flight` are asked at each scrape."""
+    """Implements `meters.Meters`. `app_up`, `connected`, `refused` and `in_flight` are asked at each scrape."""
 
     def __init__(
-        self, *, app_up: Callable[[], bool], connected: Callable[[], bool], in_flight: Callable[[], int] = int
+        self,
+        *,
+        app_up: Callable[[], bool],
+        connected: Callable[[], bool],
+        refused: Callable[[], bool] = lambda: False,
+        in_flight: Callable[[], int] = int,
     ) -> None:
         registry = self.registry = CollectorRegistry()
 
@@ -62,6 +67,7 @@ class PrometheusMeters:
         gauge("in_flight", "Deliveries in hand.").set_function(in_flight)
         gauge("app_up", "Whether the app can be reached.").set_function(app_up)
         gauge("nats_connected", "Whether NATS answers.").set_function(connected)
+        gauge("nats_refused", "Whether NATS has lately refused something for want of rights.").set_function(refused)
         self._child = lru_cache(maxsize=4096)(lambda metric, *labels: metric.labels(*labels))
 
     def holds(self, rules: Rules) -> None:

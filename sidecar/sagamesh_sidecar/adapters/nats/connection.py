@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 FIRST_DELAY, MAX_DELAY = 0.2, 2.0
 """Seconds between a client's death and the next one, doubling while none lives, with jitter."""
 CLOSE_TIMEOUT = 5.0
+REMEMBERED = 65.0
+"""Seconds for which a refusal is news: what is asked most rarely, the time, is asked once a minute."""
 MISSED_PROBES = 2
 
 
@@ -84,6 +86,7 @@ class Connection:
         self._gone = asyncio.Event()
         self._missed = 0
         self._complaints = 0
+        self._refused = ("", 0.0)  # what, and until when that is news
         self._said = ""
         self._down = False  # and said so
         self._address = url.rpartition("@")[2]
@@ -105,6 +108,12 @@ class Connection:
     @property
     def connected(self) -> bool:
         return self._client is not None and not _is_dead(self._client) and not self._missed
+
+    @property
+    def refused(self) -> str:
+        """What the server has lately refused for want of rights. It says so in passing, and never as a reply."""
+        what, until = self._refused
+        return what if time.monotonic() < until else ""
 
     @property
     def max_payload(self) -> int | None:
@@ -202,7 +211,9 @@ class Connection:
     async def _on_error(self, error: Exception) -> None:
         """Runs in the task that reads: it must neither raise nor wait."""
         self._say(str(error) or repr(error), again=self._down)
-        self._complaints += "permissions violation" in str(error)
+        if "permissions violation" in str(error):
+            self._complaints += 1
+            self._refused = str(error), time.monotonic() + REMEMBERED
 
     def _say(self, news: str, level: int = logging.WARNING, *, again: bool = False) -> None:
         """News are said once. `again`: one more try failed, as was to be expected."""

@@ -77,6 +77,11 @@ class NatsLog:
     def connected(self) -> bool:
         return self._connection.connected
 
+    @property
+    def refused(self) -> str:
+        """What the server has lately refused for want of rights; empty: nothing."""
+        return self._connection.refused
+
     def now(self) -> float:
         return self._clock.now()
 

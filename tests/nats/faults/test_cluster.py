@@ -1,0 +1,162 @@
+"""Three servers, every stream on each of them: some are killed, paused or sent away. All on one stage."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from sagamesh.registers import OUTCOME
+from support.cluster import Cluster
+from support.orders import MEALS, Orders, conclude, mixed, place
+from support.shared import Play, shared
+from support.stage import Stage, stage, until
+
+BURST = 30.0
+"""Seconds that a planned restart may be felt."""
+
+
+@pytest.fixture(scope="module")
+def shared_play(tmp_path_factory: pytest.TempPathFactory, full: bool) -> Iterator[Play]:
+    slow = {"kitchen": ("--slow", "0.2")}
+    pace = {"ack_wait": None} if full else {"ack_wait": 1.0, "haste": 4.0}
+    directory = tmp_path_factory.mktemp("cluster")
+    with shared(stage(MEALS, directory, server=Cluster, services=slow, **pace), 600 if full else 90) as play:
+        yield play
+
+
+@pytest.fixture
+def play(shared_play: Play) -> Iterator[Play]:
+    yield shared_play
+    shared_play(mend)
+
+
+async def mend(on: Stage) -> None:
+    """For the next test, however this one ended."""
+    for member in cluster(on).members:
+        if member.running:
+            member.resume()
+        member.start()
+    await cluster(on).healed(on.stream)
+
+
+def cluster(on: Stage) -> Cluster:
+    assert isinstance(on.server, Cluster)
+    return on.server
+
+
+async def under_way(on: Stage, prefix: str, count: int = 12) -> Orders:
+    """Orders of all kinds, that have come as far as the kitchen."""
+    orders = mixed(prefix, count)
+    await place(on, orders)
+    await until(lambda: on.rows("kitchen", "SELECT id FROM tickets WHERE order_id LIKE ?", f"{prefix}-%"))
+    return orders
+
+
+async def unknown(on: Stage) -> float:
+    """How many writes of all sidecars have had no answer, or one that says nothing."""
+    return sum([await on.metric("writes_total", one, result="unknown") for one in on.sidecars])
+
+
+async def outcomes(on: Stage, orders: Orders) -> dict[str, int]:
+    """Where the outcome of each stands that is decided."""
+    found = {key: await on.registers(key) for key in orders}
+    return {key: registers[OUTCOME].sequence for key, registers in found.items() if OUTCOME in registers}
+
+
+def test_f7_a_lame_duck(play: Play, full: bool) -> None:
+    """The leader goes in order, as in a rolling update, and comes back."""
+    if not full:
+        pytest.skip("at full length only: test_server.py has the lame duck that is alone")
+
+    async def scenario(on: Stage) -> None:
+        orders = await under_way(on, "f7")
+        member = await cluster(on).leader(on.stream)
+        begun = time.monotonic()
+        member.retire()
+        later = mixed("f7-later", 6)
+        await place(on, later)
+        await conclude(on, orders | later)
+        assert time.monotonic() - begun < BURST
+        await until(lambda: not member.running)
+
+    play(scenario)
+
+
+def test_f8_the_leader_is_killed_and_f9_the_quorum_is_lost(play: Play, full: bool, report: list[str]) -> None:
+    """Two go on without the third. One alone decides nothing; once there are two again, everything is decided."""
+
+    async def scenario(on: Stage) -> None:
+        orders = await under_way(on, "f8")
+        decided = await outcomes(on, orders)
+        leader = await cluster(on).leader(on.stream)
+        leader.kill()
+        begun = time.monotonic()
+        later = mixed("f8-later", 6)
+        await place(on, later)
+        report.append(f"F8, the leader of three killed: orders are taken after {time.monotonic() - begun:.1f} s")
+        orders |= later
+
+        before = await unknown(on)
+        second = await cluster(on).leader(on.stream)
+        second.kill()
+        last = mixed("f9", 6)
+        placing = asyncio.create_task(place(on, last))
+        while await unknown(on) < before + 3:
+            await asyncio.sleep(0.02)
+        await asyncio.sleep(60 if full else 0)
+        assert not placing.done(), "a start was taken that no majority holds"
+        second.start()
+        leader.start()
+        await placing
+        orders |= last
+        await conclude(on, orders, 60)
+        assert decided.items() <= (await outcomes(on, orders)).items()
+
+    play(scenario)
+
+
+def test_f8_five_leaders_are_killed(play: Play, full: bool) -> None:
+    if not full:
+        pytest.skip("at full length only: the test above kills two")
+
+    async def scenario(on: Stage) -> None:
+        orders: Orders = {}
+        decided: dict[str, int] = {}
+        for turn in range(5):
+            orders |= await under_way(on, f"f8-{turn}")
+            decided |= await outcomes(on, orders)
+            leader = await cluster(on).leader(on.stream)
+            leader.kill()
+            later = mixed(f"f8-{turn}-later", 6)
+            await place(on, later)
+            orders |= later
+            leader.start()
+            await cluster(on).healed(on.stream)
+        await conclude(on, orders, 60)
+        assert decided.items() <= (await outcomes(on, orders)).items()
+
+    play(scenario)
+
+
+def test_f10_the_leader_pauses(play: Play, full: bool) -> None:
+    """The others elect another one; when it wakes up it has nothing more to say."""
+    if not full:
+        pytest.skip("at full length only: test_server.py has the pause of a server that is alone")
+
+    async def scenario(on: Stage) -> None:
+        for seconds in (3, 40):
+            orders = await under_way(on, f"f10-{seconds}")
+            leader = await cluster(on).leader(on.stream)
+            leader.pause()
+            later = mixed(f"f10-{seconds}-later", 6)
+            placing = asyncio.create_task(place(on, later))
+            await asyncio.sleep(seconds)
+            leader.resume()
+            await placing
+            await conclude(on, orders | later, 60)
+            await cluster(on).healed(on.stream)
+
+    play(scenario)

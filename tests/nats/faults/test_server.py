@@ -1,0 +1,298 @@
+"""A lone server that goes, pauses, comes late, is full or forbids something. All on one stage, mended after each test.
+
+F6, `kill -9` of the server: test_kills.py, and tests/nats/test_nats_adapter.py, which also has the pauses that end a
+connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sagamesh import topology
+from sagamesh_cli.dev import provision, read
+from sagamesh_cli.trouble import EnvironmentTrouble
+from support.documents import CHECKOUT
+from support.nats_server import GovernedServer
+from support.orders import MEALS, Orders, conclude, mixed, place
+from support.shared import Play, shared
+from support.stage import Stage, stage, until
+from support.web import ask
+
+NOTICED = 10.0
+"""Seconds until whoever looks at a sidecar sees that something is wrong."""
+BURST = 30.0
+"""Seconds that a planned restart may be felt."""
+DISK = 64 * 1024 * 1024
+
+
+@pytest.fixture(scope="module")
+def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The directory of the stage. The server's own is a small disk, where this machine lets us have one."""
+    directory = tmp_path_factory.mktemp("server")
+    at = directory / "nats"
+    at.mkdir()
+    mounted = False
+    if shutil.which("mount"):
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK}", "none", str(at)]
+        mounted = subprocess.run(mount, check=False, capture_output=True).returncode == 0
+    yield directory
+    if mounted:
+        subprocess.run(["umount", str(at)], check=True)
+
+
+@pytest.fixture(scope="module")
+def shared_play(disk: Path, full: bool) -> Iterator[Play]:
+    slow = {"kitchen": ("--slow", "0.2")}
+    pace = {"ack_wait": None} if full else {"ack_wait": 1.0, "haste": 4.0}
+    with shared(stage(MEALS, disk, server=GovernedServer, services=slow, **pace), 240 if full else 60) as play:
+        yield play
+
+
+@pytest.fixture
+def play(shared_play: Play) -> Iterator[Play]:
+    yield shared_play
+    shared_play(mend)
+
+
+async def mend(on: Stage) -> None:
+    """For the next test, however this one ended."""
+    server = governed(on)
+    if ballast(on).exists():
+        ballast(on).unlink()
+        server.stop()
+    if server.running:
+        server.resume()
+    server.start()
+    if server.denied or server.limits:
+        server.denied, server.limits = (), None
+        await server.reload()
+    await until(lambda: on.log.connected)
+
+
+def governed(on: Stage) -> GovernedServer:
+    assert isinstance(on.server, GovernedServer)
+    return on.server
+
+
+def ballast(on: Stage) -> Path:
+    return on.server.directory / "ballast"
+
+
+def fill(file: Path) -> None:
+    """Make it as large as its disk lets it be."""
+    with file.open("wb", buffering=0) as growing, contextlib.suppress(OSError):
+        while True:
+            growing.write(bytes(4096))
+
+
+async def under_way(on: Stage, prefix: str, count: int = 12) -> Orders:
+    """Orders of all kinds, that have come as far as the kitchen."""
+    orders = mixed(prefix, count)
+    await place(on, orders)
+    await until(lambda: on.rows("kitchen", "SELECT id FROM tickets WHERE order_id LIKE ?", f"{prefix}-%"))
+    return orders
+
+
+async def unknown(on: Stage) -> float:
+    """How many writes of all sidecars have had no answer, or one that says nothing."""
+    return sum([await on.metric("writes_total", one, result="unknown") for one in on.sidecars])
+
+
+async def noticed(on: Stage, before: float) -> None:
+    """The metrics show that registers cannot be written."""
+    async with asyncio.timeout(NOTICED):
+        while await unknown(on) == before:
+            await asyncio.sleep(0.02)
+
+
+async def deliveries(on: Stage, participant: str) -> float:
+    return await on.metric("deliveries_total", participant)
+
+
+async def probe(on: Stage, participant: str, name: str) -> tuple[int, str]:
+    answer = await ask("GET", f"{on.urls[participant][0].health}/{name}")
+    return answer.status, answer.text.strip()
+
+
+async def ready(on: Stage) -> None:
+    for participant in on.sidecars:
+        while (await probe(on, participant, "readyz"))[0] != 200:
+            await asyncio.sleep(0.02)
+
+
+def test_f7_a_planned_restart(play: Play) -> None:
+    """As a lame duck, which first takes no new clients, and then sends those away that it has."""
+
+    async def scenario(on: Stage) -> None:
+        orders = await under_way(on, "f7")
+        begun = time.monotonic()
+        governed(on).retire()
+        later = mixed("f7-later", 6)
+        placing = asyncio.create_task(place(on, later))
+        await until(lambda: not governed(on).running)
+        on.server.start()
+        await placing
+        await conclude(on, orders | later)
+        assert time.monotonic() - begun < BURST
+
+    play(scenario)
+
+
+def test_f10_the_server_pauses(play: Play, full: bool) -> None:
+    async def scenario(on: Stage) -> None:
+        for seconds in (3, 40) if full else (3,):
+            orders = await under_way(on, f"f10-{seconds}")
+            governed(on).pause()
+            await asyncio.sleep(seconds)
+            governed(on).resume()
+            later = mixed(f"f10-{seconds}-later", 6)
+            await place(on, later)
+            await conclude(on, orders | later)
+            await ready(on)
+
+    play(scenario)
+
+
+def test_f11_sidecars_that_start_without_a_server(play: Play, full: bool) -> None:
+    async def scenario(on: Stage) -> None:
+        orders = await under_way(on, "f11")
+        on.server.stop()
+        await asyncio.gather(*(member.kill() for member in on.members()))
+        for participant in on.sidecars:
+            await started(on, participant)
+            assert await probe(on, participant, "readyz") == (503, "NATS does not answer")
+        refused = await on.post("f11-early")
+        assert (refused.status, refused.body["code"]) == (503, "rules-missing")
+        await asyncio.sleep(120 if full else 0)
+        on.server.start()
+        await asyncio.gather(*(member.revived() for member in on.members()))
+        await ready(on)
+        orders |= mixed("f11-later", 6)
+        await place(on, orders)
+        await conclude(on, orders)
+
+    async def started(on: Stage, participant: str) -> None:
+        while True:
+            with contextlib.suppress(OSError):
+                assert (await probe(on, participant, "startupz"))[0] == 200
+                return
+            await asyncio.sleep(0.02)
+
+    play(scenario)
+
+
+def test_f37_the_disk_is_full(play: Play) -> None:
+    async def scenario(on: Stage) -> None:
+        if not os.path.ismount(on.server.directory):
+            pytest.skip("a small disk has to be mounted for this, which takes root")
+        orders = await under_way(on, "f37")
+        before = await unknown(on)
+        fill(ballast(on))
+        later = mixed("f37-later", 12)
+        placing = asyncio.create_task(place(on, later))
+        await noticed(on, before)
+        kept = await on.everything()
+        ballast(on).unlink()
+        on.server.restart()  # a server that could not write leaves a stream alone until it starts anew
+        await placing
+        await conclude(on, orders | later)
+        assert (await on.everything())[: len(kept)] == kept
+
+    play(scenario)
+
+
+def test_f38_the_stream_is_full(play: Play) -> None:
+    async def scenario(on: Stage) -> None:
+        orders = await under_way(on, "f38")
+        before = await unknown(on)
+        info = await on.api(f"STREAM.INFO.{on.stream}")
+        await on.api(f"STREAM.UPDATE.{on.stream}", info["config"] | {"max_bytes": info["state"]["bytes"]})
+        later = mixed("f38-later", 6)
+        placing = asyncio.create_task(place(on, later))
+        await noticed(on, before)
+        kept = await on.everything()
+        assert not placing.done()
+        await on.api(f"STREAM.UPDATE.{on.stream}", info["config"])
+        await placing
+        await conclude(on, orders | later)
+        assert (await on.everything())[: len(kept)] == kept
+
+    play(scenario)
+
+
+def test_f39_the_account_is_full(play: Play) -> None:
+    """Of bytes: registers wait. Of streams: another saga is refused, and those that run do not notice."""
+
+    async def scenario(on: Stage) -> None:
+        orders = await under_way(on, "f39")
+        before = await unknown(on)
+        there = await on.api("INFO")
+        governed(on).limits = {"max_file": there["storage"], "max_mem": 0, "max_streams": there["streams"]}
+        await governed(on).reload()
+        later = mixed("f39-later", 6)
+        placing = asyncio.create_task(place(on, later))
+        await noticed(on, before)
+        assert not placing.done()
+
+        governed(on).limits = {"max_streams": there["streams"]}
+        await governed(on).reload()
+        await placing
+        file = on.directory / "another.yaml"
+        file.write_text(CHECKOUT)
+        another = read([str(file)])
+        with pytest.raises(EnvironmentTrouble, match="maximum number of streams reached"):
+            await provision(on.server.url, another)
+        await conclude(on, orders | later)
+
+        governed(on).limits = None
+        await governed(on).reload()
+        await provision(on.server.url, another)
+
+    play(scenario)
+
+
+def test_f46_a_right_is_taken_away(play: Play, full: bool) -> None:
+    """To ack: everything is delivered again and again, without doing anything twice, and nobody is left in the dark."""
+
+    async def scenario(on: Stage) -> None:
+        governed(on).denied = ("$JS.ACK.>",)
+        await governed(on).reload()
+        orders = await under_way(on, "f46")
+        async with asyncio.timeout(NOTICED):
+            while not await on.metric("nats_refused", "kitchen"):
+                await asyncio.sleep(0.02)
+        status, why = await probe(on, "kitchen", "readyz")
+        assert status == 503
+        assert "permissions violation" in why
+        await conclude(on, orders)
+
+        info = await on.api(f"CONSUMER.INFO.{on.stream}.kitchen")
+        waiting, ack_wait = info["num_ack_pending"], info["config"]["ack_wait"] / topology.SECOND
+        assert waiting >= len(orders)
+        begun, handled, calls = (
+            time.monotonic(),
+            await deliveries(on, "kitchen"),
+            await on.metric("calls_total", "kitchen"),
+        )
+        while await deliveries(on, "kitchen") <= handled + waiting:  # then one came twice
+            await asyncio.sleep(0.02)
+        assert time.monotonic() - begun > 0.9 * ack_wait, "faster than the server hands out what was not acked"
+        assert await on.metric("calls_total", "kitchen") == calls
+
+        governed(on).denied = ()
+        await governed(on).reload()
+        await on.idle()
+        later = mixed("f46-later", 6)
+        await place(on, later)
+        await conclude(on, later)
+
+    play(scenario)
