@@ -74,12 +74,15 @@ async def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
             await asyncio.sleep(0.01)
 
 
-def impatient(saga: Saga, *, timeout: float, within: float, park_after: float) -> Saga:
+def impatient(saga: Saga, *, timeout: float, within: float, park_after: float, max_backoff: float = 10.0) -> Saga:
     """The saga with other times for all of its steps."""
 
     def hurried(step: Step) -> Step:
         undone = step.compensation and replace(step.compensation, timeout=timeout)
-        return replace(step, action=replace(step.action, timeout=timeout, within=within), compensation=undone)
+        retry = replace(step.action.retry, max_backoff=max_backoff)
+        return replace(
+            step, action=replace(step.action, timeout=timeout, within=within, retry=retry), compensation=undone
+        )
 
     return replace(saga, steps=tuple(map(hurried, saga.steps)), park_after=park_after)
 
