@@ -76,6 +76,7 @@ def test_a_file_that_was_cut_or_altered_is_judged(monkeypatch: pytest.MonkeyPatc
 @fuzz
 @given(st.binary(max_size=200) | st.lists(PIECES, max_size=12).map(b"".join))
 @example(b"")
+@example(b"spec: " + b"9" * 5000)
 def test_any_bytes_are_judged(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
     check(content, monkeypatch)
 
