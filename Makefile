@@ -3,26 +3,33 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+JOBS   ?= 2
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test test-faults check format clean
+.PHONY: demo test test-faults bench soak check format clean
 .DEFAULT_GOAL := demo
 
 demo: $(STAMP)             ## 50 orders over four services, with crashes; `make demo SVG=docs/demo.svg` draws the last screen
 	$(BIN)/sagamesh demo $(if $(SVG),--svg $(SVG))
 
-test: $(STAMP)             ## all tests; `make test ARGS="-k diamond --seed 7"` passes arguments on
-	$(BIN)/pytest $(ARGS)
+test: $(STAMP)             ## all tests, JOBS of them at once; `make test ARGS="-k diamond --seed 7"` passes arguments on
+	$(BIN)/pytest --numprocesses $(JOBS) --dist worksteal $(ARGS)
 
 test-faults: $(STAMP)      ## the fault catalogue (docs/faults.md) at full length: an hour
 	$(BIN)/pytest --full --timeout 1800 tests/nats/faults $(ARGS)
+
+bench: $(VENV)/.bench      ## sagas per second beside the floor; `make bench SVG=docs/performance.svg` draws them
+	$(BIN)/python -m sagamesh_bench bench $(if $(SVG),--svg $(SVG))
+
+soak: $(STAMP)             ## a steady rate with crashes; `make soak MINUTES=60 RATE=50`
+	$(BIN)/python -m sagamesh_bench soak --minutes $(or $(MINUTES),10) --rate $(or $(RATE),100)
 
 check: $(STAMP)            ## format, lint, types, imports, and the examples' sagas
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/sagamesh check examples/*/saga.yaml
+	$(BIN)/sagamesh check examples/*/*.yaml
 
 format: $(STAMP)           ## put the code in order
 	$(BIN)/ruff format .
@@ -36,4 +43,8 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Sagamesh needs Python 3.11 or newer; set PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[cli,dev]'
+	touch $@
+
+$(VENV)/.bench: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
 	touch $@

@@ -5,6 +5,8 @@ write the fence with your own framework and database: `docs/participants.md` sho
 """
 
 import argparse
+import contextlib
+import itertools
 import json
 import os
 import signal
@@ -109,15 +111,23 @@ class Participant:
 
 
 class Server(ThreadingHTTPServer):
-    """One participant on one port of this host, with one database. `slow` and `crash_after_commit` are for tests."""
+    """One participant on one port of this host, with one database. What follows `port` is for tests."""
 
     request_queue_size = 128
 
     def __init__(
-        self, participant: Participant, path: str, port: int = 0, *, slow: float = 0, crash_after_commit: int = 0
+        self,
+        participant: Participant,
+        path: str,
+        port: int = 0,
+        *,
+        slow: float = 0,
+        hang_every: int = 0,
+        crash_after_commit: int = 0,
     ) -> None:
         self.participant, self.path = participant, path
-        self.slow, self.commits_to_crash = slow, crash_after_commit
+        self.slow, self.hang_every, self.commits_to_crash = slow, hang_every, crash_after_commit
+        self.calls = itertools.count(1)
         self.turn = threading.Lock()  # SQLite has one writer at a time: waiting in line here is faster than its polling
         db = self.connect()
         db.executescript("PRAGMA journal_mode = WAL;" + TABLE + participant.tables)
@@ -146,6 +156,10 @@ class Server(ThreadingHTTPServer):
                 self.crash_when_due()
         time.sleep(self.slow)
         return answer
+
+    def hangs(self, key: str) -> bool:
+        """Whether this call is one that is left without an answer. Only actions are."""
+        return bool(self.hang_every) and key.strip('"').endswith("/action") and next(self.calls) % self.hang_every == 0
 
     def crash_when_due(self) -> None:
         self.commits_to_crash -= 1
@@ -186,11 +200,18 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        key = self.headers.get("Idempotency-Key", "")
         try:
-            answer = self.server.call(self.db, self.path, self.headers.get("Idempotency-Key", ""), body)
+            answer = self.server.call(self.db, self.path, key, body)
         except Exception as error:  # whatever it was, it was rolled back: the sidecar calls again
             print(f"{self.server.participant.name} {self.path}: {error!r}", file=sys.stderr, flush=True)
             answer = problem(500, str(error))
+        if self.server.hangs(key):
+            print(f"{self.server.participant.name} {self.path}: left unanswered", file=sys.stderr, flush=True)
+            self.close_connection = True
+            with contextlib.suppress(OSError):
+                self.rfile.read(1)  # until the caller gives up
+            return
         self.answer(*answer)
 
     def answer(self, status: int, body: str) -> None:
@@ -214,13 +235,20 @@ def main(*participants: Participant) -> None:
     parser.add_argument("--db", help="SQLite file; default: <participant>.db")
     parser.add_argument("--slow", type=float, default=0, metavar="SECONDS", help="wait before each answer to a POST")
     parser.add_argument(
+        "--hang-every",
+        type=int,
+        default=0,
+        metavar="N",
+        help="do, but never answer, every N-th action",
+    )
+    parser.add_argument(
         "--crash-after-commit", type=int, default=0, metavar="N", help="die after the N-th action, done but unanswered"
     )
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     signal.signal(signal.SIGINT, lambda *_: sys.exit())
     path = options.db or f"{options.participant}.db"
-    faults = {"slow": options.slow, "crash_after_commit": options.crash_after_commit}
+    faults = {name: getattr(options, name) for name in ("slow", "hang_every", "crash_after_commit")}
     with Server(named[options.participant], path, options.port, **faults) as server:
         print(f"listening on http://127.0.0.1:{server.server_port}", flush=True)
         server.serve_forever()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
-REPORT = pytest.StashKey[list[str]]()
+REPORT = "report"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -19,18 +21,17 @@ def full(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--full"))
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.stash[REPORT] = []
-
-
 @pytest.fixture
-def report(request: pytest.FixtureRequest) -> list[str]:
-    """Lines that are printed at the end of the run."""
-    return request.config.stash[REPORT]
+def report(request: pytest.FixtureRequest) -> Iterator[list[str]]:
+    """Lines that are printed at the end of the run, whichever process the test ran in."""
+    lines: list[str] = []
+    yield lines
+    request.node.user_properties += [(REPORT, line) for line in lines]
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    lines = config.stash[REPORT]
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    ended = [test for test in terminalreporter.getreports("") if test.when == "teardown"]
+    lines = [line for test in ended for name, line in test.user_properties if name == REPORT]
     if lines:
         terminalreporter.section("report")
         for line in lines:

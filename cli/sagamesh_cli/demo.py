@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import io
-import json
 import random
 import tempfile
-import urllib.error
-import urllib.request
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -26,7 +23,8 @@ from sagamesh.projection import project
 from sagamesh_cli.board import Board
 from sagamesh_cli.dev import Bench, Options, interruptible, participants_of, read, running
 from sagamesh_cli.fleet import ProcessMember
-from sagamesh_cli.services import Service, books, example
+from sagamesh_cli.sending import send
+from sagamesh_cli.services import Service, books, example, serving
 from sagamesh_cli.trouble import EnvironmentTrouble
 
 EXAMPLE = "02-create-order"
@@ -103,7 +101,8 @@ class Demo:
         with tempfile.TemporaryDirectory(prefix="sagamesh-demo-", ignore_cleanup_errors=True) as name:
             directory = Path(name)
             async with AsyncExitStack() as stack:
-                services = await self._services(directory, stack)
+                names = participants_of(self.sagas)
+                services = await stack.enter_async_context(serving(self.folder, names, directory))
                 options = Options(
                     files=[self.file],
                     apps={service.name: service.url for service in services.values()},
@@ -116,22 +115,16 @@ class Demo:
                     await self._play(bench, services, board)
             return self._conclude(board, books(self.folder)(directory))
 
-    async def _services(self, directory: Path, stack: AsyncExitStack) -> dict[str, Service]:
-        services = {name: Service(self.folder, name, directory) for name in participants_of(self.sagas)}
-        for service in services.values():
-            stack.push_async_callback(service.stop)
-        await asyncio.gather(*(service.start() for service in services.values()))
-        return services
-
     async def _play(self, bench: Bench, services: dict[str, Service], board: Board) -> None:
         """Orders come in; two processes die; then wait until everything is finished."""
-        api = bench.urls[self.sagas[0].start.participant].api
+        start = self.sagas[0].start
+        api = bench.urls[start.participant].api
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._crash_service(services["kitchen"], board))
                 group.create_task(self._crash_sidecar(bench.members["accounting"], board))
                 for order in self.orders:
-                    group.create_task(_send(api, order))
+                    group.create_task(send(api, start.event, order["orderId"], order))
                     await asyncio.sleep(PACE)
         except ExceptionGroup as troubles:
             raise troubles.exceptions[0] from None
@@ -182,26 +175,3 @@ def _orders(number: int, rng: random.Random) -> list[dict[str, Any]]:
         | kind
         for n, kind in enumerate(kinds)
     ]
-
-
-async def _send(api: str, order: dict[str, Any]) -> None:
-    """Start an order; a start that is unknown is sent again, which is safe."""
-    for turn in range(20):
-        if await asyncio.to_thread(_post, api, order):
-            return
-        await asyncio.sleep(min(2.0, 0.1 * 2**turn))
-    raise EnvironmentTrouble(f"the order {order['orderId']} could not be started at {api}")
-
-
-def _post(api: str, order: dict[str, Any]) -> bool:
-    event = {"specversion": "1.0", "id": order["orderId"], "source": "/demo", "type": "order.placed", "data": order}
-    request = urllib.request.Request(
-        f"{api}/v1/events",
-        data=json.dumps(event).encode(),
-        headers={"Content-Type": "application/cloudevents+json"},
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=10):
-            return True
-    except (urllib.error.URLError, OSError):
-        return False

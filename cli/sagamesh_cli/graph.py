@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from graphlib import CycleError
 from itertools import chain
@@ -25,6 +25,8 @@ KINDS = {
     "retriable": ("↻", "retried until it succeeds"),
     "unguarded": ("!", "cannot be undone, which `sagamesh check` refuses"),
 }
+LEAST_ROOM = 20
+"""Columns for what an undo comes after, however narrow the terminal is."""
 CONDITION = ("?", "only if its condition holds")
 
 
@@ -166,19 +168,27 @@ def _back(saga: Saga, width: int) -> str:
     order = "all at once" if saga.compensation_order == "parallel" else "each step once what came after it is undone"
     lines = [f"The way back: {order}" if undos else "The way back: there is nothing to undo"]
     if undos:
-        rows = [
-            (f"  {undo.turn}.", undo.step.name, undo.step.participant, undo.path, _after(undo.after)) for undo in undos
-        ]
-        lines += table(rows)
+        lines += _turns(undos, width)
     if saga.pivot:
         rest = [name for name, kind in kinds(saga).items() if kind == "retriable"]
         end = f"{', '.join(rest)} will be retried until done." if rest else "the saga is done."
-        lines += ["", *wrap(f"Once {saga.pivot.name} succeeds there is no way back: {end}", width)]
+        lines += [
+            "",
+            *wrap(f"Once {saga.pivot.name} succeeds there is no way back: {end}", width, break_on_hyphens=False),
+        ]
     return "\n".join(lines)
 
 
-def _after(names: tuple[str, ...]) -> str:
-    return f"after {', '.join(names)}" if names else ""
+def _turns(undos: Sequence[Undo], width: int) -> list[str]:
+    """A row each. What it comes after is broken into several lines where it would not fit."""
+    heads = [(f"  {undo.turn}.", undo.step.name, undo.step.participant, undo.path) for undo in undos]
+    room = max(LEAST_ROOM, width - max(map(len, table([(*head, "|") for head in heads]))) + 1)
+    rows: list[tuple[str, ...]] = []
+    for head, undo in zip(heads, undos, strict=True):
+        after = f"after {', '.join(undo.after)}" if undo.after else ""
+        first, *more = wrap(after, room, subsequent_indent=" " * len("after "), break_on_hyphens=False) or [""]
+        rows += [(*head, first), *(("",) * len(head) + (line,) for line in more)]
+    return table(rows)
 
 
 def outline(saga: Saga) -> dict[str, Any]:

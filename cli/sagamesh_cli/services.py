@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.util
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 from sagamesh_cli.embedded import die_with
@@ -64,6 +65,19 @@ class Service:
         if self.process is not None and self.process.returncode is None:
             self.process.terminate()
             await self.process.wait()
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    folder: Path, names: Sequence[str], directory: Path, *options: str
+) -> AsyncIterator[dict[str, Service]]:
+    """These services of an example, running, each with these options."""
+    services = {name: Service(folder, name, directory) for name in names}
+    async with contextlib.AsyncExitStack() as stack:
+        for service in services.values():
+            stack.push_async_callback(service.stop)
+        await asyncio.gather(*(service.start(*options) for service in services.values()))
+        yield services
 
 
 def example(name: str) -> Path:

@@ -12,8 +12,9 @@ memory). It turns effects into four plain operations and knows what their replie
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
 from enum import Enum, auto
+
+from msgspec import Struct
 
 from sagamesh import registers
 from sagamesh.answers import Answer
@@ -29,15 +30,13 @@ WRITES_UNTIL_KNOWN = 25
 pauses, and the log's own patience."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fetch:
+class Fetch(Struct, frozen=True):
     """Read registers. Reply: those that were found, as a tuple of Register."""
 
     names: tuple[Name, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Put:
+class Put(Struct, frozen=True):
     """Write a register once, with the attempt's id.
 
     `absent`: only while that other register is not there. `while_started`: only while the instance's `_.start` stands
@@ -61,15 +60,13 @@ class Refused(Enum):
     """No reply, a write in flight (10164), or no room: it may be stored or not."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pause:
+class Pause(Struct, frozen=True):
     """Wait a little, longer with each `turn` (from 0), and never in step with others."""
 
     turn: int
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Struct, frozen=True):
     """The reply to a Call: the answer, and the server's time when it came, in seconds since the epoch."""
 
     answer: Answer

@@ -14,7 +14,7 @@ from sagamesh.effects import Call, Delivery, Known
 from sagamesh.errors import EvaluationError
 from sagamesh.prepared import OwnStep
 from sagamesh.registers import ABORT, NULL, Done, Failed, Instance, Name, Notice, Started
-from sagamesh.variables import announced, needed, request, response, variables
+from sagamesh.variables import announced, needed, read, request, response, variables
 
 
 def action(step: OwnStep, known: Known, delivery: Delivery) -> Call:
@@ -64,7 +64,7 @@ def compensation(step: OwnStep, known: Known, delivery: Delivery, begun: Started
         body = msgspec.json.encode({"request": asked, "result": result, "cause": notice.cause})
     else:
         given = variables(step, step.compensation_body, trigger, known, delivery.instance)
-        given |= {"request": msgspec.json.decode(asked), "result": msgspec.json.decode(result)}
+        given |= {"request": read(asked), "result": read(result)}
         body = msgspec.json.encode(step.compensation_body(given | {"cause": notice.cause.reason}))
     event = _event_type(known, trigger)
     return Call("compensation", spec.path, body, spec.timeout, event, "done" if isinstance(ended, Done) else "failed")

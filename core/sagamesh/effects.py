@@ -6,22 +6,21 @@ out. Nothing here decides.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Literal
+
+from msgspec import Struct
 
 from sagamesh.answers import Answer
 from sagamesh.registers import Instance, Name, Register, Value
 
 
-@dataclass(frozen=True, slots=True)
-class Read:
+class Read(Struct, frozen=True):
     """Look at these registers. What is found is final; what is not found proves nothing."""
 
     names: tuple[Name, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
+class Write(Struct, frozen=True):
     """Write a register, and learn what stands in it afterwards, mine or somebody else's.
 
     `guarded`: only while the instance's `_.start` is there. A delivery that is late may speak of an instance that was
@@ -33,15 +32,13 @@ class Write:
     guarded: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Prove:
+class Prove(Struct, frozen=True):
     """Learn either what stands in a register or, by a marker that the server takes only then, that it is absent."""
 
     awaited: Name
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """POST to the app, and learn its answer. `end` is said with a compensation. `timeout` in seconds."""
 
     kind: Literal["action", "compensation"]
@@ -52,13 +49,11 @@ class Call:
     end: Literal["done", "failed"] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Ack:
+class Ack(Struct, frozen=True):
     """The step is settled for this delivery."""
 
 
-@dataclass(frozen=True, slots=True)
-class Nak:
+class Nak(Struct, frozen=True):
     """Come back after a delay drawn from 0 to `delay` seconds, but not before `at_least`.
 
     The draw keeps many that failed together from coming back together. `trouble` says what fails; empty: only a wait.
@@ -73,21 +68,19 @@ Effect = Read | Write | Prove | Call | Ack | Nak
 Effects = tuple[Effect, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(Struct):
     """A register handed to a participant that listens to it, for the `delivered`-th time."""
 
     instance: Instance
     register: Register
     delivered: int = 1
+    subject: str = ""
 
-    @property
-    def subject(self) -> str:
-        return self.instance.subject(self.register.name)
+    def __post_init__(self) -> None:
+        self.subject = self.instance.subject(self.register.name)
 
 
-@dataclass(slots=True)
-class Known:
+class Known(Struct):
     """What one attempt knows: grown by `attempt`, only read by `decision`.
 
     `registers` are final. `absent` were proven absent at this delivery. `unseen` were looked for and not found, which
@@ -97,9 +90,9 @@ class Known:
     """
 
     attempt: str
-    registers: dict[Name, Register] = field(default_factory=dict)
-    absent: set[Name] = field(default_factory=set)
-    unseen: set[Name] = field(default_factory=set)
+    registers: dict[Name, Register] = {}
+    absent: set[Name] = set()
+    unseen: set[Name] = set()
     answer: Answer | None = None
     late: bool = False
     lease_lost: bool = False

@@ -5,7 +5,7 @@ Each helper returns the effects to carry out first, or None where the decision m
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from sagamesh.answers import Answer, Away
 from sagamesh.effects import Ack, Delivery, Effects, Known, Nak, Prove, Read
@@ -16,8 +16,7 @@ from sagamesh.registers import Name
 ACK: Effects = (Ack(),)
 
 
-@dataclass(frozen=True, slots=True)
-class Situation:
+class Situation(Struct, frozen=True):
     """One own step, in the light of one delivery."""
 
     rules: Rules

@@ -14,6 +14,7 @@ from msgspec import Raw
 from sagamesh import registers
 from sagamesh.answers import Answered
 from sagamesh.effects import Known
+from sagamesh.errors import UnreadableError
 from sagamesh.prepared import OwnStep, Program
 from sagamesh.registers import NULL, SAGA, Done, Instance, Name, Register, Satisfied, Start
 
@@ -71,6 +72,14 @@ def response(answer: Answered, data: Raw) -> Variables:
     }
 
 
+def read(data: bytes | Raw) -> object:
+    """Data as they stand in the log. Raises UnreadableError for what no version of ours has written there."""
+    try:
+        return msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise UnreadableError(f"the data of an event in the log are no JSON: {error}") from error
+
+
 def _events(step: OwnStep, trigger: Name, known: Known) -> Mapping[str, object]:
     names = {*needed(step, trigger), *(registers.end(i) for i in step.heard)}
     present = [known.registers[name] for name in names if name in known.registers]
@@ -83,7 +92,7 @@ def _event(register: Register) -> Mapping[str, object]:
     event, data = announced(register) or ("", NULL)
     own_id = register.value.id if isinstance(register.value, Start) else f"{register.origin.run}/{register.name.step}"
     time = datetime.fromtimestamp(register.time, UTC)
-    return {"id": own_id, "type": event, "time": time, "data": msgspec.json.decode(data)}
+    return {"id": own_id, "type": event, "time": time, "data": read(data)}
 
 
 def _saga(register: Register, instance: Instance) -> Variables:

@@ -5,10 +5,11 @@ Reads their databases and changes nothing:
     python books.py DIRECTORY       # with orders.db, kitchen.db and accounting.db
 """
 
-import sqlite3
 import sys
-from collections.abc import Mapping
 from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[1]))  # bookkeeping.py, which all examples share, lies one folder up
+from bookkeeping import Databases, discrepancies, main
 
 SERVICES = ("orders", "kitchen", "accounting")  # the consumers are only read
 
@@ -48,19 +49,10 @@ CHECKS = (
 )
 
 
-def balanced(databases: Path | Mapping[str, Path]) -> list[str]:
-    """The discrepancies; none: balanced. `databases`: a directory with `<service>.db`, or the path of each."""
-    paths = databases if isinstance(databases, Mapping) else {name: databases / f"{name}.db" for name in SERVICES}
-    db = sqlite3.connect(":memory:", uri=True)
-    try:
-        for name in SERVICES:
-            db.execute(f"ATTACH ? AS {name}", (f"{paths[name].absolute().as_uri()}?mode=ro",))
-        return [sentence for check in CHECKS for (sentence,) in db.execute(check)]
-    finally:
-        db.close()
+def balanced(databases: Databases) -> list[str]:
+    """The discrepancies; none: balanced."""
+    return discrepancies(databases, SERVICES, CHECKS)
 
 
 if __name__ == "__main__":
-    discrepancies = balanced(Path(sys.argv[1]))
-    print("\n".join(discrepancies) or "balanced")
-    sys.exit(bool(discrepancies))
+    main(balanced)

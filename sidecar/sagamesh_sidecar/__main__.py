@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -15,6 +16,9 @@ from sagamesh_sidecar import logs
 from sagamesh_sidecar.app import Sidecar
 from sagamesh_sidecar.settings import Settings, from_environment
 from sagamesh_sidecar.trouble import PortError, SettingsError
+
+FILES = 16 * 1024
+"""Open files, nearly all of them connections; two servers take up to 4096 each."""
 
 
 async def serve(settings: Settings) -> None:
@@ -38,9 +42,18 @@ def announce(sidecar: Sidecar) -> None:
         half.rename(path)
 
 
+def allow_connections() -> None:
+    """As many files as the system lets us have: at a soft limit of 1024 a flood would be cut off without an answer."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES if hard == resource.RLIM_INFINITY else min(hard, FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def main() -> None:
     """Exit 2: a setting is missing or wrong. Exit 3: a port cannot be had."""
     try:
+        allow_connections()
         settings = from_environment()
         logs.configure(settings.log_level, logs.JsonFormatter(pod=settings.pod))
         uvloop.run(serve(settings))

@@ -23,7 +23,7 @@ from sagamesh.errors import EventError, UnreadableError
 from sagamesh.instance import View
 from sagamesh.prepared import Rules
 from sagamesh.registers import START, Cause, Instance, Register, Start
-from sagamesh_sidecar.asgi import Gone, Receive, Request, Response, Scope, Send, answer, only_loopback, refusal
+from sagamesh_sidecar.asgi import Gone, Receive, Request, Response, Room, Scope, Send, answer, only_loopback, refusal
 from sagamesh_sidecar.instances import Instances, Started
 from sagamesh_sidecar.parking import Parking
 from sagamesh_sidecar.ports import UnavailableError
@@ -35,6 +35,8 @@ log = logging.getLogger("sagamesh.api")
 
 MAX_BODY = 256 * 1024
 MAX_REASON = 500
+BODIES = 16 * 1024 * 1024
+"""Bytes of all bodies in hand: while the log hangs, hundreds of large events would fill the memory."""
 MAX_WAIT = 300.0
 PATIENCE = 30.0
 """Seconds that the log may take to take a start or a cancel."""
@@ -85,13 +87,17 @@ class Api:
         self.rulebook = rulebook
         self.namespace = namespace
         self.views = Views(instances, rulebook, parking, now)
+        self.room = Room(BODIES)
         self.close = self.views.close
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive, self.room)
         try:
-            response = await self._respond(Request(scope, receive))
+            response = await self._respond(request)
         except Gone:
             return
+        finally:
+            request.release()
         await answer(send, response)
 
     async def _respond(self, request: Request) -> Response:
@@ -106,6 +112,8 @@ class Api:
             problem = Problem("unreadable", str(error))
         except Gone:
             raise
+        except MemoryError:
+            problem = Problem("busy", "there is no memory left just now; send the request again")
         except Exception:
             log.exception("a request failed")
             problem = Problem("internal", "this is a fault of the sidecar; its log says more")
@@ -130,18 +138,23 @@ class Api:
 
     async def _start(self, request: Request) -> Response:
         wait = _wait(request)
-        events = _events(request, await request.body(MAX_BODY))
-        starts = [(rules, event) for event in events for rules in self._started_by(event.event)]
-        trace = request.headers.get("traceparent", "")
-        trace = trace if TRACE.fullmatch(trace) else ""
-        entries = await asyncio.gather(*(self._entry(rules, event, trace) for rules, event in starts))
+        entries = await self._start_all(request, await request.body(MAX_BODY))
         if wait:
+            request.release()
             await request.unless_gone(self._wait_for(entries, wait))
         status = next(status for status in WORST_FIRST if any(entry.status == status for entry in entries))
         if status < 400:
             return _json({"instances": entries}, status)
         worst = next(entry for entry in entries if entry.status == status)
         raise Problem(str(worst.code), str(worst.detail), more={"instances": entries})
+
+    async def _start_all(self, request: Request, body: bytes) -> list[Entry]:
+        """What becomes of every start that a body asks for."""
+        events = _events(request, body)
+        starts = [(rules, event) for event in events for rules in self._started_by(event.event)]
+        trace = request.headers.get("traceparent", "")
+        trace = trace if TRACE.fullmatch(trace) else ""
+        return await asyncio.gather(*(self._entry(rules, event, trace) for rules, event in starts))
 
     def _started_by(self, event: str) -> tuple[Rules, ...]:
         """The rules of every saga that an event starts, at least one."""

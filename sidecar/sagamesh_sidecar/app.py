@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 
 from sagamesh import registers
 from sagamesh.prepared import Rules
@@ -22,6 +23,7 @@ from sagamesh_sidecar.executor import Executor
 from sagamesh_sidecar.gate import Gate
 from sagamesh_sidecar.health import Health
 from sagamesh_sidecar.instances import Instances
+from sagamesh_sidecar.pace import Pace
 from sagamesh_sidecar.parking import Parking
 from sagamesh_sidecar.ports import Subscription
 from sagamesh_sidecar.relay import Relay
@@ -44,6 +46,7 @@ class Sidecar:
             app_up=lambda: not self.gate.away,
             connected=lambda: self.log.connected,
             refused=lambda: bool(self.log.refused),
+            in_flight=lambda: self.relay.in_flight,
         )
         self.parking = Parking(self.meters)
         self.rulebook = Rulebook(
@@ -62,6 +65,7 @@ class Sidecar:
             gate=self.gate,
             meters=self.meters,
             parking=self.parking,
+            pace=Pace(settings.concurrency),
             ack_wait=settings.ack_wait,
         )
         instances = Instances(self.executor, self.meters, pod=settings.pod)
@@ -128,6 +132,10 @@ class Sidecar:
                 self._subscriptions[local.saga] = await self.log.consume(
                     stream, local.participant, self.relay.accept, slots=self.settings.concurrency
                 )
+                self.meters.listens(local.saga, partial(self._is_handed_out, local.saga))
+
+    def _is_handed_out(self, saga: str) -> bool:
+        return not self._subscriptions[saga].trouble
 
     async def _drain(self) -> None:
         """Ask for nothing more; finish what runs, or give it back when the grace is over."""

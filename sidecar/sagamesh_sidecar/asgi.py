@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 from urllib.parse import parse_qs, unquote
@@ -21,7 +22,9 @@ JSON = "application/json"
 BODY_TIMEOUT = 30.0
 """Seconds in which a body must have arrived."""
 DRAIN = 4 * 1024 * 1024
-"""Bytes of a body that is too large which are still taken, unread, so that its sender gets to see the answer."""
+DRAIN_TIMEOUT = 5.0
+"""Bytes of a body that is not wanted which are still taken, unread, so that its sender gets to see the answer; and
+seconds for it, where nothing of the body is wanted."""
 
 LOOPBACK = r"(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?"
 HOST = re.compile(LOOPBACK, re.IGNORECASE | re.ASCII)
@@ -52,16 +55,25 @@ class Response:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-class Request:
-    """One request. Header names are lower case, repeated ones are joined by a comma."""
+class Room:
+    """Bytes that the bodies of all requests in hand may have together."""
 
-    def __init__(self, scope: Scope, receive: Receive) -> None:
+    def __init__(self, size: int) -> None:
+        self.left = size
+
+
+class Request:
+    """One request. Header names are lower case, repeated ones are joined by a comma. Bodies are held in `room`."""
+
+    def __init__(self, scope: Scope, receive: Receive, room: Room | None = None) -> None:
         self.method: str = scope["method"]
         self.path = tuple(map(unquote, scope["raw_path"].decode("latin-1").split("/")[1:]))
         """Its segments, decoded after they are parted: `%2F` is part of a segment."""
         self.headers = _headers(scope["headers"])
         self._query: bytes = scope["query_string"]
         self._receive = receive
+        self._room = room or Room(DRAIN)
+        self._held = 0
 
     def query(self, name: str) -> str | None:
         """The last value of a parameter."""
@@ -78,20 +90,46 @@ class Request:
         except TimeoutError:
             raise Problem("slow-body", f"the body did not arrive within {BODY_TIMEOUT:g} seconds") from None
 
+    async def drain(self) -> None:
+        """Take what comes of the body, and forget it. Raises Gone."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_TIMEOUT):
+                async for _ in self._pieces():
+                    pass
+
+    def release(self) -> None:
+        """The body is not held any more."""
+        self._room.left += self._held
+        self._held = 0
+
     async def _body(self, limit: int) -> bytes:
-        body, size, more = bytearray(), 0, True
+        body, size, fits = bytearray(), 0, True
+        async for piece in self._pieces():
+            size += len(piece)
+            fits = fits and size <= limit and len(piece) <= self._room.left
+            if fits:
+                self._room.left -= len(piece)
+                self._held += len(piece)
+                body += piece
+            elif body:
+                body.clear()
+                self.release()
+        if size > limit:
+            detail = f"the body has more than {limit} bytes, which is the most that is taken"
+            raise Problem("too-large", detail, headers={"connection": "close"})
+        if not fits:
+            raise Problem("busy", "the bodies of other requests take all the room there is; send the request again")
+        return bytes(body)
+
+    async def _pieces(self) -> AsyncIterator[bytes]:
+        size, more = 0, True
         while more and size <= DRAIN:
             message = await self._receive()
             if message["type"] == "http.disconnect":
                 raise Gone
             piece, more = message.get("body", b""), message.get("more_body", False)
             size += len(piece)
-            if size <= limit:
-                body += piece
-        if size > limit:
-            detail = f"the body has more than {limit} bytes, which is the most that is taken"
-            raise Problem("too-large", detail, headers={"connection": "close"})
-        return bytes(body)
+            yield piece
 
     async def unless_gone(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of `work`, which is cancelled when the client hangs up; then raises Gone."""

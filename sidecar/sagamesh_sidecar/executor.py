@@ -27,9 +27,12 @@ Settled = TypeVar("Settled")
 
 
 class Work:
-    """One run of a generator: for which instance and step, under which origin and trace."""
+    """One run of a generator: for which instance and step, under which origin and trace.
 
-    __slots__ = ("calls", "instance", "origin", "step", "trace")
+    `calls`, `spent`: how often the app was called for it, and the seconds that it took.
+    """
+
+    __slots__ = ("calls", "instance", "origin", "spent", "step", "trace")
 
     def __init__(self, instance: Instance, origin: Origin, step: str = "", trace: str = "") -> None:
         self.instance = instance
@@ -37,6 +40,7 @@ class Work:
         self.step = step
         self.trace = trace
         self.calls = 0
+        self.spent = 0.0
 
 
 class Executor:
@@ -107,8 +111,10 @@ class Executor:
         work.calls += 1
         begun = perf_counter()
         answer = await self._post(call, _headers(work, call))
+        seconds = perf_counter() - begun
+        work.spent += seconds
         self.gate.observe(answer)
-        self.meters.called(work.instance.saga, work.step, call.kind, answer, perf_counter() - begun)
+        self.meters.called(work.instance.saga, work.step, call.kind, answer, seconds)
         return Reply(answer, self.log.now())
 
     async def _post(self, call: Call, headers: Mapping[str, str]) -> Answer:

@@ -14,7 +14,7 @@ from sagamesh.registers import Instance
 from sagamesh_sidecar.meters import Meters
 
 FORGET = 300.0
-"""Seconds without news: five times the longest delay between two attempts."""
+"""Seconds without news: more than the longest delay between two attempts, see `pace`."""
 
 Key = tuple[str, str]
 """A delivery's subject, and the own step that does not go on (empty: the whole delivery)."""

@@ -52,6 +52,11 @@ Accept = Callable[[Lease], Awaitable[None]]
 class Subscription(Protocol):
     """A pull on one consumer, kept open."""
 
+    @property
+    def trouble(self) -> str:
+        """Why nothing is handed out just now (the consumer was deleted, say); empty: all is well."""
+        ...
+
     async def close(self) -> None:
         """Stop asking, and wait until everything in hand was accepted. What arrives meanwhile is nak-ed at once."""
         ...

@@ -40,7 +40,7 @@ KINDS: Mapping[str, Kind] = {
     "bad-key": Kind(422, "The event names no instance"),
     "unreadable": Kind(500, "The log holds something that this version cannot read"),
     "internal": Kind(500, "The sidecar failed"),
-    "busy": Kind(503, "Too many connections are open"),
+    "busy": Kind(503, "The sidecar cannot take more just now"),
     "start-unknown": Kind(503, "It is not known whether the saga was started"),
     "log-unavailable": Kind(503, "The log does not answer"),
     "rules-missing": Kind(503, "The rules are not here yet"),

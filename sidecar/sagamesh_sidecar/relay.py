@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Awaitable
 from time import monotonic
 
@@ -22,6 +21,7 @@ from sagamesh.registers import FINISH, OUTCOME
 from sagamesh_sidecar.executor import Executor, Work
 from sagamesh_sidecar.gate import Gate
 from sagamesh_sidecar.meters import Meters
+from sagamesh_sidecar.pace import Pace
 from sagamesh_sidecar.parking import Parking
 from sagamesh_sidecar.ports import Lease
 from sagamesh_sidecar.rulebook import Rulebook
@@ -30,17 +30,23 @@ log = logging.getLogger("sagamesh.relay")
 
 UNREADABLE_DELAY = 60.0
 """Seconds until a delivery that cannot be read is looked at again: only a newer version will help."""
+SHORTAGE_DELAY = 2.0
+"""Seconds at most until a delivery is tried again for which there was no memory: that is no fault that stays."""
 LATE = 60.0
 """Seconds after which an instance may have been finished and deleted since a register of it was written."""
 
 
 class Hand:
-    """A delivery in hand. `renewed`: when its lease was last known to be ours, on the monotonic clock."""
+    """A delivery in hand. `renewed`: when its lease was last known to be ours, on the monotonic clock.
 
-    __slots__ = ("lease", "renewed", "task")
+    `spent`: seconds that the app took with it.
+    """
+
+    __slots__ = ("lease", "renewed", "spent", "task")
 
     def __init__(self, lease: Lease) -> None:
         self.lease = lease
+        self.spent = 0.0
         self.task = asyncio.current_task()
         self.renewed = monotonic()
 
@@ -57,6 +63,7 @@ class Relay:
         gate: Gate,
         meters: Meters,
         parking: Parking,
+        pace: Pace,
         ack_wait: float,
     ) -> None:
         self.pod = pod
@@ -65,19 +72,24 @@ class Relay:
         self.gate = gate
         self.meters = meters
         self.parking = parking
+        self.pace = pace
         self.ack_wait = ack_wait
         self._in_hand: set[Hand] = set()
+
+    @property
+    def in_flight(self) -> int:
+        """Deliveries in hand."""
+        return len(self._in_hand)
 
     async def accept(self, lease: Lease) -> None:
         """Handle one delivery to its end. Never raises but for cancellation; what goes wrong comes back later."""
         hand = Hand(lease)
         self._in_hand.add(hand)
-        self.meters.in_flight(len(self._in_hand))
+        self.pace.came(lease.message.subject)
         try:
             settled = await self._safely(lease.message.subject, self._handle(hand))
         finally:
             self._in_hand.discard(hand)
-            self.meters.in_flight(len(self._in_hand))
         await self._reply(hand, settled)
 
     async def _safely(self, subject: str, work: Awaitable[Ack | Nak]) -> Ack | Nak:
@@ -88,6 +100,9 @@ class Relay:
             self.meters.unreadable()
             log.error("unreadable register", extra={"subject": subject, "reason": str(error)})
             return Nak(UNREADABLE_DELAY, f"unreadable: {error}", at_least=UNREADABLE_DELAY)
+        except MemoryError:
+            log.error("no memory left to handle a delivery", extra={"subject": subject})
+            return Nak(SHORTAGE_DELAY, "the sidecar has no memory left", at_least=SHORTAGE_DELAY / 2)
         except Exception:
             log.exception("a delivery could not be handled", extra={"subject": subject})
             return Nak(UNREADABLE_DELAY, "a fault of the sidecar itself; its log says more", at_least=UNREADABLE_DELAY)
@@ -104,6 +119,8 @@ class Relay:
         self.parking.clear((message.subject, ""))
         delivery = Delivery(instance, register, hand.lease.delivered)
         steps = rules.concerned(register.name)
+        if len(steps) == 1:  # as nearly always: no task of its own for that
+            return await self._step(hand, rules, delivery, steps[0])
         results = await asyncio.gather(*(self._step(hand, rules, delivery, step) for step in steps))
         settled = settle(results, len(steps))
         assert settled is not None
@@ -141,6 +158,7 @@ class Relay:
                 operation = generator.send(result)
             except StopIteration as stop:
                 self._count_end(rules, known)
+                hand.spent += work.spent
                 settled: Ack | Nak = stop.value
                 return settled
             result = await self.executor.execute(work, operation)
@@ -168,13 +186,14 @@ class Relay:
                 level = logging.DEBUG if settled.trouble == APP_AWAY else logging.INFO
                 log.log(level, "again later", extra={"subject": lease.message.subject, "reason": settled.trouble})
             if monotonic() - hand.renewed < self.ack_wait:  # else it is another's by now
-                await lease.nak(max(settled.at_least, random.uniform(0.0, settled.delay)))
+                await lease.nak(self.pace.delay(lease.message.subject, settled, hand.spent))
 
     async def renew(self) -> None:
         """Keep the leases of everything in hand, every third of the time that they last."""
         while True:
             await asyncio.sleep(self.ack_wait / 3)
             self.parking.sweep()
+            self.pace.sweep()
             await asyncio.gather(*(self._renew(hand) for hand in tuple(self._in_hand)))
 
     async def _renew(self, hand: Hand) -> None:

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable
 
 from sagamesh import codec, topology
-from sagamesh.errors import SagameshError
+from sagamesh.errors import SagameshError, UnreadableError
 from sagamesh.prepared import Rules, prepare
 from sagamesh_sidecar.meters import Meters
 from sagamesh_sidecar.ports import Log, UnavailableError
@@ -117,6 +117,8 @@ class Rulebook:
     def _load(self, message: codec.Message) -> None:
         try:
             rules = prepare(codec.decode_rules(message.body))
+            if topology.rules_subject(rules.local) != message.subject:
+                raise UnreadableError("this document says that it belongs elsewhere")
         except SagameshError as error:
             self._bad.add(message.subject)
             log.error("rules that cannot be used", extra={"subject": message.subject, "reason": str(error)})

@@ -1,12 +1,10 @@
 """An HTTP server inside the sidecar's loop: uvicorn, without its signals, its logging and its lifespan.
 
-uvicorn bounds neither the time nor the size of a request's head with httptools; since the health port faces the pod
-network, `Connection` does.
+What clients may cost is bounded by `connection`, its neighbour.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import errno
 import math
@@ -14,17 +12,11 @@ import socket
 from collections.abc import Iterator
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from sagamesh_sidecar.asgi import App, Receive, Scope, Send, answer, refusal
-from sagamesh_sidecar.problems import CONTENT_TYPE, Problem
+from sagamesh_sidecar.asgi import App
+from sagamesh_sidecar.connection import CONNECTIONS, Connection
 from sagamesh_sidecar.trouble import PortError
 
-HEAD_BYTES = 16 * 1024
-HEAD_SECONDS = 5.0
-"""A request's head must come whole within these bounds; a connection that sends nothing is closed, too."""
-CONNECTIONS = 512
-"""Connections at once, waiting ones among them; whoever comes next is answered 503."""
 KEEP_ALIVE = 30
 """Seconds that an idle connection is kept."""
 
@@ -39,14 +31,14 @@ class Server:
         self._socket: socket.socket | None = None
         self._uvicorn = _Embedded(
             uvicorn.Config(
-                self._admit,
+                app,
                 loop="none",
                 http=Connection,
                 ws="none",
                 lifespan="off",
                 interface="asgi3",
                 log_config=None,
-                log_level="warning",
+                log_level="error",  # its warnings are about what clients send: anybody could fill the log with them
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,
@@ -70,13 +62,6 @@ class Server:
         sock.setblocking(False)
         self.port = sock.getsockname()[1]
         self._socket = sock
-
-    async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if len(self._uvicorn.server_state.connections) > CONNECTIONS:
-            detail = f"{CONNECTIONS} connections are open already; send the request again, or keep fewer of them"
-            await answer(send, refusal(Problem("busy", detail, headers={"connection": "close"})))
-        else:
-            await self.app(scope, receive, send)
 
     @property
     def url(self) -> str:
@@ -114,50 +99,3 @@ class _Embedded(uvicorn.Server):
             server.close()
         for connection in tuple(self.server_state.connections):
             connection.transport.abort()
-
-
-class Connection(HttpToolsProtocol):
-    """One connection, whose requests have a head of bounded size that arrives in bounded time."""
-
-    _timer: asyncio.TimerHandle | None = None
-    _head = 0
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._expect_head()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._head_is_here()
-        super().connection_lost(exc)
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self._expect_head()
-
-    def on_headers_complete(self) -> None:
-        self._head_is_here()
-        super().on_headers_complete()
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        if self._timer is not None:
-            self._head += len(data)
-            if self._head > HEAD_BYTES:
-                self.send_400_response(f"the head of a request may have {HEAD_BYTES} bytes")
-
-    def send_400_response(self, msg: str) -> None:
-        """What uvicorn says where a request cannot be read; here as a problem, as everywhere."""
-        body = Problem("bad-request", msg).document()
-        head = f"HTTP/1.1 400 Bad Request\r\ncontent-type: {CONTENT_TYPE}\r\ncontent-length: {len(body)}\r\n"
-        self.transport.write(f"{head}connection: close\r\n\r\n".encode() + body)
-        self.transport.close()
-
-    def _expect_head(self) -> None:
-        self._head_is_here()
-        self._head = 0
-        self._timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)
-
-    def _head_is_here(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None

@@ -295,6 +295,24 @@ async def test_reading_on_from_where_one_was_however_much_there_is(world):
 
 
 @scenario
+async def test_reading_more_than_a_server_gives_at_once(world):
+    await asyncio.gather(*(world.log.put(world.subject(f"i.{n}.end"), {}, b"") for n in range(1100)))
+    found = await world.log.read(world.stream, [world.subject("i.>"), world.subject("i.7.end")])
+    assert len({message.subject for message in found}) == len(found) == 1100
+    assert [m.sequence for m in found] == sorted(m.sequence for m in found)
+
+
+@scenario
+async def test_reading_many_that_are_large(world):
+    names = [f"i.{n}.end" for n in range(20)]
+    for name in names:
+        await world.log.put(world.subject(name), {}, name.encode() + bytes(256 * KIB))
+    for patterns in (["i.>"], names):
+        found = await world.log.read(world.stream, [world.subject(one) for one in patterns])
+        assert subjects(found) == names
+
+
+@scenario
 async def test_many_readers_do_not_mix_their_answers(world):
     names = [f"i{n}.{step}.end" for n in range(20) for step in "abc"]
     await fill(world, *names)
@@ -380,8 +398,9 @@ async def test_a_listener_that_raises_hears_the_next(world):
 async def test_what_was_there_and_what_comes(world):
     hands = Hands()
     await fill(world, "i.a.end")
-    await world.log.consume(world.stream, await world.consumer(), hands.accept, slots=4)
+    subscription = await world.log.consume(world.stream, await world.consumer(), hands.accept, slots=4)
     assert subjects([(await hands.next()).message]) == ["i.a.end"]
+    assert subscription.trouble == ""
     await fill(world, "i.b.end")
     lease = await hands.next()
     assert (subjects([lease.message]), lease.delivered) == (["i.b.end"], 1)

@@ -247,14 +247,33 @@ async def test_a_server_that_comes_later(server, log):
 
 
 @scenario()
-async def test_the_consumer_is_deleted_and_comes_back(server, log):
+async def test_f28_the_consumer_is_deleted_and_comes_back(server, log):
     hands = await consuming(log)
     await put_in_the_end(log, "a")
     await hands.take("a")
+    assert hands.subscription.trouble == ""
     await api(server.url, f"CONSUMER.DELETE.{NAME}.c")
+    await until(lambda: "Consumer Deleted" in hands.subscription.trouble)
+    await until(lambda: "nobody answers" in hands.subscription.trouble)
     await put_in_the_end(log, "b")
     await provide_consumer(server.url)
     await hands.take("b")
+    assert hands.subscription.trouble == ""
+
+
+@scenario()
+async def test_f28_the_consumer_is_deleted_while_nothing_is_asked_for(server, log):
+    hands = await consuming(log, slots=1)
+    hands.go.clear()
+    await put_in_the_end(log, "a")
+    await hands.take("a")
+    await api(server.url, f"CONSUMER.DELETE.{NAME}.c")
+    await hands.subscription.inquire()  # as it does by the minute
+    assert hands.subscription.trouble == "consumer not found"
+    await provide_consumer(server.url)
+    hands.go.set()
+    await hands.take("a")
+    await until(lambda: hands.subscription.trouble == "")
 
 
 @scenario()

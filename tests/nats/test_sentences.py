@@ -186,11 +186,13 @@ NONSENSE: Mapping[str, tuple[bytes, str]] = {
     "half": (http(200, b'{"a":', length=100), "the app closed the connection before its answer was complete"),
     "nothing": (b"", "the app closed the connection before its answer was complete"),
     "moved": (http(302, b"", "Location: /other"), "status 302"),
+    "forbidden": (http(403, b'{"detail": "not on a Sunday"}'), "not on a Sunday"),
     "teapot": (http(299), "status 299 is not an answer that can be used"),
     "broken": (http(500, b'{"detail": "out of paper"}'), "out of paper"),
     "stranger": (http(200, b"{}", "ce-type: no.such.event"), "no `emits` fits the answer"),
 }
-FAILING = [*(("work", kind) for kind in NONSENSE), ("charge", "moved")]  # a 3xx is a refusal, hence the pivot's own
+REFUSALS = ("moved", "forbidden")  # which the pivot may give, too
+FAILING = [*(("work", kind) for kind in NONSENSE), *(("charge", kind) for kind in REFUSALS)]
 WAITING = [(at, kind) for at in ("charge", "ship") for kind in NONSENSE if (at, kind) not in FAILING]
 
 
@@ -221,7 +223,7 @@ async def finished(running: Dev, instance: str) -> Any:
     return found
 
 
-def test_an_app_that_answers_nonsense(saga: Path, tmp_path: Path) -> None:
+def test_f21_f22_an_app_that_answers_nonsense(saga: Path, tmp_path: Path) -> None:
     """Before the pivot the step fails and the saga is compensated; from the pivot on it parks until the app is well."""
 
     async def scenario() -> None:
@@ -246,7 +248,7 @@ def assert_undone(found: Any, app: ScriptedApp, at: str, kind: str) -> None:
     reason = NONSENSE[kind][1]
     assert reason in step["reason"], (kind, step)
     assert reason in found["cause"]["reason"]
-    assert found["cause"]["kind"] == ("refused" if kind == "moved" else "unknown")
+    assert found["cause"]["kind"] == ("refused" if kind in REFUSALS else "unknown")
     assert app.paths(f"{at}-{kind}")[-2:] == ["/unwork", "/release"]  # for whoever answers nonsense may have acted
 
 

@@ -23,11 +23,13 @@ from sagamesh_sidecar.answers import Away, Response, Unanswered
 from sagamesh_sidecar.executor import Executor
 from sagamesh_sidecar.gate import Gate
 from sagamesh_sidecar.instances import Instances, Started
+from sagamesh_sidecar.pace import Pace
 from sagamesh_sidecar.parking import Parking
 from sagamesh_sidecar.ports import Guard
 from sagamesh_sidecar.relay import Relay
 from sagamesh_sidecar.rulebook import Rulebook
 
+SLOTS = 32
 Handler = Callable[["FakeApp", str, Mapping[str, str], bytes], Awaitable[Response]]
 
 
@@ -97,6 +99,7 @@ class Peer:
             gate=self.gate,
             meters=self.meters,
             parking=Parking(self.meters),
+            pace=Pace(SLOTS),
             ack_wait=ack_wait,
         )
         self.instances = Instances(self.executor, self.meters, pod=f"{participant}-1")
@@ -135,7 +138,7 @@ class Mesh:
                 ]
                 await peer.rulebook.loaded.wait()
                 if self.documents[name].own:
-                    taken = await peer.log.consume(self.stream, name, peer.relay.accept, slots=32)
+                    taken = await peer.log.consume(self.stream, name, peer.relay.accept, slots=SLOTS)
                     stack.push_async_callback(taken.close)
             yield self
             for task in tasks:

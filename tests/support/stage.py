@@ -1,7 +1,7 @@
 """An example on this machine as it would run in a cluster: a real server, its services, sidecars as processes.
 
 Everything can be killed, and everything can be looked at: the registers in the log, the databases of the services, the
-sidecars' metrics. For sagas that are started by an order, as all examples are.
+sidecars' metrics. For sagas that are started by an order: examples 01 and 02.
 """
 
 from __future__ import annotations
@@ -12,13 +12,16 @@ import re
 import sqlite3
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from sagamesh import codec, registers, topology
-from sagamesh.model import Saga
+from sagamesh.model import Saga, Step
 from sagamesh.projection import project
 from sagamesh.registers import FINISH, Instance, Name, Register
 from sagamesh_cli.dev import participants_of, provision, read
@@ -33,6 +36,7 @@ from support import verdict
 from support.cluster import Cluster
 from support.nats_server import NatsServer
 from support.proxy import Wire
+from support.scripted_app import Call, ScriptedApp, forward, scripted
 from support.web import Answer, ask
 
 SCRIPT = Path(__file__).with_name("crashing_sidecar.py")
@@ -43,10 +47,15 @@ ORDERS = {"01-customers-and-orders": {"customerId": "alice", "total": 10}} | {
         "dishes": ["dal"],
         "total": 10,
         "card": "4111111111111111",
-    }
+    },
+    "03-trip-booking": {"flight": "SM-101", "hotel": "ritz", "car": "mini", "card": "4111111111111111"},
 }
 DECLINED = {"card": "4000000000000002"}
+BATCH = 100
+"""Events of one request: the most that the API takes."""
 Found = dict[Name, Register]
+Meddler = Callable[[Call, Callable[[], Awaitable[bytes]]], Awaitable[bytes]]
+"""Stands between a sidecar and its service: gives the answer to a call, which may be what the service says to it."""
 
 
 def run(scenario: Coroutine[Any, Any, None], seconds: float = 60.0) -> None:
@@ -65,9 +74,19 @@ async def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
             await asyncio.sleep(0.01)
 
 
+def impatient(saga: Saga, *, timeout: float, within: float, park_after: float) -> Saga:
+    """The saga with other times for all of its steps."""
+
+    def hurried(step: Step) -> Step:
+        undone = step.compensation and replace(step.compensation, timeout=timeout)
+        return replace(step, action=replace(step.action, timeout=timeout, within=within), compensation=undone)
+
+    return replace(saga, steps=tuple(map(hurried, saga.steps)), park_after=park_after)
+
+
 @dataclass(kw_only=True)
 class Stage:
-    """What runs. `sidecars` and `urls`: those of each participant, one for each replica."""
+    """What runs. `sidecars` and `urls`: those of each participant, one for each replica. `between`: who meddles."""
 
     name: str
     saga: Saga
@@ -77,6 +96,8 @@ class Stage:
     log: NatsLog
     sidecars: dict[str, list[ProcessMember]] = field(default_factory=dict)
     urls: dict[str, list[Urls]] = field(default_factory=dict)
+    between: dict[str, ScriptedApp] = field(default_factory=dict)
+    recruit: Callable[[str, int], ProcessMember] = field(init=False)
 
     # -- instances
 
@@ -96,6 +117,14 @@ class Stage:
         """Send an order once. Raises OSError where no answer came."""
         url = f"{self.urls[self.saga.start.participant][replica].api}/v1/events{query}"
         return await ask("POST", url, self.event(key, order), "application/cloudevents+json")
+
+    async def start_many(self, keys: Sequence[str], **order: Any) -> None:
+        """Send an order for each of these, in batches."""
+        url = f"{self.urls[self.saga.start.participant][0].api}/v1/events"
+        for at in range(0, len(keys), BATCH):
+            events = [self.event(key, order) for key in keys[at : at + BATCH]]
+            answer = await ask("POST", url, events, "application/cloudevents-batch+json")
+            assert answer.status in (200, 202), answer
 
     async def start(self, key: str, **order: Any) -> list[int]:
         """Send an order until it is taken, as its sender would: the statuses that came, 0 for no answer."""
@@ -188,6 +217,18 @@ class Stage:
     def members(self) -> list[ProcessMember]:
         return [member for replicas in self.sidecars.values() for member in replicas]
 
+    async def scale(self, participant: str, replicas: int) -> None:
+        """Let a participant have so many replicas more."""
+        members = self.sidecars.setdefault(participant, [])
+        new = [self.recruit(participant, len(members) + n) for n in range(1, replicas + 1)]
+        members += new
+        self.urls.setdefault(participant, []).extend(await asyncio.gather(*(member.start() for member in new)))
+
+    async def dismiss(self) -> None:
+        """Stop all sidecars, one after the other, as those of a cluster that is taken down."""
+        for member in reversed(self.members()):
+            await member.stop()
+
     # -- the server
 
     async def api(self, verb: str, body: Document | None = None) -> Document:
@@ -219,16 +260,19 @@ async def stage(
     server: type[NatsServer | Cluster] = NatsServer,
     wires: Mapping[str, Wire] | None = None,
     haste: float = 1.0,
+    between: Mapping[str, Meddler] | None = None,
+    change: Callable[[Saga], Saga] = lambda saga: saga,
     **settings: Any,
 ) -> AsyncIterator[Stage]:
     """Everything that an example needs, running.
 
     `ack_wait`: seconds until what a dead sidecar held is handed out again, to sidecars of `crashing_sidecar`; None: ten
-    seconds, and the product's own entry point. `services`: more options of a service; `settings`: of all sidecars.
-    `server`: the kind of it. `wires`: between participants and the server. `haste`: how much sooner than the product
-    those of `crashing_sidecar` take the server for dead.
+    seconds, and the product's own entry point. `services`: more options of a service; `server`: the kind of it;
+    `wires`: between participants and the server; `haste`: how much sooner than the product those of `crashing_sidecar`
+    take the server for dead; `between`: who stands between a participant's sidecars and its service; `change`: of the
+    example's saga; `settings`: of all sidecars.
     """
-    [saga] = read([str(example(name) / "saga.yaml")])
+    saga = change(read([str(example(name) / "saga.yaml")])[0])
     participants = participants_of([saga])
     async with contextlib.AsyncExitStack() as stack:
         nats = server(directory / "nats")
@@ -241,25 +285,29 @@ async def stage(
         if isinstance(nats, Cluster):
             await nats.replicate(f"KV_{topology.RULES_BUCKET}", built.stream)
         if ack_wait is not None:
-            await _hasten(built, ack_wait)
+            await hasten(built, ack_wait)
         for app in apps.values():
             stack.push_async_callback(app.stop)
         await asyncio.gather(*(app.start(*(services or {}).get(one, ())) for one, app in apps.items()))
-        for one in participants:
-            url = nats.participants_url
-            if wires and one in wires:
-                await stack.enter_async_context(wires[one].opened(nats.port))
-                url = wires[one].url
-            pace, more = ack_wait and (ack_wait, haste), {"nats": url} | settings
-            built.sidecars[one] = [_sidecar(built, one, n, pace, more) for n in range(1, replicas + 1)]
-        for member in built.members():
-            stack.push_async_callback(member.stop)
-        started = iter(await asyncio.gather(*(member.start() for member in built.members())))
-        built.urls = {one: [next(started) for _ in members] for one, members in built.sidecars.items()}
+        for one, meddler in (between or {}).items():
+            built.between[one] = await stack.enter_async_context(scripted(partial(_meddle, meddler, apps[one])))
+        for wire in (wires or {}).values():
+            await stack.enter_async_context(wire.opened(nats.port))
+        links = {one: {"nats": wire.url} for one, wire in (wires or {}).items()}
+        others = {"nats": nats.participants_url}
+        pace = ack_wait and (ack_wait, haste)
+        built.recruit = lambda one, n: _sidecar(built, one, n, pace, links.get(one, others) | settings)
+        stack.push_async_callback(built.dismiss)
+        await asyncio.gather(*(built.scale(one, replicas) for one in participants))
         yield built
 
 
-async def _hasten(built: Stage, ack_wait: float) -> None:
+async def _meddle(meddler: Meddler, service: Service, call: Call) -> bytes:
+    return await meddler(call, lambda: forward(service.url, call))
+
+
+async def hasten(built: Stage, ack_wait: float) -> None:
+    """Let the server hand out again what was not settled for so long, whatever the sidecars believe."""
     for name in topology.consumers(project(built.saga)):
         path = f"{built.stream}.{name}"
         config = (await built.api(f"CONSUMER.INFO.{path}"))["config"] | {"ack_wait": int(ack_wait * topology.SECOND)}
@@ -275,7 +323,7 @@ def _sidecar(
         **{
             "namespace": built.saga.namespace,
             "participant": participant,
-            "app": built.services[participant].url,
+            "app": (built.between.get(participant) or built.services[participant]).url,
             "pod": f"{participant}-{number}",
             "api_port": 0,
             "health_host": "127.0.0.1",

@@ -28,14 +28,15 @@ SAGA_BUCKETS = (0.05, 0.25, 1.0, 5.0, 30.0, 300.0, 3600.0, 86400.0)
 
 
 class PrometheusMeters:
-    """Implements `meters.Meters`. `app_up`, `connected` and `refused` are asked at each scrape."""
+    """Implements `meters.Meters`. `app_up`, `connected`, `refused` and `in_flight` are asked at each scrape."""
 
     def __init__(
         self,
         *,
         app_up: Callable[[], bool],
         connected: Callable[[], bool],
-        refused: Callable[[], bool] = lambda: False,
+        refused: Callable[[], bool] = bool,
+        in_flight: Callable[[], int] = int,
     ) -> None:
         registry = self.registry = CollectorRegistry()
 
@@ -60,9 +61,10 @@ class PrometheusMeters:
         )
         self._deliveries = counter("deliveries", "Deliveries, by how they were settled.", "saga", "result")
         self._writes = counter("writes", "Writes of registers, by the log's answer.", "register", "result")
-        self._in_flight = gauge("in_flight", "Deliveries in hand.")
         self._rules = gauge("rules_info", "Rules that are held, as labels.", "saga", "revision")
         self._unreadable = counter("unreadable_registers", "Deliveries that this version cannot read.")
+        self._consumers = gauge("consumer_up", "Whether the saga's consumer hands out deliveries.", "saga")
+        gauge("in_flight", "Deliveries in hand.").set_function(in_flight)
         gauge("app_up", "Whether the app can be reached.").set_function(app_up)
         gauge("nats_connected", "Whether NATS answers.").set_function(connected)
         gauge("nats_refused", "Whether NATS has lately refused something for want of rights.").set_function(refused)
@@ -71,6 +73,10 @@ class PrometheusMeters:
     def holds(self, rules: Rules) -> None:
         self._rules.labels(rules.local.saga, rules.local.revision).set(1)
         self._parked.labels(rules.local.saga)
+
+    def listens(self, saga: str, up: Callable[[], bool]) -> None:
+        """The deliveries of a saga are asked for from now on. `up` is asked at each scrape."""
+        self._consumers.labels(saga).set_function(up)
 
     def started(self, saga: str) -> None:
         self._child(self._started, saga).inc()
@@ -92,9 +98,6 @@ class PrometheusMeters:
     def wrote(self, name: Name, result: int | Refused) -> None:
         register = name.register.partition(".")[0]
         self._child(self._writes, register, result.name.lower() if isinstance(result, Refused) else "stored").inc()
-
-    def in_flight(self, deliveries: int) -> None:
-        self._in_flight.set(deliveries)
 
     def unreadable(self) -> None:
         self._unreadable.inc()

@@ -110,7 +110,7 @@ class Boundaries:
         return True
 
 
-def test_a_sidecar_killed_at_any_boundary(tmp_path: Path, report: list[str]) -> None:
+def test_f1_f2_f3_f4_a_sidecar_killed_at_any_boundary(tmp_path: Path, report: list[str]) -> None:
     async def scenario() -> None:
         begun = time.monotonic()
         async with stage(MEALS, tmp_path, ack_wait=0.2) as on:
@@ -144,7 +144,7 @@ COMMITS = [
 
 
 @pytest.mark.parametrize("example", [MEALS, CREDIT])
-def test_an_app_that_dies_between_its_commit_and_its_answer(example: str, tmp_path: Path) -> None:
+def test_f23_an_app_that_dies_between_its_commit_and_its_answer(example: str, tmp_path: Path) -> None:
     async def scenario() -> None:
         async with stage(example, tmp_path) as on:
             keys = []
@@ -185,12 +185,15 @@ async def place(on: Stage, orders: dict[str, Kind]) -> None:
     await asyncio.gather(*(on.start(key, **kind.order) for key, kind in orders.items()))
 
 
-def test_every_app_is_killed_under_load(tmp_path: Path) -> None:
+def test_f24_every_app_is_killed_under_load(full: bool, tmp_path: Path) -> None:
+    """It comes back with the disk that it had, and with nothing else."""
+    rounds = 20 if full else 1
+
     async def scenario() -> None:
-        orders = mixed(40)
+        orders = mixed(40 * rounds)
         async with stage(MEALS, tmp_path) as on:
             placing = asyncio.create_task(place(on, orders))
-            for name, app in on.services.items():
+            for name, app in list(on.services.items()) * rounds:
                 before = len(on.rows(name, "SELECT step FROM answers"))
                 await until(lambda name=name, before=before: len(on.rows(name, "SELECT step FROM answers")) > before)
                 assert await app.kill() == KILLED
@@ -198,7 +201,7 @@ def test_every_app_is_killed_under_load(tmp_path: Path) -> None:
             await placing
             await conclude(on, orders)
 
-    run(scenario())
+    run(scenario(), 600 if full else 60)
 
 
 def test_the_server_is_killed_and_comes_back_with_its_disk(tmp_path: Path) -> None:
@@ -224,16 +227,24 @@ def test_the_server_is_killed_and_comes_back_with_its_disk(tmp_path: Path) -> No
     run(scenario(), 90)
 
 
-def test_all_sidecars_are_killed_again_and_again(tmp_path: Path) -> None:
+def test_f5_all_sidecars_are_killed_again_and_again(full: bool, tmp_path: Path) -> None:
+    """Every two seconds for two minutes, at full length."""
+    kills, every = (60, 2.0) if full else (3, 0.0)
+
     async def scenario() -> None:
-        orders = mixed(30)
+        orders = mixed(10 * kills)
         async with stage(MEALS, tmp_path) as on:
-            placing = asyncio.create_task(place(on, orders))
-            for share in (5, 15, 25):
-                await until(lambda share=share: len(on.rows("orders", "SELECT id FROM orders")) >= share)
+            placing = []
+            for turn in range(kills):
+                group = dict(list(orders.items())[10 * turn : 10 * turn + 10])
+                placing.append(asyncio.create_task(place(on, group)))
+                await asyncio.sleep(every)
+                await until(lambda turn=turn: len(on.rows("orders", "SELECT id FROM orders")) >= 10 * turn + 5)
+                for member in on.members():
+                    member.restarts = 0  # else each comes back later than the last one
                 assert await asyncio.gather(*(member.kill() for member in on.members())) == [KILLED] * 4
                 await asyncio.gather(*(member.revived() for member in on.members()))
-            await placing
+            await asyncio.gather(*placing)
             await conclude(on, orders)
 
-    run(scenario())
+    run(scenario(), 900 if full else 60)

@@ -7,6 +7,8 @@ import signal
 from pathlib import Path
 from typing import Any
 
+from sagamesh import registers
+from sagamesh.attempt import Refused
 from sagamesh.registers import FINISH, START
 from sagamesh_cli.dev import provision
 from sagamesh_cli.fleet import ProcessMember
@@ -31,7 +33,7 @@ async def place(on: Stage, prefix: str, count: int) -> dict[str, str]:
 
 
 async def conclude(on: Stage, expected: dict[str, str]) -> None:
-    assert await on.finished(*expected) == expected
+    assert await on.finished(*expected, seconds=30 + len(expected)) == expected
     await on.check(*expected)
 
 
@@ -40,6 +42,13 @@ async def kill_for_good(member: ProcessMember) -> None:
     assert member._keeper is not None
     member._keeper.cancel()
     assert await member.kill() == -signal.SIGKILL
+
+
+async def leave(member: ProcessMember) -> None:
+    """SIGTERM to a pod that no other one replaces, and its end."""
+    assert member._keeper is not None
+    member._keeper.cancel()
+    assert await terminate(member) == 0
 
 
 async def terminate(member: ProcessMember) -> int:
@@ -120,7 +129,7 @@ async def deliverable(on: Stage) -> int:
     return count
 
 
-def test_every_delivery_comes_again_after_everything_has_finished(tmp_path: Path) -> None:
+def test_f27_f42_every_delivery_comes_again_after_everything_has_finished(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with stage(MEALS, tmp_path) as on:
             expected = await place(on, "order", 16)
@@ -128,6 +137,10 @@ def test_every_delivery_comes_again_after_everything_has_finished(tmp_path: Path
             before = await snapshot(on)
             once, acked_before = await deliverable(on), await acks(on)
             assert once >= 16 * 7
+
+            for copy in await on.log.read(on.stream, [registers.subjects(on.saga.namespace, on.saga.name)]):
+                assert await on.log.put(copy.subject, copy.headers, copy.body) is Refused.EXISTS
+            assert await snapshot(on) == before, "old triggers that are sent again"
 
             for name in await on.consumers():
                 await on.api(f"CONSUMER.RESET.{on.stream}.{name}", {"seq": 1})
@@ -145,20 +158,23 @@ def test_every_delivery_comes_again_after_everything_has_finished(tmp_path: Path
     run(scenario())
 
 
-def test_every_delivery_comes_again_while_everything_runs(tmp_path: Path) -> None:
+def test_f25_f27_every_delivery_comes_again_while_everything_runs(full: bool, tmp_path: Path) -> None:
+    """Not only those that are under way: the consumers go back to the beginning of the log, again and again."""
+    shares = range(1, 400, 10) if full else (1, 10, 20, 30)
+
     async def scenario() -> None:
         async with stage(MEALS, tmp_path, replicas=2) as on:
-            placing = asyncio.create_task(place(on, "order", 40))
-            for share in (1, 10, 20, 30):
+            placing = asyncio.create_task(place(on, "order", max(shares) + 10))
+            for share in shares:
                 await until(lambda share=share: len(on.rows("orders", "SELECT id FROM orders")) >= share)
                 for name in await on.consumers():
                     await on.api(f"CONSUMER.RESET.{on.stream}.{name}", {"seq": 1})
             await conclude(on, await placing)
 
-    run(scenario())
+    run(scenario(), 900 if full else 60)
 
 
-def test_sigterm_during_a_slow_call_lets_it_finish(tmp_path: Path) -> None:
+def test_f55_sigterm_during_a_slow_call_lets_it_finish(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with stage(MEALS, tmp_path, ack_wait=None, services={"kitchen": ("--slow", "1")}) as on:
             await on.start("slow")
@@ -174,7 +190,7 @@ def test_sigterm_during_a_slow_call_lets_it_finish(tmp_path: Path) -> None:
     run(scenario())
 
 
-def test_sigterm_without_time_gives_the_delivery_to_the_other_replica(tmp_path: Path) -> None:
+def test_f55_sigterm_without_time_gives_the_delivery_to_the_other_replica(tmp_path: Path) -> None:
     async def scenario() -> None:
         slow = {"kitchen": ("--slow", "2")}
         async with stage(MEALS, tmp_path, ack_wait=None, replicas=2, services=slow, grace=0.1) as on:
@@ -182,9 +198,7 @@ def test_sigterm_without_time_gives_the_delivery_to_the_other_replica(tmp_path: 
             await until(lambda: on.rows("kitchen", "SELECT id FROM tickets"))
             for replica, member in enumerate(on.sidecars["kitchen"]):
                 if await on.metric("in_flight", "kitchen", replica):
-                    assert member._keeper is not None
-                    member._keeper.cancel()
-                    assert await terminate(member) == 0
+                    await leave(member)
                     assert "Traceback" not in member.log.read_text()
                     break
             else:
@@ -216,3 +230,38 @@ def test_a_rolling_restart_under_load_keeps_nothing_waiting(tmp_path: Path) -> N
                 assert found[FINISH].time - found[START].time < ACK_WAIT, "something waited for a lease to run out"
 
     run(scenario())
+
+
+def test_f54_from_one_replica_to_five_and_back_under_load(full: bool, tmp_path: Path) -> None:
+    """The first one is among those that leave."""
+    grown = ("orders", "consumers", "kitchen", "accounting") if full else ("kitchen",)
+    rounds, count = (5, 100) if full else (1, 20)
+
+    async def scenario() -> None:
+        async with stage(MEALS, tmp_path, ack_wait=None, services={"kitchen": ("--slow", "0.1")}) as on:
+            expected: dict[str, str] = {}
+            for turn in range(rounds):
+                alone = asyncio.create_task(place(on, f"alone-{turn}", count))
+                await asyncio.gather(*(on.scale(name, 4) for name in grown))
+                five = asyncio.create_task(place(on, f"five-{turn}", count))
+                for name in grown:
+                    for replica in range(5 * turn, 5 * turn + 5):
+                        await _works(on, name, replica)
+                last = asyncio.create_task(place(on, f"last-{turn}", count))
+                leaving = [member for name in grown for member in on.sidecars[name][-5:-1]]
+                for member in leaving:
+                    await leave(member)
+                for placing in (alone, five, last):
+                    expected |= await placing
+            await conclude(on, expected)
+            for key in expected:
+                found = await on.registers(key)
+                assert found[FINISH].time - found[START].time < ACK_WAIT, "something waited for a lease to run out"
+
+    run(scenario(), 600 if full else 90)
+
+
+async def _works(on: Stage, participant: str, replica: int) -> None:
+    async with asyncio.timeout(20):
+        while not await on.metric("deliveries_total", participant, replica, result="ack"):
+            await asyncio.sleep(0.02)

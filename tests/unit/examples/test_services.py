@@ -22,6 +22,8 @@ import yaml
 EXAMPLES = Path(__file__).parents[3] / "examples"
 CREDIT = EXAMPLES / "01-customers-and-orders"
 MEALS = EXAMPLES / "02-create-order"
+TRIPS = EXAMPLES / "03-trip-booking"
+MONEY = EXAMPLES / "04-money-transfer"
 
 
 def load(name: str, path: Path) -> ModuleType:
@@ -34,10 +36,16 @@ def load(name: str, path: Path) -> ModuleType:
 
 
 participant = load("participant", EXAMPLES / "participant.py")  # first: the services import it by this name
+load("bookkeeping", EXAMPLES / "bookkeeping.py")  # the same for the books
 credit = load("credit_services", CREDIT / "services.py")
 credit_books = load("credit_books", CREDIT / "books.py")
 meals = load("meals_services", MEALS / "services.py")
 meals_books = load("meals_books", MEALS / "books.py")
+trips = load("trips_services", TRIPS / "services.py")
+trips_books = load("trips_books", TRIPS / "books.py")
+money = load("money_services", MONEY / "services.py")
+money_books = load("money_books", MONEY / "books.py")
+driver = load("money_transfers", MONEY / "transfers.py")
 
 
 class Answer(NamedTuple):
@@ -127,6 +135,15 @@ def meal(order: str, **changes: Any) -> Any:
 
 def purchase(order: str, total: int, customer: str = "alice") -> Any:
     return {"orderId": order, "customerId": customer, "total": total}
+
+
+def wish(trip: str, **changes: Any) -> Any:
+    plain = {"tripId": trip, "flight": "SM-101", "hotel": "ritz", "car": "mini", "card": "4242424242424242"}
+    return {name: value for name, value in (plain | changes).items() if value is not None}
+
+
+def order(transfer: str, amount: int, payer: str = "north-1", payee: str = "south-1") -> Any:
+    return {"transferId": transfer, "from": payer, "to": payee, "amount": amount}
 
 
 # -- the fence -----------------------------------------------------------------------------------------------------
@@ -288,6 +305,21 @@ def test_slow_waits_before_the_answer(serve: Serve) -> None:
     assert time.monotonic() - before >= 0.02
 
 
+def test_a_call_that_hangs_was_done_all_the_same(serve: Serve, capfd: pytest.CaptureFixture[str]) -> None:
+    hotels = serve(trips.hotels, hang_every=2)
+    rooms = [{"trip": f"t-{n}", "offer": "ritz"} for n in (1, 2)]
+    assert hotels.action("/bookings", key("t-1", "book-hotel"), rooms[0]).status == 200
+    with closing(HTTPConnection("127.0.0.1", hotels.port, timeout=0.2)) as connection, pytest.raises(TimeoutError):
+        ask(connection, "POST", "/bookings", rooms[1], key("t-2", "book-hotel/action"))
+    assert capfd.readouterr().err == "hotels /bookings: left unanswered\n"
+    again = hotels.action("/bookings", key("t-2", "book-hotel"), rooms[1])
+    assert again == (200, {"trip": "t-2", "offer": "ritz", "price": 300})
+    assert hotels.compensation("/bookings/cancel", key("t-2", "book-hotel"), rooms[1]).status == 200, (
+        "only actions hang"
+    )
+    assert [booking["state"] for booking in hotels.state()["bookings"].values()] == ["HELD", "CANCELLED"]
+
+
 def test_a_crash_between_commit_and_answer_costs_nothing_but_a_retry(tmp_path: Path) -> None:
     arguments = ["kitchen", "--db", str(tmp_path / "kitchen.db")]
     with process(*arguments, "--crash-after-commit", "2") as (running, kitchen):
@@ -307,9 +339,12 @@ def test_a_crash_between_commit_and_answer_costs_nothing_but_a_retry(tmp_path: P
 # -- the sagas and their books -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("folder", "services"), [(CREDIT, credit), (MEALS, meals)])
-def test_every_path_of_the_saga_is_served(folder: Path, services: ModuleType) -> None:
-    steps = yaml.safe_load((folder / "saga.yaml").read_text())["spec"]["steps"]
+@pytest.mark.parametrize(
+    ("folder", "services"), [(CREDIT, credit), (MEALS, meals), (TRIPS, trips), (MONEY, money)], ids=str
+)
+def test_every_path_of_the_sagas_is_served(folder: Path, services: ModuleType) -> None:
+    sagas = [saga for file in folder.glob("*.yaml") for saga in yaml.safe_load_all(file.read_text())]
+    steps = [step for saga in sagas for step in saga["spec"]["steps"]]
     served = {p.name: p for p in vars(services).values() if isinstance(p, participant.Participant)}
     actions = {(step["participant"], step["action"]["path"]) for step in steps}
     compensations = {(s["participant"], s["compensation"]["path"]) for s in steps if "compensation" in s}
@@ -439,6 +474,248 @@ def test_the_books_of_credit_find(serve: Serve, tmp_path: Path, service: str, sq
     assert discrepancy in credit_books.balanced(tmp_path)
 
 
+PROVIDERS = {"flight": "flights", "hotel": "hotels", "car": "cars"}
+"""What a trip consists of, and who has it."""
+
+
+def book_trip(serve: Serve, trip: Any) -> str:
+    """The saga of 03, by hand. How it ended."""
+    at = {name: serve(getattr(trips, name)) for name in ("trips", *PROVIDERS.values(), "payments")}
+    name = trip["tripId"]
+    bookings = {kind: {"trip": name, "offer": trip[kind]} for kind in PROVIDERS if kind in trip}
+    created = at["trips"].action("/trips", key(name, "create-trip"), trip)
+    done = [
+        at[PROVIDERS[kind]].action("/bookings", key(name, f"book-{kind}"), booking)
+        for kind, booking in bookings.items()
+    ]
+    payment = {"trip": name, "card": trip["card"], "amount": sum(answer.body.get("price", 0) for answer in done)}
+    for path, service in (("/payments", "payments"), ("/bookings/confirm", "flights")):
+        if all(answer.status == 200 for answer in done):
+            done.append(at[service].action(path, key(name, f"{service}-late"), payment))
+    refusal = next((answer.body["detail"] for answer in done if answer.status != 200), None)
+    assert created.status == 200
+    if refusal is None:
+        for kind in bookings.keys() - {"flight"}:
+            at[PROVIDERS[kind]].action("/bookings/confirm", key(name, f"confirm-{kind}"), {"trip": name})
+        at["trips"].action("/trips/complete", key(name, "complete-trip"), {"trip": name})
+    else:
+        at["payments"].compensation("/payments/refund", key(name, "payments-late"), payment, refusal)
+        for kind, booking in bookings.items():
+            at[PROVIDERS[kind]].compensation("/bookings/cancel", key(name, f"book-{kind}"), booking, refusal)
+        at["trips"].compensation("/trips/reject", key(name, "create-trip"), trip, refusal)
+    row = at["trips"].state()["trips"][name]
+    return f"{row['state']} {row['reason']}".strip()
+
+
+@pytest.mark.parametrize(
+    ("changes", "ending"),
+    [
+        ({}, "BOOKED"),
+        ({"car": None}, "BOOKED"),
+        ({"flight": "SM-103"}, "REJECTED FULLY_BOOKED"),
+        ({"hotel": "full"}, "REJECTED FULLY_BOOKED"),
+        ({"car": "none"}, "REJECTED FULLY_BOOKED"),
+        ({"car": "ferrari"}, "REJECTED UNKNOWN_OFFER"),
+        ({"card": "4000000000000002"}, "REJECTED CARD_DECLINED"),
+        ({"flight": "SM-102"}, "REJECTED FARE_EXPIRED"),
+    ],
+)
+def test_a_trip_leaves_balanced_books(serve: Serve, tmp_path: Path, changes: Any, ending: str) -> None:
+    assert book_trip(serve, wish("t-1", **changes)) == ending
+    assert trips_books.balanced(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("service", "sql", "discrepancy"),
+    [
+        ("trips", "UPDATE trips SET state = 'PENDING'", "trip t-1 is still PENDING"),
+        ("trips", "UPDATE trips SET car = NULL", "car booking 1 is CONFIRMED, but trip t-1 is without it"),
+        ("trips", "UPDATE trips SET state = 'REJECTED'", "hotel booking 1 is CONFIRMED, but trip t-1 is REJECTED"),
+        ("trips", "UPDATE trips SET state = 'REJECTED'", "payment 1 is PAID, but trip t-1 is REJECTED"),
+        ("trips", "DELETE FROM trips", "payment 1 is PAID, but trip t-1 is unknown"),
+        ("flights", "UPDATE bookings SET state = 'HELD'", "flight booking 1 is HELD, but trip t-1 is BOOKED"),
+        (
+            "flights",
+            "UPDATE bookings SET offer = 'SM-102'",
+            "trip t-1 is BOOKED with 0 confirmed bookings of the flight",
+        ),
+        ("hotels", "DELETE FROM bookings", "trip t-1 is BOOKED with 0 confirmed bookings of the hotel"),
+        (
+            "cars",
+            "INSERT INTO bookings (trip, offer, state) VALUES ('t-1', 'mini', 'CONFIRMED')",
+            "trip t-1 is BOOKED with 2 confirmed bookings of the car",
+        ),
+        ("hotels", "UPDATE offers SET places = 0", "hotel ritz has 0 places, but 1 are taken"),
+        ("payments", "DELETE FROM payments", "trip t-1 is BOOKED for 450, but paid are 0"),
+        ("payments", "UPDATE payments SET state = 'REFUNDED'", "trip t-1 is BOOKED for 450, but paid are 0"),
+        ("payments", "UPDATE payments SET amount = 9", "trip t-1 is BOOKED for 450, but paid are 9"),
+        (
+            "payments",
+            "INSERT INTO payments (trip, amount, state) VALUES ('t-1', 450, 'PAID')",
+            "trip t-1 is BOOKED for 450, but paid are 900",
+        ),
+    ],
+)
+def test_the_books_of_trips_find(serve: Serve, tmp_path: Path, service: str, sql: str, discrepancy: str) -> None:
+    book_trip(serve, wish("t-1"))
+    execute(tmp_path / f"{service}.db", sql)
+    assert discrepancy in trips_books.balanced(tmp_path)
+
+
+def test_no_room_is_booked_twice(serve: Serve) -> None:
+    hotels = serve(trips.hotels)
+
+    def book(number: int) -> int:
+        room = {"trip": f"t-{number}", "offer": "inn"}
+        return hotels.action("/bookings", key(f"t-{number}", "book-hotel"), room).status
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sorted(pool.map(book, range(8))) == [200] * 3 + [422] * 5  # the inn has three rooms
+
+
+@pytest.mark.parametrize(
+    "paths", [("/bookings/unconfirm", "/bookings/cancel"), ("/bookings/cancel", "/bookings/unconfirm")]
+)
+def test_a_confirmed_booking_can_be_undone_in_any_order(serve: Serve, paths: tuple[str, str]) -> None:
+    cars = serve(trips.cars)
+    car, steps = (
+        {"trip": "t-1", "offer": "mini"},
+        {"/bookings/cancel": "book-car", "/bookings/unconfirm": "confirm-car"},
+    )
+    cars.action("/bookings", key("t-1", "book-car"), car)
+    cars.action("/bookings/confirm", key("t-1", "confirm-car"), car)
+    assert cars.state()["bookings"]["1"]["state"] == "CONFIRMED"
+    for path in paths:
+        assert cars.compensation(path, key("t-1", steps[path]), car).status == 200
+    assert cars.state()["bookings"]["1"]["state"] == "CANCELLED"
+
+
+def transfer(serve: Serve, wanted: Any) -> str:
+    """The saga of 04 from north to south, by hand. How it ended."""
+    north, south = serve(money.north), serve(money.south)
+    name = wanted["transferId"]
+    debited = north.action("/debits", key(name, "debit"), wanted)
+    if debited.status != 200:
+        return str(debited.body["detail"])
+    credited = south.action("/credits", key(name, "credit"), wanted)
+    if credited.status == 200:
+        north.action("/debits/settle", key(name, "settle"), credited.body)
+        return "ARRIVED"
+    north.compensation("/debits/return", key(name, "debit"), wanted, credited.body["detail"])
+    return f"RETURNED {credited.body['detail']}"
+
+
+def balances(*services: Service) -> list[int]:
+    """Of the first account of each."""
+    return [next(iter(service.state()["accounts"].values()))["balance"] for service in services]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "ending", "left"),
+    [
+        (order("t-1", 5000), "ARRIVED", [0, 10_000]),
+        (order("t-1", 5001), "INSUFFICIENT_FUNDS", [5000, 5000]),
+        (order("t-1", 10, payer="north-10"), "ACCOUNT_CLOSED", [5000, 5000]),
+        (order("t-1", 10, payer="north-11"), "UNKNOWN_ACCOUNT", [5000, 5000]),
+        (order("t-1", 10, payee="south-10"), "RETURNED ACCOUNT_CLOSED", [5000, 5000]),
+        (order("t-1", 10, payee="north-1"), "RETURNED UNKNOWN_ACCOUNT", [5000, 5000]),
+        (order("t-1", -10), "INVALID: the amount must be from 1 to 1000000", [5000, 5000]),
+        ({"transferId": "t-1"}, "INVALID: missing, or of the wrong type: from, to, amount", [5000, 5000]),
+    ],
+)
+def test_a_transfer_leaves_balanced_books(
+    serve: Serve, tmp_path: Path, wanted: Any, ending: str, left: list[int]
+) -> None:
+    assert transfer(serve, wanted) == ending
+    assert balances(serve(money.north), serve(money.south)) == left
+    assert money_books.balanced(tmp_path) == []
+
+
+def test_a_transfer_that_is_started_anew_is_refused(serve: Serve, tmp_path: Path) -> None:
+    north = serve(money.north)
+    assert transfer(serve, order("t-1", 100)) == "ARRIVED"
+    again = north.action("/debits", "default/north-to-south/t-1/ANOTHER/debit", order("t-1", 100))
+    assert (again.status, again.body["detail"]) == (422, "TRANSFER_EXISTS")
+    assert balances(north) == [4900]
+    assert money_books.balanced(tmp_path) == []
+
+
+def test_money_on_the_way_can_be_spent_by_nobody(serve: Serve) -> None:
+    """Neither by its payer, who may get it back, nor by its payee, who may never get it."""
+    north, south = serve(money.north), serve(money.south)
+    north.action("/debits", key("t-1", "debit"), order("t-1", 4000))
+    assert transfer(serve, order("t-2", 1001)) == "INSUFFICIENT_FUNDS"
+    assert balances(north, south) == [1000, 5000]
+
+
+def test_money_goes_back_even_to_an_account_that_was_closed(serve: Serve, tmp_path: Path) -> None:
+    north = serve(money.north)
+    north.action("/debits", key("t-1", "debit"), order("t-1", 4000))
+    execute(tmp_path / "north.db", "UPDATE accounts SET state = 'CLOSED'")
+    serve(money.south)
+    assert north.compensation("/debits/return", key("t-1", "debit"), order("t-1", 4000)).status == 200
+    assert balances(north) == [5000]
+    assert money_books.balanced(tmp_path) == []
+
+
+def test_concurrent_debits_never_overdraw(serve: Serve) -> None:
+    replicas = [serve(money.north), serve(money.north)]
+
+    def pay(number: int) -> int:
+        wanted = order(f"t-{number}", 1500)
+        return replicas[number % 2].action("/debits", key(f"t-{number}", "debit"), wanted).status
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sorted(pool.map(pay, range(8))) == [200] * 3 + [422] * 5  # of 5000
+    assert balances(*replicas) == [500, 500]
+
+
+@pytest.mark.parametrize(
+    ("service", "sql", "discrepancy"),
+    [
+        ("north", "UPDATE accounts SET balance = 4901 WHERE id = 'north-1'", "the sum was 100000 and is 100001"),
+        (
+            "north",
+            "UPDATE accounts SET balance = 5000 WHERE id = 'north-1'",
+            "account north-1 has 5000, but its entries make 4900",
+        ),
+        (
+            "north",
+            "PRAGMA ignore_check_constraints = ON; UPDATE accounts SET balance = -5 WHERE id = 'north-1'",
+            "account north-1 is overdrawn by 5",
+        ),
+        ("north", "UPDATE debits SET state = 'ON_THE_WAY'", "100 of t-1 are still on the way"),
+        ("north", "UPDATE debits SET state = 'RETURNED'", "100 were credited for t-1, whose debit is RETURNED"),
+        ("north", "DELETE FROM debits", "100 were credited for t-1, whose debit is missing"),
+        ("south", "DELETE FROM credits", "100 of t-1 arrived, but nothing was credited"),
+        ("south", "UPDATE credits SET amount = 99", "100 of t-1 arrived, but 99 was credited"),
+    ],
+)
+def test_the_books_of_money_find(serve: Serve, tmp_path: Path, service: str, sql: str, discrepancy: str) -> None:
+    transfer(serve, order("t-1", 100))
+    execute(tmp_path / f"{service}.db", sql)
+    assert discrepancy in money_books.balanced(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("ended", "after", "wrong", "well", "said"),
+    [
+        (2, {"north": 60, "south": 40}, [], True, "sum unchanged, books balanced"),
+        (1, {"north": 60, "south": 40}, [], False, "1 stuck"),
+        (2, {"north": 60, "south": 39}, [], False, "sum CHANGED"),
+        (2, {"north": 60, "south": 41}, [], False, "sum CHANGED"),
+        (2, {"north": 60, "south": 40}, ["account north-1 is overdrawn by 5"], False, "overdrawn by 5"),
+    ],
+)
+def test_the_transfers_end_well_only_if_all_is_well(
+    capsys: pytest.CaptureFixture[str], ended: int, after: Any, wrong: list[str], well: bool, said: str
+) -> None:
+    tally = driver.Tally()
+    tally.ended = {f"t-{n}": "completed" for n in range(ended)}
+    assert driver.conclude(2, tally, {"north": 50, "south": 50}, after, wrong) is well
+    assert said in capsys.readouterr().out
+
+
 def test_books_are_not_made_up(tmp_path: Path) -> None:
     with pytest.raises(sqlite3.OperationalError):
         credit_books.balanced(tmp_path)
@@ -452,5 +729,5 @@ def test_the_reason_may_be_an_object_or_text() -> None:
 
 
 def execute(path: Path, sql: str) -> None:
-    with closing(sqlite3.connect(path)) as db, db:
-        db.execute(sql)
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript(sql)

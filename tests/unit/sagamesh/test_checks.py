@@ -79,9 +79,10 @@ def test_whole_sagas_are_right(text: str) -> None:
     assert check(spec.read(yaml.safe_load(text))) == ()
 
 
-@pytest.mark.parametrize("path", sorted((Path(__file__).parents[3] / "examples").glob("*/saga.yaml")), ids=str)
+@pytest.mark.parametrize("path", sorted((Path(__file__).parents[3] / "examples").glob("*/*.yaml")), ids=str)
 def test_the_examples_are_right(path: Path) -> None:
-    assert check(spec.read(yaml.safe_load(path.read_text()))) == ()
+    for document in yaml.safe_load_all(path.read_text()):
+        assert check(spec.read(document)) == ()
 
 
 def test_findings_come_in_the_order_of_the_document() -> None:

@@ -283,7 +283,7 @@ FOUR = "[s+s+s].all(a, [a+a].all(b, [b+b].all(c, [c+c].all(d, true))))".replace(
         (f"{S}.matches('(\\\\pL{{100}}){{3}}')", "regular expression is too costly"),
     ],
 )
-def test_what_could_cost_too_much_is_refused_by_its_text(source, message):
+def test_f56_what_could_cost_too_much_is_refused_by_its_text(source, message):
     assert message in refusal(source, Place.WHEN)
 
 
@@ -320,17 +320,17 @@ def test_functions_are_allowed_by_name_whatever_the_library_offers(source):
         pytest.param(f"{L}.all(i, {S}.matches('[a-z]{{100}}'))", Place.WHEN, {"l": [1] * 900, "s": "x"}, id="patterns"),
     ],
 )
-def test_what_could_cost_too_much_on_these_data_is_refused_before_it_runs(source, place, data):
+def test_f56_what_could_cost_too_much_on_these_data_is_refused_before_it_runs(source, place, data):
     text = failure(source, place, **data)
     assert "the data are too large for this expression" in text
 
 
-def test_a_result_larger_than_its_data_is_refused():
+def test_f56_a_result_larger_than_its_data_is_refused():
     assert "larger than" in failure(f'{{"x": {L}.map(i, event.data)}}', l=[1] * 900)
     assert "larger than" in failure(f'{{"x": {L}.map(i, {S})}}', l=[1] * 90, s="x" * 20_000)
 
 
-def test_the_librarys_own_budget_is_an_evaluation_error():
+def test_f56_the_librarys_own_budget_is_an_evaluation_error():
     assert "iteration" in failure(f"{L}.all(i, {L}.all(j, true))", Place.WHEN, l=[1] * 200).lower()
 
 

@@ -36,7 +36,7 @@ def test_pictures(file: Path, golden: str, form: str, columns: int) -> None:
     assert result.stdout == (DATA / golden).read_text()
 
 
-@pytest.mark.parametrize("file", sorted(EXAMPLES.glob("*/saga.yaml")), ids=str)
+@pytest.mark.parametrize("file", sorted(EXAMPLES.glob("*/*.yaml")), ids=str)
 def test_every_example_fits_in_a_terminal(file: Path) -> None:
     result = sagamesh("graph", str(file))
     assert result.exit_code == 0

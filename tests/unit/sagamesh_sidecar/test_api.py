@@ -8,6 +8,8 @@ import http.client
 import json
 import logging
 import re
+import resource
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -336,6 +338,74 @@ async def test_a_body_that_is_too_large(world: World) -> None:
     assert (await world.call("POST", "/v1/events", pieces, chunked)).problem == (413, "too-large")
 
 
+@pytest.mark.parametrize(
+    ("key", "data"),
+    [
+        (
+            "event.data.l.all(i, event.data.l.all(j, event.data.s != '')) ? 'a' : 'b'",
+            {"l": [1] * 1000, "s": "x" * 9000},
+        ),
+        ("event.data.l.exists(i, i == event.data.l[0] && event.data == 1) ? 'a' : 'b'", {"l": [[1] * 60] * 1000}),
+        ("event.data.s + event.data.s + event.data.s + event.data.s", {"s": "x" * 250_000}),
+        ("event.data.l.all(i, event.data.s.matches('(x+x+)+y')) ? 'a' : 'b'", {"l": [1] * 1000, "s": "x" * 9000}),
+    ],
+)
+def test_a_key_that_could_cost_much_costs_little_whatever_the_data(key: str, data: object) -> None:
+    async def play() -> None:
+        world = World()
+        async with asyncio.timeout(20):
+            await world.distribute(saga("costly", "order.placed", key, pivot=False))
+            async with world.serving():
+                begun, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+                for n in range(3):
+                    reply = await world.start(data, ce_id=f"e-{n}")
+                    assert reply.status in (200, 202) or reply.problem == (422, "bad-key")
+                assert time.process_time() - begun < 3.0
+                assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300 * 1024
+
+    asyncio.run(play())
+
+
+def test_bodies_that_wait_for_the_log_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BODIES", 1000)
+
+    @scenario
+    async def play(world: World) -> None:
+        hanging = asyncio.Event()
+        put = world.log.put
+
+        async def held(*args: Any, **more: Any) -> int | Refused:
+            await hanging.wait()
+            return await put(*args, **more)
+
+        world.log.put = held  # type: ignore[method-assign]
+        app: Any = world.server.app
+        waiting = [asyncio.create_task(world.start({"orderId": f"o-{n}", "x": "x" * 400})) for n in range(2)]
+        while app.room.left > 200:
+            await asyncio.sleep(0.005)
+        left = app.room.left
+        assert (await world.start({"orderId": "o-2", "x": "x" * 400})).problem == (503, "busy")
+        assert app.room.left == left, "what did not fit is not held"
+        hanging.set()
+        assert [(await one).status for one in waiting] == [202, 202]
+        assert app.room.left == 1000
+        assert (await world.start({"orderId": "o-2", "x": "x" * 400})).status == 202
+
+    play()
+
+
+@scenario
+async def test_a_body_is_not_held_while_the_instance_is_waited_for(world: World) -> None:
+    app: Any = world.server.app
+    waiting = asyncio.create_task(world.start(query="?wait=10s"))
+    while not world.messages("checkout"):
+        await asyncio.sleep(0.005)
+    await world.log.looked_at(2)
+    assert app.room.left == module.BODIES
+    await world.write("checkout/o-1", (OUTCOME, Committed()), (FINISH, Completed()))
+    assert (await waiting).status == 202
+
+
 @scenario
 async def test_a_start_whose_reply_is_lost_is_still_one_start(world: World) -> None:
     world.nats.lose_replies(2)
@@ -618,6 +688,17 @@ def test_a_fault_is_told_and_logged(caplog: pytest.LogCaptureFixture) -> None:
 
     play()
     assert "a request failed" in caplog.text
+
+
+@scenario
+async def test_f57_a_start_for_which_there_is_no_memory_can_be_sent_again(world: World) -> None:
+    def short(*_: object) -> None:
+        raise MemoryError
+
+    start, world.instances.start = world.instances.start, short  # type: ignore[assignment, method-assign]
+    assert (await world.start()).problem == (503, "busy")
+    world.instances.start = start  # type: ignore[method-assign]
+    assert (await world.start()).status == 202
 
 
 def test_the_page_and_the_table_agree() -> None:

@@ -323,6 +323,25 @@ async def test_one_step_that_cannot_be_read_does_not_hold_up_the_other():
 
 
 @scenario
+async def test_f57_a_delivery_for_which_there_is_no_memory_comes_again_soon():
+    async with Mesh(shapes.straight(1)).running() as mesh:
+        peer = mesh.peers["p-s0"]
+        execute, short = peer.executor.execute, 2
+
+        async def starving(work, operation):
+            nonlocal short
+            if short:
+                short -= 1
+                raise MemoryError
+            return await execute(work, operation)
+
+        peer.executor.execute = starving
+        await mesh.start()
+        assert isinstance(await mesh.value(OUTCOME), Committed)
+        assert peer.app.paths == ["/s0"]
+
+
+@scenario
 async def test_a_lease_that_the_server_does_not_confirm_is_lost():
     async with Mesh(shapes.straight(1), ack_wait=0.3).running() as mesh:
         peer = mesh.peers["p-s0"]

@@ -76,6 +76,17 @@ async def test_bytes_that_are_no_revision_change_nothing():
 
 
 @scenario
+async def test_a_document_that_says_it_belongs_elsewhere_is_not_used():
+    bucket = Bucket()
+    for field in ("namespace", "participant", "saga", "revision"):
+        other = replace(RULES, **{field: "other"})
+        await bucket.document(replace(RULES, revision=f"{field}-1"), codec.encode_rules(other))
+    assert all(bucket.book.newest(saga) is None for saga in ("simulated", "other"))
+    await bucket.document(RULES)
+    assert bucket.book.newest("simulated") is not None
+
+
+@scenario
 async def test_who_starts_a_saga_no_more_is_told_so_by_an_empty_entry():
     bucket = Bucket()
     await bucket.document(RULES)

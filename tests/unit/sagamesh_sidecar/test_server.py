@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from sagamesh_sidecar import server as module
+from sagamesh_sidecar import connection
 from sagamesh_sidecar.asgi import App, Receive, Response, Scope, Send, answer
 from sagamesh_sidecar.health import Health
 from sagamesh_sidecar.server import Server
@@ -144,7 +144,7 @@ def test_signals_and_logging_stay_with_their_owners() -> None:
 
 @pytest.mark.parametrize("begun", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nhost: pod\r\n"])
 def test_a_head_that_does_not_come_is_not_waited_for(begun: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "HEAD_SECONDS", 0.01)
+    monkeypatch.setattr(connection, "HEAD_SECONDS", 0.01)
 
     async def play() -> bytes:
         async with serving(Slow()) as server:
@@ -161,7 +161,7 @@ def test_a_head_that_is_late_on_a_kept_connection(monkeypatch: pytest.MonkeyPatc
             reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
             writer.write(b"GET / HTTP/1.1\r\nhost: pod\r\n\r\n")
             assert (await reader.readuntil(b"done")).startswith(b"HTTP/1.1 200")
-            monkeypatch.setattr(module, "HEAD_SECONDS", 0.01)
+            monkeypatch.setattr(connection, "HEAD_SECONDS", 0.01)
             writer.write(b"GET / ")
             rest = await reader.read()
             writer.close()
@@ -186,8 +186,24 @@ def test_what_is_no_http() -> None:
     assert refused(asyncio.run(play()))[:2] == (400, "bad-request")
 
 
+def test_f57_a_request_for_which_there_is_no_memory_is_not_called_bad(monkeypatch: pytest.MonkeyPatch) -> None:
+    def short(_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(connection.Connection, "on_headers_complete", short)
+
+    async def play() -> bytes:
+        async with serving(Slow()) as server:
+            try:
+                return await exchange(server, b"GET / HTTP/1.1\r\nhost: pod\r\n\r\n")
+            except ConnectionResetError:
+                return b""
+
+    assert asyncio.run(play()) == b""
+
+
 def test_more_connections_than_there_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "CONNECTIONS", 1)
+    monkeypatch.setattr(connection, "CONNECTIONS", 1)
 
     async def play() -> tuple[bytes, bytes]:
         app = Slow()

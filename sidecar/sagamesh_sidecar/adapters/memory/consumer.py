@@ -104,6 +104,8 @@ class MemoryLease:
 class MemorySubscription:
     """ports.Subscription."""
 
+    trouble = ""
+
     def __init__(self, consumer: Consumer, accept: Accept, slots: int) -> None:
         self._consumer = consumer
         self._accept = accept

@@ -102,7 +102,7 @@ class NatsLog:
     async def read(self, stream: str, subjects: Sequence[str]) -> tuple[Message, ...]:
         if not subjects:
             return ()
-        if len(subjects) == 1 and not {"*", ">"}.intersection(subjects[0]):  # cheaper, and a right of its own
+        if len(subjects) == 1 and _is_literal(subjects[0]):  # cheaper, and a right of its own
             sendable.check_subject(subjects[0])
             found = [await self._requests.ask(f"$JS.API.DIRECT.GET.{stream}.{subjects[0]}")]
         else:
@@ -110,8 +110,20 @@ class NatsLog:
                 f"$JS.API.DIRECT.GET.{stream}", json.encode({"multi_last": list(subjects)})
             )
         if (status := replies.status(found[-1].headers)) is not None:
-            self._check_end(stream, status, found.pop().headers or {})
+            headers = found.pop().headers or {}
+            if status == TOO_MANY or (status == END and _left(headers)):
+                return await self._read_in_parts(stream, subjects)
+            if status not in (END, NOTHING):
+                raise UnavailableError(f"{stream} cannot be read: {status} {headers.get('Description', '')}")
         return tuple(replies.direct_message(message.headers or {}, message.data) for message in found)
+
+    async def _read_in_parts(self, stream: str, subjects: Sequence[str]) -> tuple[Message, ...]:
+        """What is more than the server gives in one answer: over 1024 messages, or too many bytes."""
+        last: dict[str, Message] = {}
+        for subject in subjects:
+            part = self.read(stream, [subject]) if _is_literal(subject) else self.read_after(stream, subject, 0)
+            last |= {message.subject: message for message in await part}
+        return tuple(sorted(last.values(), key=lambda message: message.sequence))
 
     async def read_after(self, stream: str, subject: str, sequence: int) -> tuple[Message, ...]:
         found: list[Message] = []
@@ -123,18 +135,9 @@ class NatsLog:
             status = replies.status(headers)
             if status not in (END, NOTHING):
                 raise UnavailableError(f"{stream} cannot be read: {status} {headers.get('Description', '')}")
-            if status == NOTHING or not messages or headers.get("Nats-Num-Pending", "0") == "0":
+            if status == NOTHING or not messages or not _left(headers):
                 return tuple(found)
             sequence = found[-1].sequence
-
-    @staticmethod
-    def _check_end(stream: str, status: str, headers: Mapping[str, str]) -> None:
-        """Whether an answer is whole that ends with this status line."""
-        if status not in (END, NOTHING):
-            why = "more than 1024 subjects match" if status == TOO_MANY else headers.get("Description", "")
-            raise UnavailableError(f"{stream} cannot be read: {status} {why}")
-        if status == END and headers.get("Nats-Num-Pending", "0") != "0":
-            raise UnavailableError(f"{stream}: the answer is too large for one")
 
     async def consume(self, stream: str, consumer: str, accept: Accept, *, slots: int) -> Subscription:
         puller = Puller(
@@ -161,6 +164,15 @@ class NatsLog:
 
     def _pullers(self) -> list[Puller]:
         return [part for part in self._connection.parts if isinstance(part, Puller)]
+
+
+def _is_literal(subject: str) -> bool:
+    return not {"*", ">"}.intersection(subject)
+
+
+def _left(headers: Mapping[str, str]) -> bool:
+    """Whether an answer that has ended is not all that there is."""
+    return headers.get("Nats-Num-Pending", "0") != "0"
 
 
 class _Listener:

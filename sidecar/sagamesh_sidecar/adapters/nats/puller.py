@@ -24,7 +24,7 @@ from sagamesh.codec import Message
 from sagamesh_sidecar.adapters.nats import replies
 from sagamesh_sidecar.adapters.nats.clock import Clock
 from sagamesh_sidecar.adapters.nats.connection import CLOSE_TIMEOUT, Connection, Timing
-from sagamesh_sidecar.adapters.nats.requests import Requests
+from sagamesh_sidecar.adapters.nats.requests import NO_RESPONDERS, Requests
 from sagamesh_sidecar.ports import Accept, UnavailableError
 
 log = logging.getLogger(__name__)
@@ -33,6 +33,8 @@ HEARTBEAT = "100"
 RAN_OUT = ("404", "408")  # of time: nothing is wrong
 MAX_PAUSE = 5.0
 DRAIN_TIMEOUT = 2.0
+ALARM = 5
+"""Pulls that failed one after the other, until that is an error and no news any more: a few seconds."""
 
 
 class Delivery:
@@ -93,6 +95,7 @@ class Puller:
         self._pulls: dict[int, int] = {}  # the open ones, oldest first: what they may still bring
         self._busy = 0
         self._failures = 0
+        self.trouble = ""
         self._heard = time.monotonic()
         self._closing = False
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -137,7 +140,7 @@ class Puller:
             reply = await self._requests.ask(f"$JS.API.CONSUMER.INFO.{self._consumer}")
             info = replies.consumer_info(reply.data)
             if info.error is not None:
-                log.warning("consumer %s: %s", self._consumer, info.error.description)
+                self._complain(info.error.description)
             if info.ts is not None:
                 self._clock.measure(info.ts.timestamp(), sent)
 
@@ -168,8 +171,8 @@ class Puller:
         while True:
             await asyncio.sleep(self._heartbeat / 2)
             if self._pulls and time.monotonic() - self._heard > 2 * self._heartbeat + 0.5:
-                log.warning("consumer %s: no heartbeat, pulling anew", self._consumer)
                 self._pulls.clear()
+                self._complain("no heartbeat, pulling anew")
             await self._pull()
             if self._clock.due:
                 self._spawn(self.inquire())
@@ -186,16 +189,34 @@ class Puller:
     def _on_status(self, number: int, headers: Mapping[str, str]) -> None:
         status = replies.status(headers)
         if status == HEARTBEAT:
+            self._is_well()
             return
         self._pulls.pop(number, None)
-        self._failures = 0 if status in RAN_OUT else self._failures + 1
-        if self._failures == 1:
-            log.warning("consumer %s: a pull ended: %s %s", self._consumer, status, headers.get("Description", ""))
+        if status in RAN_OUT:
+            self._is_well()
+        else:
+            why = "nobody answers" if status == NO_RESPONDERS else headers.get("Description", "")
+            self._complain(f"a pull ended: {status} {why}")
         pause = random.uniform(0, min(MAX_PAUSE, 0.1 * 2**self._failures)) if self._failures else 0.0
         asyncio.get_running_loop().call_later(pause, lambda: self._spawn(self._pull()))
 
+    def _complain(self, trouble: str) -> None:
+        """A pull failed: told once, and once more, as an error, when it goes on failing."""
+        self.trouble = trouble
+        self._failures += 1
+        if self._failures == 1:
+            log.warning("consumer %s: %s", self._consumer, trouble)
+        elif self._failures == ALARM:
+            missing = "if it was deleted, whoever distributes the saga makes it again, and nothing is lost"
+            log.error("consumer %s hands out nothing any more: %s; %s", self._consumer, trouble, missing)
+
+    def _is_well(self) -> None:
+        if self._failures >= ALARM:
+            log.warning("consumer %s hands out again", self._consumer)
+        self._failures, self.trouble = 0, ""
+
     def _on_delivery(self, delivery: Delivery) -> None:
-        self._failures = 0
+        self._is_well()
         for number in self._pulls:  # the server serves the oldest first
             self._pulls[number] -= 1
             if not self._pulls[number]:
@@ -204,8 +225,8 @@ class Puller:
         if self._closing or self._busy >= self._slots:
             self._spawn(delivery.nak(0))
         else:
-            self._busy += 1
             self._spawn(self._handle(delivery))
+            self._busy += 1  # only now, for there may have been no memory for it
 
     async def _handle(self, delivery: Delivery) -> None:
         try:

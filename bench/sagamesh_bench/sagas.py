@@ -1,0 +1,73 @@
+"""The sagas that are measured: one straight ahead, one that forks and joins, one that is undone."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from sagamesh.model import Action, Compensation, Emit, Saga, Start, Step
+from sagamesh.registers import FINISH, OUTCOME, Name
+
+NAMESPACE = "bench"
+FLOOR = "floor"
+"""The namespace of the sagas that are only imitated: sidecars of the other one do not see them."""
+START = "go"
+REFUSE = "/refuse"
+"""The app answers 422 to this path, 200 to all others."""
+
+
+class Shape(NamedTuple):
+    """A saga, and the register that is written last. `late`: who hears of a join's inputs after the others."""
+
+    saga: Saga
+    last: Name
+    late: str = ""
+
+
+def step(name: str, *on: str, path: str = "") -> Step:
+    """A step of the participant of its own name."""
+    return Step(
+        name=name,
+        participant=name,
+        on=on,
+        action=Action(path=path or f"/{name}"),
+        emits=(Emit(event=f"{name}.done"),),
+        compensation=Compensation(path=f"/{name}/undo"),
+    )
+
+
+def _saga(name: str, *steps: Step) -> Saga:
+    return Saga(namespace=NAMESPACE, name=name, start=Start(participant="a", event=f"{name}.{START}"), steps=steps)
+
+
+A, B = step("a", f"straight.{START}"), step("b", "a.done")
+SHAPES = {
+    "straight": Shape(_saga("straight", A, B, step("c", "b.done")), OUTCOME),
+    "diamond": Shape(
+        _saga(
+            "diamond",
+            step("a", f"diamond.{START}"),
+            step("b", "a.done"),
+            step("c", "a.done"),
+            step("d", "b.done", "c.done"),
+        ),
+        OUTCOME,
+        late="c",
+    ),
+    "undone": Shape(
+        _saga("undone", step("a", f"undone.{START}"), B, step("c", "b.done", path=REFUSE)),
+        FINISH,
+    ),
+}
+PARTICIPANTS = ("a", "b", "c", "d")
+
+
+def data(key: str) -> bytes:
+    """A start event, in CloudEvents' structured mode but for its type: two hundred bytes of an order."""
+    order = b'{"orderId":"%s","customer":"alice","items":[{"sku":"A-1","quantity":2},{"sku":"B-22","quantity":1}]}'
+    return order % key.encode()
+
+
+def event(saga: str, key: str) -> bytes:
+    """The event that starts an instance of this id, as a CloudEvent in JSON."""
+    head = b'{"specversion":"1.0","source":"/bench","id":"%s","type":"%s.%s","data":%s}'
+    return head % (key.encode(), saga.encode(), START.encode(), data(key))
