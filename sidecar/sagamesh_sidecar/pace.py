@@ -17,6 +17,8 @@ from sagamesh.effects import Nak
 
 RETRIES = 200.0
 """Retries in a second, at most: a fraction of what a sidecar can do, on a small machine, too."""
+HELD = 0.5
+"""Seconds in hand that count at most, where it was not the app that took them: what waits for the log costs nothing."""
 LONGEST = 240.0
 """Seconds that a delay is stretched to at most: `parking` forgets what has not come again in a little more."""
 OVERDUE = 30.0
@@ -31,7 +33,7 @@ class Waiting(NamedTuple):
 
 
 class Pace:
-    """`slots`: calls to the app at once. Retries may take half of them."""
+    """`slots`: deliveries in hand, and calls to the app, at once. Retries may take half of them."""
 
     def __init__(self, slots: int) -> None:
         self._share = max(1.0, slots / 2)
@@ -44,10 +46,13 @@ class Pace:
         if waiting is not None:
             self._sum = self._sum - waiting.cost if self._waiting else 0.0
 
-    def delay(self, subject: str, nak: Nak, spent: float) -> float:
-        """Seconds until a delivery comes again that is given back. `spent`: how many the app took with it."""
+    def delay(self, subject: str, nak: Nak, *, held: float, spent: float) -> float:
+        """Seconds until a delivery comes again that is given back.
+
+        `held`: how many it was in hand, which is longer where the machine is busy; `spent`: how many the app took.
+        """
         self.came(subject)
-        cost = max(1 / RETRIES, spent / self._share)
+        cost = max(1 / RETRIES, spent / self._share, min(held, HELD) / self._share)
         self._sum += cost
         stretched = min(LONGEST, 2 * self._sum)  # for on average, half of it is drawn
         drawn = max(nak.at_least, random.uniform(0.0, max(nak.delay, stretched)))

@@ -39,16 +39,16 @@ LATE = 60.0
 class Hand:
     """A delivery in hand. `renewed`: when its lease was last known to be ours, on the monotonic clock.
 
-    `spent`: seconds that the app took with it.
+    `taken`: when it came. `spent`: seconds that the app took with it.
     """
 
-    __slots__ = ("lease", "renewed", "spent", "task")
+    __slots__ = ("lease", "renewed", "spent", "taken", "task")
 
     def __init__(self, lease: Lease) -> None:
         self.lease = lease
         self.spent = 0.0
         self.task = asyncio.current_task()
-        self.renewed = monotonic()
+        self.taken = self.renewed = monotonic()
 
 
 class Relay:
@@ -186,7 +186,8 @@ class Relay:
                 level = logging.DEBUG if settled.trouble == APP_AWAY else logging.INFO
                 log.log(level, "again later", extra={"subject": lease.message.subject, "reason": settled.trouble})
             if monotonic() - hand.renewed < self.ack_wait:  # else it is another's by now
-                await lease.nak(self.pace.delay(lease.message.subject, settled, hand.spent))
+                held = monotonic() - hand.taken
+                await lease.nak(self.pace.delay(lease.message.subject, settled, held=held, spent=hand.spent))
 
     async def renew(self) -> None:
         """Keep the leases of everything in hand, every third of the time that they last."""

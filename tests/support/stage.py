@@ -74,12 +74,15 @@ async def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
             await asyncio.sleep(0.01)
 
 
-def impatient(saga: Saga, *, timeout: float, within: float, park_after: float) -> Saga:
+def impatient(saga: Saga, *, timeout: float, within: float, park_after: float, max_backoff: float = 10.0) -> Saga:
     """The saga with other times for all of its steps."""
 
     def hurried(step: Step) -> Step:
         undone = step.compensation and replace(step.compensation, timeout=timeout)
-        return replace(step, action=replace(step.action, timeout=timeout, within=within), compensation=undone)
+        retry = replace(step.action.retry, max_backoff=max_backoff)
+        return replace(
+            step, action=replace(step.action, timeout=timeout, within=within, retry=retry), compensation=undone
+        )
 
     return replace(saga, steps=tuple(map(hurried, saga.steps)), park_after=park_after)
 
@@ -258,20 +261,20 @@ async def stage(
     ack_wait: float | None = 0.5,
     replicas: int = 1,
     services: Mapping[str, Sequence[str]] | None = None,
+    between: Mapping[str, Meddler] | None = None,
+    change: Callable[[Saga], Saga] = lambda saga: saga,
     server: type[NatsServer | Cluster] = NatsServer,
     wires: Mapping[str, Wire] | None = None,
     haste: float = 1.0,
-    between: Mapping[str, Meddler] | None = None,
-    change: Callable[[Saga], Saga] = lambda saga: saga,
     **settings: Any,
 ) -> AsyncIterator[Stage]:
     """Everything that an example needs, running.
 
     `ack_wait`: seconds until what a dead sidecar held is handed out again, to sidecars of `crashing_sidecar`; None: ten
-    seconds, and the product's own entry point. `services`: more options of a service; `server`: the kind of it;
-    `wires`: between participants and the server; `haste`: how much sooner than the product those of `crashing_sidecar`
-    take the server for dead; `between`: who stands between a participant's sidecars and its service; `change`: of the
-    example's saga; `settings`: of all sidecars.
+    seconds, and the product's own entry point. `services`: more options of a service; `between`: who stands between a
+    participant's sidecars and its service; `change`: of the example's saga; `settings`: of all sidecars.
+    `server`: the kind of it. `wires`: between participants and the server. `haste`: how much sooner than the product
+    those of `crashing_sidecar` take the server for dead.
     """
     saga = change(read([str(example(name) / "saga.yaml")])[0])
     participants = participants_of([saga])
@@ -292,12 +295,12 @@ async def stage(
         await asyncio.gather(*(app.start(*(services or {}).get(one, ())) for one, app in apps.items()))
         for one, meddler in (between or {}).items():
             built.between[one] = await stack.enter_async_context(scripted(partial(_meddle, meddler, apps[one])))
-        for wire in (wires or {}).values():
+        urls = dict.fromkeys(participants, nats.participants_url)
+        for one, wire in (wires or {}).items():
             await stack.enter_async_context(wire.opened(nats.port))
-        links = {one: {"nats": wire.url} for one, wire in (wires or {}).items()}
-        others = {"nats": nats.participants_url}
-        pace = ack_wait and (ack_wait, haste)
-        built.recruit = lambda one, n: _sidecar(built, one, n, pace, links.get(one, others) | settings)
+            urls[one] = wire.url
+        pace = None if ack_wait is None else (ack_wait, haste)
+        built.recruit = lambda one, number: _sidecar(built, one, number, pace, {"nats": urls[one]} | settings)
         stack.push_async_callback(built.dismiss)
         await asyncio.gather(*(built.scale(one, replicas) for one in participants))
         yield built

@@ -35,7 +35,7 @@ class PrometheusMeters:
         *,
         app_up: Callable[[], bool],
         connected: Callable[[], bool],
-        refused: Callable[[], bool] = bool,
+        refused: Callable[[], bool] = lambda: False,
         in_flight: Callable[[], int] = int,
     ) -> None:
         registry = self.registry = CollectorRegistry()

@@ -18,7 +18,7 @@ from simulation import shapes
 from simulation.shapes import saga
 from unit.sagamesh.build import step
 
-fuzz = settings(max_examples=200, deadline=None, derandomize=True)
+fuzz = settings(max_examples=150, deadline=None, derandomize=True)
 WITH_CEL = saga(
     step("a", when="event.data.n > 1.0", body='{"x": event.data}', undo='{"y": cause}'),
     step("b", "a.ok", emits={"b.x": "response.status == 200", "b.ok": None}),

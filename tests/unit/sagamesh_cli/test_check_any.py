@@ -16,7 +16,7 @@ from sagamesh_cli.check import judge
 from support.documents import CHECKOUT
 
 fuzz = settings(
-    max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 PIECES = st.sampled_from(
     [

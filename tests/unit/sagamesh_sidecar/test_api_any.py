@@ -22,7 +22,7 @@ from unit.sagamesh_sidecar.test_api import EVENT, SAGAS, TRACE, World
 QUICK = 0.05
 """Seconds, where in production there are five or more: what never comes whole is waited for in each example."""
 fuzz = settings(
-    max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=80, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 

@@ -13,16 +13,16 @@ from sagamesh_sidecar.pace import LONGEST, OVERDUE, RETRIES, Pace
 SLOTS = 32
 
 
-def crowd(count: int, *, spent: float = 0.0) -> Pace:
+def crowd(count: int, *, held: float = 0.0, spent: float = 0.0) -> Pace:
     """So many wait already."""
     paced = Pace(SLOTS)
     for n in range(count):
-        paced.delay(f"other-{n}", Nak(1.0), spent)
+        paced.delay(f"other-{n}", Nak(1.0), held=held, spent=spent)
     return paced
 
 
-def drawn(paced: Pace, nak: Nak, spent: float = 0.0) -> list[float]:
-    return [paced.delay("mine", nak, spent) for _ in range(2000)]
+def drawn(paced: Pace, nak: Nak) -> list[float]:
+    return [paced.delay("mine", nak, held=0.0, spent=0.0) for _ in range(2000)]
 
 
 def test_while_few_wait_delays_are_those_that_core_asks_for() -> None:
@@ -39,8 +39,17 @@ def test_f52_however_many_wait_retries_have_a_limit(count: int) -> None:
 
 
 def test_f19_calls_that_hang_take_half_of_the_slots_at_most() -> None:
-    delays = drawn(crowd(100, spent=5.0), Nak(10.0), 5.0)
+    delays = drawn(crowd(100, held=5.0, spent=5.0), Nak(10.0))
     assert 100 * 5.0 / mean(delays) == pytest.approx(SLOTS / 2, rel=0.1)
+
+
+def test_f52_where_the_machine_is_busy_retries_take_half_of_the_slots_at_most() -> None:
+    delays = drawn(crowd(1000, held=0.3, spent=0.001), Nak(10.0))
+    assert 1000 * 0.3 / mean(delays) == pytest.approx(SLOTS / 2, rel=0.1)
+
+
+def test_waiting_for_the_log_makes_nobody_slow() -> None:
+    assert max(drawn(crowd(SLOTS, held=20.0), Nak(1.0))) <= 2.1
 
 
 def test_no_delay_grows_without_end() -> None:
