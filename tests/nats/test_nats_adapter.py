@@ -1,11 +1,10 @@
 """The log on JetStream, with a server that is killed, paused, away or strict. The rest is in tests/contract."""
 
 import asyncio
-import contextlib
 import json
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from sagamesh_sidecar.adapters.nats import NatsLog, Timing, replies
 from sagamesh_sidecar.adapters.nats.connection import Connection
 from sagamesh_sidecar.ports import Lease, UnavailableError
 from support.nats_server import NatsServer
+from support.proxy import Wire
 
 QUICK = Timing(start=0.2, connect=1, reply=0.5, watch=0.1, heartbeat=0.5, expires=10)
 STREAM = topology.stream("t", "s")
@@ -178,7 +178,7 @@ async def test_what_waits_is_unknown_as_soon_as_the_connection_is_lost(server, l
 
 
 @scenario()
-async def test_killed_while_writing_nothing_that_was_confirmed_is_lost(server, log):
+async def test_f6_killed_while_writing_nothing_that_was_confirmed_is_lost(server, log):
     confirmed: set[str] = set()
 
     async def write(writer: int) -> None:
@@ -200,7 +200,7 @@ async def test_killed_while_writing_nothing_that_was_confirmed_is_lost(server, l
 
 
 @scenario(timing=Timing(heartbeat=0.5))
-async def test_a_pause_of_three_seconds(server, log):
+async def test_f10_a_pause_of_three_seconds(server, log):
     """Longer than it takes to miss the heartbeats, so that there are two pulls afterwards, for the same few slots."""
     hands = await consuming(log, slots=3)
     await put_in_the_end(log, "a")
@@ -218,7 +218,7 @@ async def test_a_pause_of_three_seconds(server, log):
 
 
 @scenario()
-async def test_a_pause_that_is_too_long(server, log):
+async def test_f10_a_pause_that_is_too_long(server, log):
     hands = await consuming(log)
     server.pause()
     assert await put(log, "a") is Refused.UNKNOWN
@@ -229,7 +229,7 @@ async def test_a_pause_that_is_too_long(server, log):
 
 
 @scenario(started=False)
-async def test_a_server_that_comes_later(server, log):
+async def test_f11_a_server_that_comes_later(server, log):
     """`start` came back although there was none."""
     assert not log.connected
     assert await put(log, "a") is Refused.UNKNOWN
@@ -347,55 +347,17 @@ def test_private_parts_of_nats_py(tmp_path):
         asyncio.run(look(server.url))
 
 
-class Wire:
-    """A proxy that can stop forwarding and keep its connections: a network that has lost them."""
-
-    def __init__(self, port: int) -> None:
-        self._port = port
-        self._open: list[list[asyncio.Event]] = []
-        self._writers: list[asyncio.StreamWriter] = []
-
-    @contextlib.asynccontextmanager
-    async def listening(self) -> AsyncIterator[None]:
-        server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
-        self.url = f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        yield
-        server.close()
-        for writer in self._writers:
-            writer.transport.abort()
-
-    @property
-    def connections(self) -> int:
-        return len(self._open)
-
-    def cut(self) -> None:
-        for (event,) in self._open:
-            event.set()
-
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        cut = asyncio.Event()
-        self._open.append([cut])
-        there, back = await asyncio.open_connection("127.0.0.1", self._port)
-        self._writers += [writer, back]
-        with contextlib.suppress(ConnectionError):
-            await asyncio.gather(self._forward(reader, back, cut), self._forward(there, writer, cut))
-
-    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, cut: asyncio.Event) -> None:
-        while (data := await reader.read(65536)) and not cut.is_set():
-            writer.write(data)
-
-
 @scenario()
-async def test_a_connection_that_is_lost_without_a_word(server, log):
+async def test_f13_a_connection_that_is_lost_without_a_word(server, log):
     """Its pulls live on at the server and swallow what comes, until `ack_wait` is over: nobody could do better."""
     await provide_consumer(server.url, "short", ack_wait=0.5)
-    wire = Wire(server.port)
+    wire = Wire()
     timing = Timing(reply=0.5, watch=0.1, heartbeat=0.5, expires=10, ping=60)
-    async with wire.listening(), NatsLog(wire.url, name="wire", timing=timing) as log:
+    async with wire.opened(server.port), NatsLog(wire.url, name="wire", timing=timing) as log:
         hands = await consuming(log, "short")
         await put_in_the_end(log, "a")
         await hands.take("a")
-        wire.cut()
+        wire.freeze()
         await until(lambda: not log.connected)
         await put_in_the_end(log, "b")
         await hands.take("b")
@@ -415,7 +377,7 @@ class StrictServer(NatsServer):
         return {**super()._config(), "authorization": {"users": users}}
 
 
-def test_what_is_not_permitted_is_unknown_and_does_no_harm(tmp_path):
+def test_f46_what_is_not_permitted_is_unknown_and_does_no_harm(tmp_path):
     async def play(server: NatsServer) -> None:
         url = server.url.replace("//", "//admin:a@")
         await api(url, f"STREAM.CREATE.{NAME}", STREAM)
@@ -432,12 +394,13 @@ def test_what_is_not_permitted_is_unknown_and_does_no_harm(tmp_path):
             await hands.take("a")
             assert log._connection._client is client
             assert abs(log.now() - time.time()) < 1
+            assert "permissions violation" in log.refused
 
     with StrictServer(tmp_path) as server:
         asyncio.run(play(server))
 
 
-def test_a_wrong_password_is_tried_again(tmp_path, caplog):
+def test_f47_a_wrong_password_is_tried_again(tmp_path, caplog):
     async def play(server: NatsServer) -> None:
         async with NatsLog(server.url, name="small", timing=QUICK, user="small", password="x") as log:
             await until(lambda: caplog.text.lower().count("authorization violation") > 0)
@@ -476,7 +439,7 @@ def test_closing_ends_though_a_cancel_is_swallowed():
 
 
 @scenario()
-async def test_a_stream_that_is_full_is_no_register_that_exists(server, log):
+async def test_f38_a_stream_that_is_full_is_no_register_that_exists(server, log):
     await api(server.url, "STREAM.CREATE.FULL", {**STREAM, "name": "FULL", "subjects": ["full.>"], "max_msgs": 1})
     assert await log.put("full.a", {}, b"") == 1
     assert await log.put("full.b", {}, b"") is Refused.UNKNOWN

@@ -106,7 +106,7 @@ async def _insist(ask: Callable[[], Awaitable[Document]], seconds: float) -> Doc
 def _complete(info: Document) -> bool:
     cluster = info.get("cluster", {})  # not at once after it has become three
     followers = cluster.get("replicas", [])
-    current = [one for one in followers if one["current"] and not one.get("offline")]
+    current = [one for one in followers if one["current"] and not one.get("offline") and not one.get("lag")]
     return bool(cluster.get("leader")) and len(current) == 2
 
 

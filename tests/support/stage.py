@@ -175,7 +175,8 @@ class Stage:
         """The registers of these finished instances are consistent, and the books of the services balance."""
         found = await asyncio.gather(*(self.registers(key) for key in keys))
         wrong = {key: verdict.wrongs(self.saga, one) for key, one in zip(keys, found, strict=True)}
-        assert not {key: sentences for key, sentences in wrong.items() if sentences}
+        wrong = {key: sentences for key, sentences in wrong.items() if sentences}
+        assert not wrong, wrong
         assert self.balance() == []
 
     # -- the services

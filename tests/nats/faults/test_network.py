@@ -182,7 +182,7 @@ def test_f15_confirmations_are_lost(play: Play, wires: dict[str, Wire]) -> None:
 
 def test_f17_every_link_is_slow(play: Play, wires: dict[str, Wire], full: bool, report: list[str]) -> None:
     async def scenario(on: Stage) -> None:
-        latency = 0.5 if full else 0.05
+        latency = 0.5 if full else 0.03
         for wire in wires.values():
             wire.slow(latency, latency / 2)
         orders = mixed("f17", 30 if full else 12)
