@@ -53,6 +53,8 @@ ORDERS = {"01-customers-and-orders": {"customerId": "alice", "total": 10}} | {
 DECLINED = {"card": "4000000000000002"}
 BATCH = 100
 """Events of one request: the most that the API takes."""
+READ = 500
+"""Registers of one read, far below the 1024 that a server shows at most."""
 Found = dict[Name, Register]
 Meddler = Callable[[Call, Callable[[], Awaitable[bytes]]], Awaitable[bytes]]
 """Stands between a sidecar and its service: gives the answer to a call, which may be what the service says to it."""
@@ -144,12 +146,12 @@ class Stage:
 
     async def finished(self, *keys: str, seconds: float = 30.0) -> dict[str, str]:
         """How each of these ended, once all have."""
-        subjects = [self.instance(key).subject(FINISH) for key in keys]
         states: dict[str, str] = {}
         try:
             async with asyncio.timeout(seconds):
-                while len(states) < len(set(keys)):
+                while missing := [key for key in keys if key not in states][:READ]:
                     with contextlib.suppress(UnavailableError):
+                        subjects = [self.instance(key).subject(FINISH) for key in missing]
                         for message in await self.log.read(self.stream, subjects):
                             key = registers.parse(message.subject)[0].id
                             states[key] = verdict.state({FINISH: codec.decode(message)})
