@@ -6,31 +6,15 @@ import asyncio
 import signal
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
 
 from sagamesh.registers import FINISH, START, Done, Failed
+from support.orders import KINDS, MEALS, Kind, conclude, mixed, place
 from support.stage import DECLINED, Fates, Stage, run, seconds_since, stage, until
 
-MEALS = "02-create-order"
 CREDIT = "01-customers-and-orders"
 KILLED = -signal.SIGKILL
-
-
-class Kind(NamedTuple):
-    """An order, how its saga ends, and what it leaves in the books: `Stage.ledger`."""
-
-    order: dict[str, Any]
-    state: str
-    ledger: tuple[Any, ...]
-
-
-KINDS = {
-    "fine": Kind({}, "completed", ("APPROVED", ["CONFIRMED"], 1)),
-    "declined": Kind(DECLINED, "compensated", ("REJECTED", ["CANCELLED"], 0)),
-    "unknown": Kind({"consumerId": "mallory"}, "compensated", ("REJECTED", [], 0)),
-}
 REHEARSALS = 3
 TRIES = 10
 
@@ -168,29 +152,12 @@ def test_f23_an_app_that_dies_between_its_commit_and_its_answer(example: str, tm
     run(scenario())
 
 
-def mixed(count: int) -> dict[str, Kind]:
-    """So many orders of all kinds, by key."""
-    kinds = list(KINDS.items())
-    return {f"{name}-{n}": kind for n, (name, kind) in ((n, kinds[n % len(kinds)]) for n in range(count))}
-
-
-async def conclude(on: Stage, orders: dict[str, Kind]) -> None:
-    """All of them end as they must, with one effect each."""
-    assert await on.finished(*orders, seconds=60 + len(orders)) == {key: kind.state for key, kind in orders.items()}
-    assert {key: on.ledger(key) for key in orders} == {key: kind.ledger for key, kind in orders.items()}
-    await on.check(*orders)
-
-
-async def place(on: Stage, orders: dict[str, Kind]) -> None:
-    await asyncio.gather(*(on.start(key, **kind.order) for key, kind in orders.items()))
-
-
 def test_f24_every_app_is_killed_under_load(full: bool, tmp_path: Path) -> None:
     """It comes back with the disk that it had, and with nothing else."""
     rounds = 20 if full else 1
 
     async def scenario() -> None:
-        orders = mixed(40 * rounds)
+        orders = mixed("order", 40 * rounds)
         async with stage(MEALS, tmp_path) as on:
             for turn in range(rounds):
                 some = dict(list(orders.items())[40 * turn : 40 * turn + 40])
@@ -201,14 +168,14 @@ def test_f24_every_app_is_killed_under_load(full: bool, tmp_path: Path) -> None:
                     assert await app.kill() == KILLED
                     await app.start()
                 await placing
-            await conclude(on, orders)
+            await conclude(on, orders, 60 + len(orders))
 
     run(scenario(), 600 if full else 60)
 
 
 def test_f6_the_server_is_killed_and_comes_back_with_its_disk(tmp_path: Path) -> None:
     async def scenario() -> None:
-        orders = mixed(30)
+        orders = mixed("order", 30)
         early, late = dict(list(orders.items())[:20]), dict(list(orders.items())[20:])
         async with stage(MEALS, tmp_path, services={"consumers": ("--slow", "0.2")}) as on:
             await place(on, early)
@@ -221,7 +188,7 @@ def test_f6_the_server_is_killed_and_comes_back_with_its_disk(tmp_path: Path) ->
                 await asyncio.sleep(0.02)
             on.server.start()
             await placing
-            await conclude(on, orders)
+            await conclude(on, orders, 60 + len(orders))
             assert {key: (await on.registers(key))[START].origin.run for key in early} == taken
             ends = [(await on.registers(key))[FINISH].time for key in early]
             assert max(ends) > killed, "it was killed too late"
@@ -234,7 +201,7 @@ def test_f5_all_sidecars_are_killed_again_and_again(full: bool, tmp_path: Path) 
     kills, every = (60, 2.0) if full else (3, 0.0)
 
     async def scenario() -> None:
-        orders = mixed(10 * kills)
+        orders = mixed("order", 10 * kills)
         async with stage(MEALS, tmp_path) as on:
             placing = []
             for turn in range(kills):
@@ -247,6 +214,6 @@ def test_f5_all_sidecars_are_killed_again_and_again(full: bool, tmp_path: Path) 
                 assert await asyncio.gather(*(member.kill() for member in on.members())) == [KILLED] * 4
                 await asyncio.gather(*(member.revived() for member in on.members()))
             await asyncio.gather(*placing)
-            await conclude(on, orders)
+            await conclude(on, orders, 60 + len(orders))
 
     run(scenario(), 900 if full else 60)
