@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 
 import pytest
 
+gc.disable()
+"""Until all tests are collected: in CPython 3.11 a collection in the midst of parsing can end the run, by a SystemError
+"AST constructor recursion depth mismatch"."""
+
 REPORT = "report"
+
+
+def pytest_collection_finish() -> None:
+    gc.enable()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
