@@ -108,7 +108,8 @@ def test_f57_sidecars_that_run_out_of_something_lose_nothing(what: str, full: bo
                 await starved(on, limit, 1, by=by)
                 wanted = [f"order-{turn}-{n}" for n in range(40)]
                 placing = asyncio.gather(*(_send(on, wanted[n::senders], note) for n in range(senders)))
-                await until(lambda marks=marks: any(_felt(what, *one) for one in marks.items()), 30)
+                if turn == 0:  # later on it has connections that it keeps, and may do without more
+                    await until(lambda marks=marks: any(_felt(what, *one) for one in marks.items()), 30)
                 await asyncio.gather(*(renewed(member) for member in on.members()))
                 await placing
                 keys += wanted
