@@ -42,12 +42,17 @@ class Service(asyncio.Protocol):
         self.transport.write(REFUSED if self.url == REFUSE.encode() else DONE)
 
 
+def say_ready(file: Path, url: str) -> None:
+    """Where this process listens, for `rig.Process`: the file is there when it is whole."""
+    half = file.with_suffix(".half")
+    half.write_text(url)
+    half.rename(file)
+
+
 async def serve(ready: Path, service: type[Service]) -> None:
     """Serve until the process is ended."""
     server = await asyncio.get_running_loop().create_server(service, "127.0.0.1", 0, backlog=512)
-    half = ready.with_suffix(".half")
-    half.write_text(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
-    half.rename(ready)
+    say_ready(ready, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
     await server.serve_forever()
 
 

@@ -16,6 +16,7 @@ import uvloop
 from msgspec import Struct, json
 
 from sagamesh import registers
+from sagamesh_bench.app import say_ready
 from sagamesh_bench.sagas import FLOOR
 from sagamesh_bench.script import Op, Script
 from sagamesh_sidecar.adapters.http import AppClient
@@ -67,9 +68,7 @@ class Worker:
             if script.deliveries:
                 stream = registers.stream(FLOOR, saga)
                 await self.log.consume(stream, self.floor.participant, self.accept, slots=CONCURRENCY)
-        ready = Path(self.floor.ready_file)
-        ready.with_suffix(".half").write_text(server.url)
-        ready.with_suffix(".half").rename(ready)
+        say_ready(Path(self.floor.ready_file), server.url)
         await stop.wait()
         server.stop()
         await serving

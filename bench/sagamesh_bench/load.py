@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import json
 import secrets
 import time
 from collections.abc import AsyncIterator
@@ -18,6 +17,7 @@ import nats
 from sagamesh import registers
 from sagamesh_bench.rig import Rig
 from sagamesh_bench.sagas import SHAPES, event
+from sagamesh_operator.adapters.nats import NatsJetStream
 from sagamesh_sidecar.adapters.http import AppClient
 
 HEADERS = {"content-type": "application/cloudevents+json"}
@@ -98,10 +98,7 @@ async def _listen(client: Client, load: Load, namespace: str, saga: str) -> None
         "mem_storage": True,
         "num_replicas": 1,
     }
-    asked = json.dumps({"stream_name": stream, "config": config}).encode()
-    reply = await client.request(f"$JS.API.CONSUMER.CREATE.{stream}", asked, timeout=10)
-    if "error" in (answer := json.loads(reply.data)):
-        raise RuntimeError(f"no consumer on {stream}: {answer['error']}")
+    await NatsJetStream(client).api(f"CONSUMER.CREATE.{stream}", {"stream_name": stream, "config": config})
 
 
 async def measure(rig: Rig, namespace: str, saga: str, at_once: int, *, seconds: float) -> Measured:

@@ -7,21 +7,20 @@ kept for long. They are written while the server syncs lazily, which takes half 
 from __future__ import annotations
 
 import asyncio
-import json
 import statistics
 import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from nats.aio.client import Client
-
 import nats
-from sagamesh import registers, topology
+from sagamesh import registers
 from sagamesh_bench.load import measure
 from sagamesh_bench.rig import rig
-from sagamesh_bench.sagas import NAMESPACE
+from sagamesh_bench.sagas import NAMESPACE, SHAPES
 from sagamesh_bench.script import BODY
+from sagamesh_cli.dev import provision
 from sagamesh_cli.embedded import EmbeddedServer
+from sagamesh_operator.adapters.nats import NatsJetStream
 
 MILLION = 1_000_000
 KINDS = ("a.begin", "b.begin", "c.begin", "c.end", "_.outcome")
@@ -69,30 +68,21 @@ async def _p50(one: Any) -> float:
 
 
 async def _fill(url: str, messages: int) -> None:
+    await provision(url, [SHAPES["straight"].saga])
     client = await nats.connect(url)
     try:
-        stream = topology.stream(NAMESPACE, "straight") | {"metadata": {"sagamesh.dev/installation": "default"}}
-        await _api(client, f"STREAM.CREATE.{stream['name']}", stream)
         for first in range(0, messages, BATCH):
             for number in range(first, min(first + BATCH, messages)):
                 instance, kind = divmod(number, len(KINDS))
                 await client.publish(f"saga.{NAMESPACE}.straight.kept-{instance}.{KINDS[kind]}", BODY)
-            await _stored(client, min(first + BATCH, messages))
+            await _stored(NatsJetStream(client), min(first + BATCH, messages))
     finally:
         await client.close()
 
 
-async def _stored(client: Client, messages: int) -> None:
+async def _stored(js: NatsJetStream, messages: int) -> None:
     """Nobody asked for acks: so look how far it got."""
-    name = registers.stream(NAMESPACE, "straight")
+    asked = f"STREAM.INFO.{registers.stream(NAMESPACE, 'straight')}"
     async with asyncio.timeout(60):
-        while (await _api(client, f"STREAM.INFO.{name}"))["state"]["messages"] < messages:
+        while (await js.api(asked))["state"]["messages"] < messages:
             await asyncio.sleep(0.02)
-
-
-async def _api(client: Client, verb: str, body: Any = None) -> Any:
-    reply = await client.request(f"$JS.API.{verb}", json.dumps(body).encode() if body else b"", timeout=30)
-    answer = json.loads(reply.data)
-    if "error" in answer:
-        raise RuntimeError(f"{verb}: {answer['error']}")
-    return answer

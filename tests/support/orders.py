@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, NamedTuple
 
-from support.stage import DECLINED, Stage
+from support.stage import DECLINED, Stage, until
 
 MEALS = "02-create-order"
 
@@ -26,6 +26,12 @@ KINDS = {
 Orders = dict[str, Kind]
 
 
+def slow_kitchen(full: bool) -> dict[str, Any]:
+    """Options of a stage for faults in the midst of orders: in short form what is gone is noticed sooner."""
+    pace = {"ack_wait": None} if full else {"ack_wait": 1.0, "haste": 4.0}
+    return {"services": {"kitchen": ("--slow", "0.2")}, **pace}
+
+
 def mixed(prefix: str, count: int) -> Orders:
     """So many of all kinds, by key."""
     kinds = list(KINDS.items())
@@ -36,6 +42,19 @@ async def place(on: Stage, orders: Orders) -> list[int]:
     """Send them all at once, each until it is taken: the statuses that came on the way."""
     answers = await asyncio.gather(*(on.start(key, **kind.order) for key, kind in orders.items()))
     return [status for statuses in answers for status in statuses]
+
+
+async def under_way(on: Stage, prefix: str, count: int = 12) -> Orders:
+    """Orders of all kinds, that have come as far as the kitchen."""
+    orders = mixed(prefix, count)
+    await place(on, orders)
+    await until(lambda: on.rows("kitchen", "SELECT id FROM tickets WHERE order_id LIKE ?", f"{prefix}-%"))
+    return orders
+
+
+async def unknown(on: Stage) -> float:
+    """How many writes of all sidecars have had no answer, or one that says nothing."""
+    return sum([await on.metric("writes_total", one, result="unknown") for one in on.sidecars])
 
 
 async def conclude(on: Stage, orders: Orders, seconds: float = 30.0) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from sagamesh.registers import OUTCOME
 from support.cluster import Cluster
-from support.orders import MEALS, Orders, conclude, mixed, place
+from support.orders import MEALS, Orders, conclude, mixed, place, slow_kitchen, under_way, unknown
 from support.shared import Play, shared
 from support.stage import Stage, stage, until
 
@@ -20,10 +20,8 @@ BURST = 30.0
 
 @pytest.fixture(scope="module")
 def shared_play(tmp_path_factory: pytest.TempPathFactory, full: bool) -> Iterator[Play]:
-    slow = {"kitchen": ("--slow", "0.2")}
-    pace = {"ack_wait": None} if full else {"ack_wait": 1.0, "haste": 4.0}
     directory = tmp_path_factory.mktemp("cluster")
-    with shared(stage(MEALS, directory, server=Cluster, services=slow, **pace), 600 if full else 90) as play:
+    with shared(stage(MEALS, directory, server=Cluster, **slow_kitchen(full)), 600 if full else 90) as play:
         yield play
 
 
@@ -45,19 +43,6 @@ async def mend(on: Stage) -> None:
 def cluster(on: Stage) -> Cluster:
     assert isinstance(on.server, Cluster)
     return on.server
-
-
-async def under_way(on: Stage, prefix: str, count: int = 12) -> Orders:
-    """Orders of all kinds, that have come as far as the kitchen."""
-    orders = mixed(prefix, count)
-    await place(on, orders)
-    await until(lambda: on.rows("kitchen", "SELECT id FROM tickets WHERE order_id LIKE ?", f"{prefix}-%"))
-    return orders
-
-
-async def unknown(on: Stage) -> float:
-    """How many writes of all sidecars have had no answer, or one that says nothing."""
-    return sum([await on.metric("writes_total", one, result="unknown") for one in on.sidecars])
 
 
 async def outcomes(on: Stage, orders: Orders) -> dict[str, int]:

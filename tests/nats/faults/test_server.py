@@ -22,7 +22,7 @@ from sagamesh_cli.dev import provision, read
 from sagamesh_cli.trouble import EnvironmentTrouble
 from support.documents import CHECKOUT
 from support.nats_server import GovernedServer
-from support.orders import MEALS, Orders, conclude, mixed, place
+from support.orders import MEALS, conclude, mixed, place, slow_kitchen, under_way, unknown
 from support.shared import Play, shared
 from support.stage import Stage, stage, until
 from support.web import ask
@@ -51,9 +51,7 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def shared_play(disk: Path, full: bool) -> Iterator[Play]:
-    slow = {"kitchen": ("--slow", "0.2")}
-    pace = {"ack_wait": None} if full else {"ack_wait": 1.0, "haste": 4.0}
-    with shared(stage(MEALS, disk, server=GovernedServer, services=slow, **pace), 240 if full else 60) as play:
+    with shared(stage(MEALS, disk, server=GovernedServer, **slow_kitchen(full)), 240 if full else 60) as play:
         yield play
 
 
@@ -92,19 +90,6 @@ def fill(file: Path) -> None:
     with file.open("wb", buffering=0) as growing, contextlib.suppress(OSError):
         while True:
             growing.write(bytes(4096))
-
-
-async def under_way(on: Stage, prefix: str, count: int = 12) -> Orders:
-    """Orders of all kinds, that have come as far as the kitchen."""
-    orders = mixed(prefix, count)
-    await place(on, orders)
-    await until(lambda: on.rows("kitchen", "SELECT id FROM tickets WHERE order_id LIKE ?", f"{prefix}-%"))
-    return orders
-
-
-async def unknown(on: Stage) -> float:
-    """How many writes of all sidecars have had no answer, or one that says nothing."""
-    return sum([await on.metric("writes_total", one, result="unknown") for one in on.sidecars])
 
 
 async def noticed(on: Stage, before: float) -> None:

@@ -113,8 +113,7 @@ class NatsLog:
             headers = found.pop().headers or {}
             if status == TOO_MANY or (status == END and _left(headers)):
                 return await self._read_in_parts(stream, subjects)
-            if status not in (END, NOTHING):
-                raise UnavailableError(f"{stream} cannot be read: {status} {headers.get('Description', '')}")
+            _check_read(stream, status, headers)
         return tuple(replies.direct_message(message.headers or {}, message.data) for message in found)
 
     async def _read_in_parts(self, stream: str, subjects: Sequence[str]) -> tuple[Message, ...]:
@@ -133,8 +132,7 @@ class NatsLog:
             found += (replies.direct_message(message.headers or {}, message.data) for message in messages)
             headers = end.headers or {}
             status = replies.status(headers)
-            if status not in (END, NOTHING):
-                raise UnavailableError(f"{stream} cannot be read: {status} {headers.get('Description', '')}")
+            _check_read(stream, status, headers)
             if status == NOTHING or not messages or not _left(headers):
                 return tuple(found)
             sequence = found[-1].sequence
@@ -168,6 +166,12 @@ class NatsLog:
 
 def _is_literal(subject: str) -> bool:
     return not {"*", ">"}.intersection(subject)
+
+
+def _check_read(stream: str, status: str | None, headers: Mapping[str, str]) -> None:
+    """Whether a read has ended well that ends with this status line. Raises UnavailableError."""
+    if status not in (END, NOTHING):
+        raise UnavailableError(f"{stream} cannot be read: {status} {headers.get('Description', '')}")
 
 
 def _left(headers: Mapping[str, str]) -> bool:
