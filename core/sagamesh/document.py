@@ -97,6 +97,9 @@ class Node:
         values = self._list(name, most, example)
         return [node(value, f"{self._at(name)}[{i}]", self._problems, rule) for i, value in enumerate(values)]
 
+    def optional_nodes(self, name: str, most: int, example: str) -> list[Node]:
+        return [] if self.get(name) is None else self.nodes(name, most, example)
+
     def restore(self, name: str) -> None:
         """Read `name` where YAML 1.1 made a boolean of it, and Kubernetes' conversion to JSON the text "true"."""
         if name not in self._value:
@@ -150,11 +153,13 @@ def duration(value: object, most: str) -> float:
     except ValueError:
         seconds = 0.0
     if not 0 < seconds <= durations.parse(most):
-        raise ValueError(
-            f"must be a duration over 0 and up to {most}, such as '200ms', '5s' or '1h30m' "
-            f"(hours are the largest unit), and is {describe(value)}"
-        )
+        raise ValueError(f"{duration_rule(most)}, and is {describe(value)}")
     return seconds
+
+
+def duration_rule(most: str) -> str:
+    """What a duration must be, for people."""
+    return f"must be a duration over 0 and up to {most}, such as '200ms', '5s' or '1h30m' (hours are the largest unit)"
 
 
 def describe(value: object) -> str:

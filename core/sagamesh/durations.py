@@ -18,3 +18,13 @@ def parse(text: str) -> float:
             f"{text[:LONGEST]!r} is not a duration; write it like 10s, 200ms or 1h30m (hours are the largest unit)"
         )
     return sum(float(number) * UNITS[unit] for number, unit in PART.findall(text))
+
+
+def text(seconds: float) -> str:
+    """As people write it, with the largest units that leave whole numbers: `1h30m`, `2m`, `200ms`. Of milliseconds."""
+    left, parts = round(seconds * 1000), []
+    for unit, size in UNITS.items():
+        whole, left = divmod(left, round(size * 1000))
+        if whole:
+            parts.append(f"{whole}{unit}")
+    return "".join(parts) or "0s"

@@ -69,6 +69,12 @@ def stream(namespace: str, saga: str) -> str:
     return f"SAGA_{namespace}_{saga}"
 
 
+def owner_of(stream: str) -> tuple[str, str] | None:
+    """Namespace and saga of a stream's name; None: it is no saga's. Neither can hold a `_`."""
+    kind, namespace, saga = (stream.split("_") + ["", "", ""])[:3]
+    return (namespace, saga) if kind == "SAGA" and stream.count("_") == 2 else None
+
+
 def subjects(namespace: str, saga: str) -> str:
     """All subjects of a saga's stream, as a wildcard."""
     return f"saga.{namespace}.{saga}.>"

@@ -40,8 +40,10 @@ EVENT = Form(
     longest=128,
     rule="an event type (letters, digits, '.', '_' and '-', at most 128), such as 'order.placed'",
 )
+_LETTERS = "A-Za-z0-9_~-"
+_LETTER = f"[{_LETTERS}]"
 PATH = Form(
-    pattern=re.compile(r"/(?!(?:.*/)?\.{1,2}(?:/|\Z))[A-Za-z0-9._~/-]*"),
+    pattern=re.compile(rf"(?:/(?:(?:\.?\.?{_LETTER}|\.\.\.)[.{_LETTERS}]*)?)+"),
     longest=257,
     rule="a path at the participant's app (letters, digits and '._~/-'; no host, query or '..'), such as '/charges'",
 )
@@ -57,10 +59,10 @@ def read(document: object, *, namespace: str = "default") -> Saga:
 
     Raises SpecError: the first of its `problems`.
     """
-    saga, found = _read(document, namespace)
+    definition, found = _read(document, namespace)
     if found:
         raise found[0]
-    return saga
+    return definition
 
 
 def problems(document: object, *, namespace: str = "default") -> tuple[SpecError, ...]:
@@ -71,16 +73,17 @@ def problems(document: object, *, namespace: str = "default") -> tuple[SpecError
 def _read(document: object, namespace: str) -> tuple[Saga, list[SpecError]]:
     found: list[SpecError] = []
     top = node(document, "", found, "must be a mapping with apiVersion, kind, metadata and spec")
-    return _saga(top, namespace), found
+    return saga(top, namespace), found
 
 
-def _saga(top: Node, namespace: str) -> Saga:
+def saga(top: Node, namespace: str) -> Saga:
+    """The whole language, asked of a node field by field. `schema` notes what is asked."""
     top.constant("apiVersion", API_VERSION)
     top.constant("kind", KIND)
     metadata = top.child("metadata", "metadata: {name: checkout}")  # what else it holds is the business of Kubernetes
     spec = top.child("spec", "spec: {start: {...}, steps: [...]}")
     top.close("status")
-    saga = Saga(
+    found = Saga(
         namespace=metadata.text("namespace", NAME, default=namespace),
         name=metadata.text("name", NAME),
         start=_start(spec.child("start", "start: {participant: orders, event: order.placed}")),
@@ -90,7 +93,7 @@ def _saga(top: Node, namespace: str) -> Saga:
     )
     spec.not_built("deadline")
     spec.close("deadline")
-    return saga
+    return found
 
 
 def _start(start: Node) -> Start:
@@ -164,11 +167,9 @@ def _retry(retry: Node | None) -> Retry:
 def _emits(step: Node) -> tuple[Emit, ...]:
     """Without the field: the one event `<step>.done`."""
     example = "emits: [{event: order.shipped}]"
-    if step.get("emits") is None:
-        return ()
     if step.get("emits") == []:
         step.refuse("emits", f"must have at least one event, as in {example}; without the field it is '<step>.done'")
-    return tuple(map(_emit, step.nodes("emits", MOST_EMITS, example)))
+    return tuple(map(_emit, step.optional_nodes("emits", MOST_EMITS, example)))
 
 
 def _emit(emit: Node) -> Emit:

@@ -115,6 +115,12 @@ def saga_subjects(namespace: str, saga: str) -> str:
     return f"$KV.{RULES_BUCKET}.{namespace}.*.{saga}.*"
 
 
+def saga_of(subject: str) -> tuple[str, str]:
+    """Namespace and saga of a subject of the rules bucket."""
+    _, _, namespace, _, saga, _ = subject.split(".")
+    return namespace, saga
+
+
 def matches(subject: str, wildcard: str) -> bool:
     """Whether a subject fits a wildcard whose every `*` stands for one token."""
     tokens, pattern = subject.split("."), wildcard.split(".")

@@ -33,6 +33,8 @@ FINGERPRINT = "sagamesh.dev/config"
 LOOKS = 10
 STREAM_MISSING, CONSUMER_MISSING, MESSAGE_MISSING = 10059, 10014, 10037
 MISSING = frozenset({STREAM_MISSING, CONSUMER_MISSING, MESSAGE_MISSING})
+TOO_FEW_SERVERS = frozenset({10005, 10074})
+"""A cluster with fewer servers than replicas; a server that is none."""
 OVERTAKEN = frozenset({10058, 10148, 10149, STREAM_MISSING})
 """Somebody else created or deleted it since we looked: look again."""
 
@@ -66,6 +68,9 @@ class Put(NamedTuple):
 
 Action = Call | Put
 
+THEIRS = frozenset({"num_replicas", "max_bytes"})
+"""How large a stream may grow, and on how many servers it is: an administrator may change that on purpose."""
+
 
 class Observed(NamedTuple):
     """What stands in NATS of that which one saga needs; what is missing has no entry.
@@ -80,10 +85,14 @@ class Observed(NamedTuple):
 
 
 class Distributed(NamedTuple):
-    """One revision stands everywhere and is the active one. `actions`: what that took; none if it stood already."""
+    """One revision stands everywhere and is the active one. `actions`: what that took; none if it stood already.
+
+    `replicas`: on how many servers each entry of the saga's log is.
+    """
 
     revision: str
     actions: tuple[Action, ...]
+    replicas: int
 
 
 # -- deciding ----------------------------------------------------------------------------------------------------
@@ -122,7 +131,7 @@ def _plan_stream(wanted: Config, found: Config | None, installation: str) -> Ite
     if owner != installation:
         raise ForeignStreamError(name, owner, installation)
     if _differs(config, found):
-        yield Call(f"STREAM.UPDATE.{name}", config)
+        yield Call(f"STREAM.UPDATE.{name}", {**config, **{key: found[key] for key in THEIRS if key in found}})
 
 
 def _plan_consumers(documents: Mapping[str, LocalRules], observed: Observed, installation: str) -> Iterator[Call]:
@@ -146,12 +155,12 @@ def _needed(documents: Mapping[str, LocalRules], entries: Mapping[str, bytes]) -
     did so a moment before. But the documents of both are there by the time of the last look.
     """
     needed: dict[str, frozenset[str]] = {}
-    for rules in (*documents.values(), *_readable(entries.values())):
+    for rules in (*documents.values(), *readable(entries.values())):
         needed[rules.participant] = needed.get(rules.participant, frozenset()) | topology.filters(rules)
     return {participant: filters for participant, filters in needed.items() if filters}
 
 
-def _readable(bodies: Iterable[bytes]) -> Iterator[LocalRules]:
+def readable(bodies: Iterable[bytes]) -> Iterator[LocalRules]:
     """The documents among them. Not `active`, and not those of a later version, which looks after its own filters."""
     for body in bodies:
         with suppress(UnreadableError):
@@ -171,7 +180,7 @@ def _bystanders(documents: Mapping[str, LocalRules], entries: Mapping[str, bytes
 
     Their consumers hear of its instances all the same, and who lacks the rules of a delivery holds it.
     """
-    every = (*documents.values(), *_readable(entries.values()))
+    every = (*documents.values(), *readable(entries.values()))
     everybody = {rules.participant for rules in every}
     idle = [
         structs.replace(rules, participant=participant, own=())
@@ -198,7 +207,8 @@ def _any(documents: Mapping[str, LocalRules]) -> LocalRules:
 
 
 def _marked(config: Config, installation: str) -> Config:
-    plain = json.dumps(config, sort_keys=True, separators=(",", ":"))
+    asked = {key: value for key, value in config.items() if key not in THEIRS}
+    plain = json.dumps(asked, sort_keys=True, separators=(",", ":"))
     fingerprint = hashlib.sha256(plain.encode()).hexdigest()[:10]
     return {**config, "metadata": {INSTALLATION: installation, FINGERPRINT: fingerprint}}
 
@@ -210,12 +220,11 @@ def _metadata(config: Config) -> Mapping[str, str]:
 def _differs(wanted: Config, found: Config) -> bool:
     """Whether what was asked for, or what was made of it since, is not what is wanted.
 
-    Only our own keys are compared: the server stores more than it was asked for, and `_nats.` metadata beside it. How
-    large it may grow, and on how many servers it is, an administrator may have changed on purpose.
+    Only our own keys are compared: the server stores more than it was asked for, and `_nats.` metadata beside it.
     """
     there = _metadata(found)
-    theirs = {"metadata", "num_replicas", "max_bytes", "filter_subjects"}
-    drifted = any(found.get(key) != value for key, value in wanted.items() if key not in theirs)
+    other = THEIRS | {"metadata", "filter_subjects"}
+    drifted = any(found.get(key) != value for key, value in wanted.items() if key not in other)
     return drifted or any(there.get(key) != value for key, value in _metadata(wanted).items())
 
 
@@ -227,6 +236,8 @@ async def distribute(
 ) -> Distributed:
     """Make these documents stand, and their revision the active one.
 
+    `replicas`: of what is created; where NATS has not so many servers, one.
+
     Of two that distribute different revisions at once, either may have the last word on `active`, but the filters of
     both stand in the end: JetStream has no compare-and-set for consumers, so each looks once more after its last write,
     at the documents of all. In between a filter may be missing for a moment; what is passed over then is the sweeper's.
@@ -235,13 +246,25 @@ async def distribute(
     done: list[Action] = []
     overtaken: ApiRefused | None = None
     for _ in range(LOOKS):
-        actions = plan(documents, await observe(js, documents), installation=installation, replicas=replicas)
+        observed = await observe(js, documents)
+        actions = plan(documents, observed, installation=installation, replicas=replicas)
         # An entry that we wrote and somebody has written since is theirs: no tug of war over `active`.
         actions = tuple(a for a in actions if isinstance(a, Call) or a not in done)
         if not actions:
-            return Distributed(_any(documents).revision, tuple(done))
-        overtaken = await _carry_out(js, actions, done)
+            return Distributed(_any(documents).revision, tuple(done), _replicas(documents, observed))
+        try:
+            overtaken = await _carry_out(js, actions, done)
+        except ApiRefused as refused:
+            if refused.err_code not in TOO_FEW_SERVERS or replicas == 1:
+                raise
+            replicas = 1
     raise overtaken or SagameshError(f"{actions[0]} was done {LOOKS} times, and each time somebody undid it")
+
+
+def _replicas(documents: Mapping[str, LocalRules], observed: Observed) -> int:
+    log = registers.stream(_any(documents).namespace, _any(documents).saga)
+    replicas: int = observed.streams[log]["num_replicas"]
+    return replicas
 
 
 async def _carry_out(js: JetStream, actions: Iterable[Action], done: list[Action]) -> ApiRefused | None:
@@ -265,12 +288,17 @@ async def observe(js: JetStream, documents: Mapping[str, LocalRules]) -> Observe
     streams = await _ask_all(js, {s["name"]: (f"STREAM.INFO.{s['name']}", ours) for s in _streams(documents, 1)})
 
     subjects = streams[bucket]["state"].get("subjects", {}) if bucket in streams else {}
-    messages = await _ask_all(js, {s: (f"STREAM.MSG.GET.{bucket}", {"last_by_subj": s}) for s in subjects})
-    entries = {subject: base64.b64decode(reply["message"].get("data", "")) for subject, reply in messages.items()}
-
-    participants = _needed(documents, entries)
+    found = await read_entries(js, subjects)
+    participants = _needed(documents, found)
     consumers = await _ask_all(js, {p: (f"CONSUMER.INFO.{stream}.{p}", None) for p in participants})
-    return Observed(_configs(streams), _configs(consumers), entries)
+    return Observed(_configs(streams), _configs(consumers), found)
+
+
+async def read_entries(js: JetStream, subjects: Iterable[str]) -> dict[str, bytes]:
+    """What stands in the rules bucket at these subjects."""
+    get = f"STREAM.MSG.GET.KV_{topology.RULES_BUCKET}"
+    messages = await _ask_all(js, {subject: (get, {"last_by_subj": subject}) for subject in subjects})
+    return {subject: base64.b64decode(reply["message"].get("data", "")) for subject, reply in messages.items()}
 
 
 def _configs(infos: Mapping[str, Document]) -> dict[str, Config]:

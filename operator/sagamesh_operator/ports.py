@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Protocol
 
+from sagamesh.codec import Message
 from sagamesh.errors import SagameshError
-
-Document = dict[str, Any]
+from sagamesh_operator.resource import Document, Key, Note, Resource
 
 
 class UnavailableError(SagameshError):
@@ -32,4 +33,38 @@ class JetStream(Protocol):
 
     async def publish(self, subject: str, body: bytes) -> int:
         """Store a message; its stream sequence. Raises ApiRefused and UnavailableError."""
+        ...
+
+    async def last(self, stream: str, subjects: Sequence[str]) -> tuple[Message, ...]:
+        """The last message of each of these subjects, at most a few hundred; what is stale or absent does not come.
+
+        Raises UnavailableError.
+        """
+        ...
+
+
+class ClusterUnavailable(SagameshError):  # noqa: N818 - as UnavailableError, of Kubernetes
+    """The API server did not answer, or refused (`status`; 0: no answer): to be tried again."""
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Cluster(Protocol):
+    """The API of Kubernetes, beside the watch. All of it raises ClusterUnavailable."""
+
+    async def sagas(self) -> tuple[list[Document], int]:
+        """Every Saga, of all namespaces, and the version of the list."""
+        ...
+
+    async def apply_status(self, resource: Resource, status: Document) -> str | None:
+        """Make this the status, by server-side apply; the object's new version.
+
+        None: that object is gone, or another of its name is there.
+        """
+        ...
+
+    async def record(self, key: Key, uid: str, note: Note) -> None:
+        """An Event about a Saga, which may be deleted already (`uid`: empty where it is not known)."""
         ...

@@ -1,18 +1,25 @@
-"""JetStream over nats-py: raw requests with raw JSON, and every way to fail as one of the port's two errors."""
+"""JetStream over nats-py: raw requests with raw JSON, and every way to fail as one of the port's two errors.
+
+`connect` gives a client for a while, as the command line needs it. `Session` is for the operator, which stays: its
+client is replaced when it dies, for nats-py can be deaf while it says that it is connected.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from typing import Any
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from datetime import datetime
+from typing import Any, TypeVar
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 import nats
+from sagamesh.codec import Message
 from sagamesh_operator.ports import ApiRefused, Document, UnavailableError
 
 log = logging.getLogger(__name__)
@@ -20,7 +27,13 @@ log = logging.getLogger(__name__)
 TIMEOUT = 10.0
 """Seconds. A cluster that has lost a stream's leader answers again after four to eight."""
 
+FIRST_DELAY, MAX_DELAY = 0.2, 5.0
+"""Seconds between the end of one client and the next one, doubling while none lives, with jitter."""
+
 TOO_LARGE = 10054
+
+Result = TypeVar("Result")
+Heard = Callable[[str, bytes], None]
 
 
 class NatsJetStream:
@@ -36,6 +49,38 @@ class NatsJetStream:
     async def publish(self, subject: str, body: bytes) -> int:
         sequence: int = (await self._ask(subject, body, f"the message {subject}"))["seq"]
         return sequence
+
+    async def last(self, stream: str, subjects: Sequence[str]) -> tuple[Message, ...]:
+        asked = f"DIRECT.GET.{stream}"
+        inbox = self._client.new_inbox()
+        found = []
+        with _told(asked):
+            replies = await self._client.subscribe(inbox)
+            try:
+                body = json.dumps({"multi_last": list(subjects)}).encode()
+                await self._client.publish(f"$JS.API.{asked}", body, reply=inbox)
+                while "Status" not in ((reply := await replies.next_msg(self._timeout)).headers or {}):
+                    found.append(_stored(reply))
+            finally:
+                await replies.unsubscribe()
+        return tuple(found)
+
+    async def listen(self, subject: str, heard: Heard) -> None:
+        """Call `heard` with subject and body of whatever is published there, as long as the client lives. Lossy."""
+
+        async def on_message(message: Msg) -> None:
+            heard(message.subject, message.data)
+
+        with _told(f"SUB {subject}"):
+            await self._client.subscribe(subject, cb=on_message)
+
+    async def answers(self) -> bool:
+        """Whether the server still does. nats-py can be deaf while it says that it is connected."""
+        try:
+            await self._client.flush(timeout=max(1, round(self._timeout)))
+        except (OSError, nats.errors.Error):
+            return False
+        return not self._client.is_closed
 
     async def _ask(self, subject: str, body: bytes, asked: str) -> Document:
         message = await self._request(subject, body, asked)
@@ -66,6 +111,87 @@ class NatsJetStream:
             raise UnavailableError(f"NATS did not answer {asked} within {self._timeout:g} s{hint}") from error
         except nats.errors.Error as error:
             raise UnavailableError(f"NATS cannot be reached for {asked}: {_words(error)}") from error
+
+
+class Session:
+    """The port `JetStream` for as long as `run` runs, over one client after the other.
+
+    While there is none, everything raises UnavailableError at once, with the reason. `opened` is called with each new
+    client, `lost` when one is gone.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        opened: Callable[[], object] = lambda: None,
+        lost: Callable[[], object] = lambda: None,
+        timeout: float = TIMEOUT,
+        probe: float = 5.0,
+    ) -> None:
+        self._url = url
+        self._opened = opened
+        self._lost = lost
+        self._timeout = timeout
+        self._probe = probe
+        self._listeners: list[tuple[str, Heard]] = []
+        self._current: NatsJetStream | None = None
+        self._suspect = asyncio.Event()
+        self.trouble = "the operator has not connected to NATS yet"
+        """Why there is no client; empty: there is one."""
+
+    def listen(self, subject: str, heard: Heard) -> None:
+        """To be called before `run`."""
+        self._listeners.append((subject, heard))
+
+    async def run(self) -> None:
+        """Until it is cancelled."""
+        delay = FIRST_DELAY
+        while True:
+            try:
+                async with connect(self._url, timeout=self._timeout, allow_reconnect=False) as js:
+                    delay = FIRST_DELAY
+                    await self._live(js)
+                self.trouble = f"the connection to NATS at {self._url.rpartition('@')[2]} was lost"
+            except UnavailableError as error:
+                self.trouble = str(error)
+            if self._current is not None:
+                self._current = None
+                self._lost()
+            log.warning("NATS: %s", self.trouble)
+            await asyncio.sleep(random.uniform(delay / 2, delay))
+            delay = min(2 * delay, MAX_DELAY)
+
+    async def _live(self, js: NatsJetStream) -> None:
+        """The life of one client. Returns when the server does not answer any more."""
+        for subject, heard in self._listeners:
+            await js.listen(subject, heard)
+        self._current, self.trouble = js, ""
+        log.info("NATS: connected")
+        self._opened()
+        while await js.answers():
+            self._suspect.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._probe):
+                    await self._suspect.wait()
+
+    async def api(self, verb: str, body: Document | None = None) -> Document:
+        return await self._use(lambda js: js.api(verb, body))
+
+    async def publish(self, subject: str, body: bytes) -> int:
+        return await self._use(lambda js: js.publish(subject, body))
+
+    async def last(self, stream: str, subjects: Sequence[str]) -> tuple[Message, ...]:
+        return await self._use(lambda js: js.last(stream, subjects))
+
+    async def _use(self, request: Callable[[NatsJetStream], Awaitable[Result]]) -> Result:
+        if self._current is None:
+            raise UnavailableError(self.trouble)
+        try:
+            return await request(self._current)
+        except UnavailableError:
+            self._suspect.set()
+            raise
 
 
 @asynccontextmanager
@@ -101,6 +227,22 @@ async def _open(client: Client, url: str, timeout: float, options: dict[str, Any
 async def _note(error: Exception) -> None:
     """For those who look closer: a request that fails says it itself. Must not raise, or the client stops reading."""
     log.info("NATS: %s", _words(error))
+
+
+@contextmanager
+def _told(asked: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, nats.errors.Error) as error:
+        raise UnavailableError(f"NATS cannot be reached for {asked}: {_words(error)}") from error
+
+
+def _stored(reply: Msg) -> Message:
+    """A stored message, as direct get replies it."""
+    headers = reply.headers or {}
+    time = datetime.fromisoformat(headers["Nats-Time-Stamp"]).timestamp()
+    own = {name: value for name, value in headers.items() if not name.startswith("Nats-")}
+    return Message(headers["Nats-Subject"], own, reply.data, int(headers["Nats-Sequence"]), time)
 
 
 def _words(error: Exception) -> str:

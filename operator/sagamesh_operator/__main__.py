@@ -1,0 +1,87 @@
+"""`sagamesh-operator`: checks Sagas and distributes their rules. Set by its environment, stopped by SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import time
+
+import kopf
+
+from sagamesh import topology
+from sagamesh_operator import handlers, web
+from sagamesh_operator.adapters import kubernetes
+from sagamesh_operator.adapters.nats import Session
+from sagamesh_operator.meters import Meters
+from sagamesh_operator.ports import ClusterUnavailable
+from sagamesh_operator.reconciler import Reconciler
+from sagamesh_operator.settings import Settings, SettingsError, from_environment
+
+log = logging.getLogger("sagamesh.operator")
+
+
+async def serve(settings: Settings) -> None:
+    """Run the operator until it is told to stop. Raises ClusterUnavailable where it cannot even begin."""
+    async with kubernetes.connect() as cluster:
+        installation = settings.installation or await cluster.identity()
+        meters = Meters(
+            connected=lambda: not session.trouble, behind=lambda: reconciler.watching.behind(time.time())
+        )
+        session = Session(
+            settings.nats,
+            opened=lambda: reconciler.connected(),
+            lost=lambda: reconciler.disconnected(),
+        )
+        reconciler = Reconciler(session, cluster, meters, installation=installation)
+        session.listen(topology.heartbeat_subjects(), reconciler.heard)
+
+        def alive() -> str:
+            return "the watch on Sagas is dead" if reconciler.watching.dead(time.time()) else ""
+
+        def ready() -> str:
+            return "" if reconciler.synced.is_set() else "the Sagas were not listed yet"
+
+        async with (
+            web.serving(
+                settings.http_host, settings.http_port, metrics=meters.exposition, alive=alive, ready=ready
+            ) as url,
+            asyncio.TaskGroup() as group,
+        ):
+            log.info("installation %s, metrics at %s/metrics", installation, url)
+            tasks = [group.create_task(session.run()), group.create_task(reconciler.run())]
+            await kopf.operator(
+                registry=handlers.registry(reconciler), settings=handlers.settings(), clusterwide=True, standalone=True
+            )
+            for task in tasks:
+                task.cancel()
+
+
+def configure(level: str) -> None:
+    """JSON lines on standard error."""
+    kopf.configure(
+        verbose=level == "debug", quiet=level == "warning", log_format=kopf.LogFormat.JSON, log_refkey="saga"
+    )
+    for noisy in ("aiohttp.access", "kopf.objects", "nats"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def main() -> None:
+    """Exit 2: a setting is missing or wrong. Exit 3: a port or the cluster cannot be had."""
+    try:
+        settings = from_environment()
+        configure(settings.log_level)
+        asyncio.run(serve(settings))
+    except SettingsError as error:
+        sys.exit(_say(error, 2))
+    except (ClusterUnavailable, OSError) as error:
+        sys.exit(_say(error, 3))
+
+
+def _say(error: Exception, code: int) -> int:
+    print(f"sagamesh-operator: {error}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""The API of Kubernetes over the official client's asyncio side. Objects stay the documents that they are.
+
+Of the dynamic client only its requests are used: paths are known, and typed clients would cost each process 25 MiB.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import aiohttp
+from kubernetes.aio import client, config
+from kubernetes.aio.dynamic import DynamicClient
+from kubernetes.aio.dynamic.exceptions import DynamicApiError
+
+from sagamesh_operator.crd import GROUP, KIND, PLURAL, VERSION
+from sagamesh_operator.ports import ClusterUnavailable
+from sagamesh_operator.resource import Document, Key, Note, Resource
+
+MANAGER = "sagamesh-operator"
+TIMEOUT = 15.0
+"""Seconds for one request."""
+PAGE = 500
+LONGEST_NOTE = 1024
+SAGAS = f"/apis/{GROUP}/{VERSION}"
+NOT_FOUND, CONFLICT = 404, 409
+
+
+class KubernetesCluster:
+    """The port `Cluster` over a client that is logged in already; `connect` makes both."""
+
+    def __init__(self, api: client.ApiClient) -> None:
+        self._client = DynamicClient(api)
+        self._instance = os.environ.get("HOSTNAME", MANAGER)
+
+    async def sagas(self) -> tuple[list[Document], int]:
+        return await self.list(f"{SAGAS}/{PLURAL}")
+
+    async def list(self, path: str, **selectors: str) -> tuple[list[Document], int]:
+        """All objects below a path, and the version of the list. `selectors`: of labels and fields."""
+        found: list[Document] = []
+        token = None
+        while True:
+            page = await self._ask("get", path, limit=PAGE, _continue=token, **selectors)
+            found += page["items"]
+            token = page["metadata"].get("continue")
+            if not token:
+                return found, int(page["metadata"]["resourceVersion"])
+
+    async def get(self, path: str) -> Document | None:
+        """One object; None: there is none."""
+        try:
+            return await self._ask("get", path)
+        except ClusterUnavailable as error:
+            if error.status == NOT_FOUND:
+                return None
+            raise
+
+    async def identity(self) -> str:
+        """What makes this cluster one of its own: as is the custom, the uid of `kube-system`."""
+        uid: str = (await self._ask("get", "/api/v1/namespaces/kube-system"))["metadata"]["uid"]
+        return uid
+
+    async def apply_status(self, resource: Resource, status: Document) -> str | None:
+        namespace, name = resource.key
+        body = {
+            "apiVersion": f"{GROUP}/{VERSION}",
+            "kind": KIND,
+            "metadata": {"name": name, "namespace": namespace, "uid": resource.uid},
+            "status": status,
+        }
+        path = f"{SAGAS}/namespaces/{namespace}/{PLURAL}/{name}/status"
+        how = {"content_type": "application/apply-patch+yaml", "field_manager": MANAGER, "force_conflicts": "true"}
+        try:
+            version: str = (await self._ask("patch", path, body=body, **how))["metadata"]["resourceVersion"]
+        except ClusterUnavailable as error:
+            if error.status in (NOT_FOUND, CONFLICT):  # it is gone, and perhaps another one has its name
+                return None
+            raise
+        return version
+
+    async def record(self, key: Key, uid: str, note: Note) -> None:
+        regarding = {"apiVersion": f"{GROUP}/{VERSION}", "kind": KIND, "namespace": key.namespace, "name": key.saga}
+        body = {
+            "apiVersion": "events.k8s.io/v1",
+            "kind": "Event",
+            "metadata": {"generateName": f"{key.saga}.", "namespace": key.namespace},
+            "eventTime": datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
+            "regarding": {**regarding, "uid": uid} if uid else regarding,
+            "type": note.kind,
+            "reason": note.reason,
+            "note": note.message if len(note.message) <= LONGEST_NOTE else f"{note.message[: LONGEST_NOTE - 3]}...",
+            "action": "Reconcile",
+            "reportingController": f"{GROUP}/operator",
+            "reportingInstance": self._instance,
+        }
+        await self._ask("post", f"/apis/events.k8s.io/v1/namespaces/{key.namespace}/events", body=body)
+
+    async def _ask(self, method: str, path: str, **asked: Any) -> Document:
+        try:
+            reply = await self._client.request(method, path, serialize=False, _request_timeout=TIMEOUT, **asked)
+            found: Document = await reply.json()
+        except DynamicApiError as error:
+            words = f"{error.status} {error.reason}"
+            raise ClusterUnavailable(f"Kubernetes refused {method} {path}: {words}", error.status) from error
+        except (aiohttp.ClientError, OSError, ValueError) as error:  # a timeout is an OSError
+            words = str(error) or type(error).__name__
+            raise ClusterUnavailable(f"Kubernetes did not answer {method} {path}: {words}") from error
+        return found
+
+
+@asynccontextmanager
+async def connect(kubeconfig: str | None = None, context: str | None = None) -> AsyncIterator[KubernetesCluster]:
+    """Logged in by a pod's service account, or by a kubeconfig (its path; else `KUBECONFIG` or `~/.kube/config`).
+
+    Raises ClusterUnavailable where neither is there.
+    """
+    settings = client.Configuration()
+    try:
+        if kubeconfig is None and "KUBERNETES_SERVICE_HOST" in os.environ:
+            config.load_incluster_config(client_configuration=settings)
+        else:
+            await config.load_kube_config(kubeconfig, context, client_configuration=settings)
+    except (config.ConfigException, OSError) as error:
+        raise ClusterUnavailable(f"there is no way into a cluster: {error}") from error
+    async with client.ApiClient(settings) as api:
+        yield KubernetesCluster(api)

@@ -1,0 +1,50 @@
+"""kopf: the watch on Sagas, and how it is set. What it brings is handed on, and nothing else is done here.
+
+kopf keeps no state on users' objects: there are no annotations, no finalizers, and it patches nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import Any
+
+import kopf
+
+from sagamesh_operator.crd import GROUP, PLURAL, VERSION
+from sagamesh_operator.reconciler import Reconciler
+
+
+def registry(reconciler: Reconciler) -> kopf.OperatorRegistry:
+    """The handlers, for one operator."""
+    handlers = kopf.OperatorRegistry()
+
+    @kopf.on.login(registry=handlers)
+    def login(**known: Any) -> kopf.ConnectionInfo | None:
+        found = kopf.login_with_service_account(**known)
+        host, port = (os.environ.get(f"KUBERNETES_SERVICE_{what}") for what in ("HOST", "PORT"))
+        if found is not None and host:
+            return dataclasses.replace(found, server=f"https://{host}:{port}")
+        return kopf.login_with_kubeconfig(**known)
+
+    @kopf.on.event(GROUP, VERSION, PLURAL, registry=handlers)
+    def told(event: Any, **_: Any) -> None:
+        reconciler.told(event["type"], event["object"])
+
+    return handlers
+
+
+def settings() -> kopf.OperatorSettings:
+    """As suits an operator that only watches. Times in seconds."""
+    found = kopf.OperatorSettings()
+    found.posting.enabled = False  # our Events are our own
+    found.scanning.disabled = True  # no rights on definitions and namespaces: the Saga's definition must be there
+    found.peering.standalone = True  # nobody else's peering may pause us
+    found.persistence.finalizer = f"{GROUP}/operator"  # unused, as long as there is no handler that would need one
+    found.networking.request_timeout = 60.0
+    found.networking.connect_timeout = 10.0
+    found.watching.server_timeout = 300.0
+    found.watching.client_timeout = 310.0
+    found.watching.chunk_size = 500
+    found.queueing.worker_limit = 20
+    return found

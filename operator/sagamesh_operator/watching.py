@@ -1,0 +1,49 @@
+"""Is the watch alive? What a list has shown, the watch must tell soon, too. No I/O.
+
+A watch that has died quietly looks like a cluster in which nothing happens. So from time to time everything is listed:
+what stands there and was not told after a while proves that nobody tells any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sagamesh_operator.resource import Key
+
+GRACE = 30.0
+"""Seconds that the watch may be behind a list."""
+
+
+class Watching:
+    """What the watch has told, and what it owes. Versions are resource versions, which grow."""
+
+    def __init__(self) -> None:
+        self._told: dict[Key, int] = {}
+        self._owed: dict[Key, tuple[int, float]] = {}
+
+    def told(self, key: Key, version: str) -> None:
+        """The watch brought this object, or its deletion."""
+        self._told[key] = int(version)
+        owed = self._owed.get(key)
+        if owed is not None and owed[0] <= int(version):
+            del self._owed[key]
+
+    def forget(self, key: Key) -> None:
+        """The watch brought its deletion: nothing is owed."""
+        self._told.pop(key, None)
+        self._owed.pop(key, None)
+
+    def listed(self, versions: Mapping[Key, str], now: float) -> None:
+        """A list has shown these, and no others."""
+        for key, version in versions.items():
+            if self._told.get(key, 0) < int(version):
+                self._owed.setdefault(key, (int(version), now))
+        for key in self._told.keys() - versions.keys():  # a deletion
+            self._owed.setdefault(key, (0, now))
+
+    def behind(self, now: float) -> float:
+        """Seconds for which the watch has owed something; 0: it owes nothing."""
+        return max((now - since for _, since in self._owed.values()), default=0.0)
+
+    def dead(self, now: float) -> bool:
+        return self.behind(now) > GRACE
