@@ -16,6 +16,7 @@ from sagamesh.manual import FIELDS
 Schema = dict[str, Any]
 """OpenAPI v3 with Kubernetes' extensions, as JSON."""
 
+
 def of_spec() -> Schema:
     """The schema of the field `spec`: types, bounds, defaults, meanings, and the forms of texts with their sentences."""
     top = _Noting("")

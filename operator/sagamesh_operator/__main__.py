@@ -25,9 +25,7 @@ async def serve(settings: Settings) -> None:
     """Run the operator until it is told to stop. Raises ClusterUnavailable where it cannot even begin."""
     async with kubernetes.connect() as cluster:
         installation = settings.installation or await cluster.identity()
-        meters = Meters(
-            connected=lambda: not session.trouble, behind=lambda: reconciler.watching.behind(time.time())
-        )
+        meters = Meters(connected=lambda: not session.trouble, behind=lambda: reconciler.watching.behind(time.time()))
         session = Session(
             settings.nats,
             opened=lambda: reconciler.connected(),
@@ -62,8 +60,8 @@ def configure(level: str) -> None:
     kopf.configure(
         verbose=level == "debug", quiet=level == "warning", log_format=kopf.LogFormat.JSON, log_refkey="saga"
     )
-    for noisy in ("aiohttp.access", "kopf.objects", "nats"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    for noisy in ("kopf", "nats"):
+        logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLogger().level))
 
 
 def main() -> None:

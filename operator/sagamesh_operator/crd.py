@@ -169,7 +169,9 @@ CONDITION = {
         status=_field("string", "True, False or Unknown.", enum=["True", "False", "Unknown"]),
         observedGeneration=_field("integer", "The generation of the spec that this is about.", format="int64"),
         lastTransitionTime=_field("string", "When the status became what it is.", format="date-time"),
-        reason=_field("string", "Why, as one word: a code of a check, or a reason of docs/operator.md.", maxLength=1024),
+        reason=_field(
+            "string", "Why, as one word: a code of a check, or a reason of docs/operator.md.", maxLength=1024
+        ),
         message=_field("string", "Why, as a sentence for people.", maxLength=32768),
     ),
     "required": ["type", "status", "lastTransitionTime", "reason", "message"],

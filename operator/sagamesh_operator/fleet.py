@@ -61,6 +61,11 @@ class Fleet:
         ours = [one for one in told if (one.namespace, one.participant) == (namespace, participant)]
         return tuple(sorted(ours, key=lambda one: one.pod))
 
+    def starts(self, namespace: str, saga: str) -> bool:
+        """Whether a live sidecar says that it starts the saga."""
+        told = (heard.heartbeat for heard in self._heard.values())
+        return any(one.namespace == namespace and saga in one.starts for one in told)
+
     def count(self, namespace: str, participant: str, saga: str, revision: str) -> tuple[int, int]:
         """The live sidecars of a participant, and those among them that hold the revision."""
         live = self.of(namespace, participant)
@@ -74,23 +79,20 @@ def _read(subject: str, body: bytes) -> Heartbeat:
     return told
 
 
-async def read_fleet(js: JetStream, namespace: str = "*") -> Fleet:
-    """Who has told of itself and is not silent for too long: the server throws away what was not renewed.
+async def heartbeats(js: JetStream, namespace: str = "*") -> dict[str, bytes]:
+    """What stands in the sidecars' bucket, by subject: the server throws away what was not renewed.
 
-    Without the bucket nobody has. Raises ApiRefused and UnavailableError.
+    Without the bucket nothing does. Raises ApiRefused and UnavailableError.
     """
-    fleet = Fleet()
     wanted = topology.heartbeat_subjects(namespace)
     try:
         info = await js.api(f"STREAM.INFO.{STREAM}", {"subjects_filter": wanted})
     except ApiRefused as refused:
         if refused.err_code == STREAM_MISSING:
-            return fleet
+            return {}
         raise
     subjects = info["state"].get("subjects") or {}
-    for subject, body in zip(subjects, await asyncio.gather(*(_entry(js, s) for s in subjects)), strict=True):
-        fleet.hear(subject, body, 0.0)
-    return fleet
+    return dict(zip(subjects, await asyncio.gather(*(_entry(js, s) for s in subjects)), strict=True))
 
 
 async def _entry(js: JetStream, subject: str) -> bytes:

@@ -43,8 +43,8 @@ def settings() -> kopf.OperatorSettings:
     found.persistence.finalizer = f"{GROUP}/operator"  # unused, as long as there is no handler that would need one
     found.networking.request_timeout = 60.0
     found.networking.connect_timeout = 10.0
-    found.watching.server_timeout = 300.0
-    found.watching.client_timeout = 310.0
+    found.watching.server_timeout = 300  # whole seconds: the API server takes no others
+    found.watching.client_timeout = 310
     found.watching.chunk_size = 500
     found.queueing.worker_limit = 20
     return found

@@ -13,6 +13,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from msgspec.structs import replace
@@ -21,7 +22,7 @@ from sagamesh.errors import SagameshError
 from sagamesh.rules import FORMAT
 from sagamesh_operator import status as statuses
 from sagamesh_operator.distribution import ForeignStreamError, distribute
-from sagamesh_operator.fleet import Fleet, read_fleet
+from sagamesh_operator.fleet import Fleet, heartbeats
 from sagamesh_operator.meters import Meters
 from sagamesh_operator.ports import ApiRefused, Cluster, ClusterUnavailable, JetStream, UnavailableError
 from sagamesh_operator.resource import Document, Key, Note, Resource, resource
@@ -146,6 +147,8 @@ class Reconciler:
 
     async def run(self) -> None:
         """Until it is cancelled."""
+        with suppress(TimeoutError):  # else the first thing said of every saga would be that NATS is away
+            await asyncio.wait_for(self._connected.wait(), AWAY)
         async with asyncio.TaskGroup() as group:
             for _ in range(WORKERS):
                 group.create_task(self._work())
@@ -193,7 +196,9 @@ class Reconciler:
             standing = await self._distributed(found.key, verdict, standing)
         participants = self._participants(found.key, verdict)
         self._standing[found.key] = standing
-        await self._say(found, statuses.status(found, verdict, replace(standing, participants=participants), self._now()))
+        await self._say(
+            found, statuses.status(found, verdict, replace(standing, participants=participants), self._now())
+        )
         return standing.trouble is not None
 
     def _judged(self, found: Resource) -> Verdict:
@@ -210,9 +215,7 @@ class Reconciler:
         if trouble is None:
             self._dirty.discard(key)  # now: what comes in meanwhile is for the next turn
             try:
-                done = await distribute(
-                    self._js, verdict.documents, installation=self._installation, replicas=REPLICAS
-                )
+                done = await distribute(self._js, verdict.documents, installation=self._installation, replicas=REPLICAS)
                 return Standing(active=done.revision, replicas=done.replicas)
             except SagameshError as error:
                 trouble = _trouble(error)
@@ -316,7 +319,8 @@ class Reconciler:
             await self._connected.wait()
             self._connected.clear()
             try:
-                await read_fleet(self._js, self.fleet, self._now())
+                for subject, body in (await heartbeats(self._js)).items():
+                    self.heard(subject, body)
                 self._fleet_read = True
             except (UnavailableError, ApiRefused) as error:
                 log.warning("the sidecars' heartbeats cannot be read: %s", error)

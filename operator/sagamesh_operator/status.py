@@ -150,9 +150,7 @@ def news(before: Mapping[str, Any], after: Mapping[str, Any]) -> Note | None:
     """The one Event that a change deserves: about the first condition that is new, `Stalled` aside."""
     old = {each["type"]: (each["status"], each["reason"]) for each in before.get("conditions", ())}
     changed = {
-        each["type"]: each
-        for each in after["conditions"]
-        if old.get(each["type"]) != (each["status"], each["reason"])
+        each["type"]: each for each in after["conditions"] if old.get(each["type"]) != (each["status"], each["reason"])
     }
     wrong = [changed[kind] for kind in (ACCEPTED, DISTRIBUTED, READY) if kind in changed and _is_bad(changed[kind])]
     if wrong:

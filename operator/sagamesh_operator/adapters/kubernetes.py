@@ -87,7 +87,7 @@ class KubernetesCluster:
         body = {
             "apiVersion": "events.k8s.io/v1",
             "kind": "Event",
-            "metadata": {"generateName": f"{key.saga}.", "namespace": key.namespace},
+            "metadata": {"generateName": f"{key.saga}-", "namespace": key.namespace},
             "eventTime": datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
             "regarding": {**regarding, "uid": uid} if uid else regarding,
             "type": note.kind,
@@ -104,7 +104,7 @@ class KubernetesCluster:
             reply = await self._client.request(method, path, serialize=False, _request_timeout=TIMEOUT, **asked)
             found: Document = await reply.json()
         except DynamicApiError as error:
-            words = f"{error.status} {error.reason}"
+            words = f"{error.status} {error.reason}: {error.summary()}"
             raise ClusterUnavailable(f"Kubernetes refused {method} {path}: {words}", error.status) from error
         except (aiohttp.ClientError, OSError, ValueError) as error:  # a timeout is an OSError
             words = str(error) or type(error).__name__
