@@ -6,17 +6,21 @@ BIN    := $(VENV)/bin
 JOBS   ?= 2
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test test-faults bench soak check format clean
+.PHONY: demo test test-faults test-kubernetes bench soak check format clean
 .DEFAULT_GOAL := demo
 
 demo: $(STAMP)             ## 50 orders over four services, with crashes; `make demo SVG=docs/demo.svg` draws the last screen
 	$(BIN)/sagamesh demo $(if $(SVG),--svg $(SVG))
 
-test: $(STAMP)             ## all tests, JOBS of them at once; `make test ARGS="-k diamond --seed 7"` passes arguments on
+test: $(STAMP)             ## all tests but those on Kubernetes, JOBS of them at once; `make test ARGS="-k diamond --seed 7"` passes arguments on
 	$(BIN)/pytest --numprocesses $(JOBS) --dist worksteal $(ARGS)
 
 test-faults: $(STAMP)      ## the fault catalogue (docs/faults.md) at full length: an hour
 	$(BIN)/pytest --full --timeout 1800 tests/nats/faults $(ARGS)
+
+test-kubernetes: $(STAMP)  ## against a real API server, which Go builds at first: five minutes, once
+	PYTHONPATH=tests $(BIN)/python -m support.programs
+	$(BIN)/pytest --numprocesses $(JOBS) --dist worksteal tests/kubernetes $(ARGS)
 
 bench: $(VENV)/.bench      ## sagas per second beside the floor; `make bench SVG=docs/performance.svg` draws them
 	$(BIN)/python -m sagamesh_bench bench $(if $(SVG),--svg $(SVG))

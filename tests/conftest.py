@@ -40,7 +40,7 @@ def report(request: pytest.FixtureRequest) -> Iterator[list[str]]:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     ended = [test for test in terminalreporter.getreports("") if test.when == "teardown"]
-    lines = [line for test in ended for name, line in test.user_properties if name == REPORT]
+    lines = dict.fromkeys(line for test in ended for name, line in test.user_properties if name == REPORT)
     if lines:
         terminalreporter.section("report")
         for line in lines:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Self
@@ -12,6 +11,7 @@ from typing import Any, Self
 from sagamesh_operator.adapters.nats import connect
 from sagamesh_operator.ports import ApiRefused, Document, UnavailableError
 from support.nats_server import NatsServer
+from support.ports import free_ports
 
 PATIENCE = 0.5
 """Seconds to wait for one answer: without a leader none comes."""
@@ -33,7 +33,7 @@ class Cluster:
     """What is asked of a lone server, of three."""
 
     def __init__(self, directory: Path) -> None:
-        ports = _free_ports(3)
+        ports = free_ports(3)
         routes = [f"nats-route://127.0.0.1:{port}" for port in ports]
         self.members = [Member(directory / f"n{n}", f"n{n}", port, routes) for n, port in enumerate(ports, 1)]
 
@@ -108,11 +108,3 @@ def _complete(info: Document) -> bool:
     followers = cluster.get("replicas", [])
     current = [one for one in followers if one["current"] and not one.get("offline") and not one.get("lag")]
     return bool(cluster.get("leader")) and len(current) == 2
-
-
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        taken = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in taken:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in taken]
