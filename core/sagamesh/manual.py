@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 FIELDS: Mapping[str, str] = {
-    "spec": "A long-lived transaction over several services: who starts it, which step listens to which events, and how "
-    "each step is undone. A changed spec is a new revision: new instances take it, running ones keep theirs for life.",
+    "spec": "A long-lived transaction over several services: who starts it, which step listens to which events, and "
+    "how each step is undone. A changed spec is a new revision: new instances take it, running ones keep theirs for "
+    "life.",
     "spec.start": "Where instances come from.",
     "spec.start.participant": "The participant whose app may start the saga, by sending the event to its sidecar.",
     "spec.start.event": "The type of the event that starts an instance, such as order.placed.",
-    "spec.start.key": "CEL to a string: the instance's id, as in event.data.orderId. The same key again starts nothing. "
-    "An id matches ^[A-Za-z0-9_-]{1,64}$; any other key becomes h- and 26 characters of its SHA-256. Without it: the "
-    "event's id.",
+    "spec.start.key": "CEL to a string: the instance's id, as in event.data.orderId. The same key again starts "
+    "nothing. An id matches ^[A-Za-z0-9_-]{1,64}$; any other key becomes h- and 26 characters of its SHA-256. Without "
+    "it: the event's id.",
     "spec.parkAfter": "How long something may fail before the saga counts as parked: visible, alarmed, still retried.",
     "spec.compensationOrder": "reverse: a step is undone when all that depends on it is undone. parallel: all at once.",
     "spec.steps": "The saga's local transactions. Their order here means nothing; who listens to whom decides.",
     "spec.steps.name": "The step's name: a DNS label, unique in the saga.",
-    "spec.steps.participant": "The service that owns the step: a DNS label, in the saga's own namespace. Its pods carry "
-    "the label sagamesh.dev/participant with this value.",
+    "spec.steps.participant": "The service that owns the step: a DNS label, in the saga's own namespace. Its pods "
+    "carry the label sagamesh.dev/participant with this value.",
     "spec.steps.on": "The events that the step listens to: the starting one, or what other steps emit. With several, "
     "see join.",
     "spec.steps.true": "The field `on`, as YAML 1.1 readers (kubectl among them) take the bare word on for the boolean "

@@ -71,8 +71,10 @@ def stream(namespace: str, saga: str) -> str:
 
 def owner_of(stream: str) -> tuple[str, str] | None:
     """Namespace and saga of a stream's name; None: it is no saga's. Neither can hold a `_`."""
-    kind, namespace, saga = (stream.split("_") + ["", "", ""])[:3]
-    return (namespace, saga) if kind == "SAGA" and stream.count("_") == 2 else None
+    match stream.split("_"):
+        case ["SAGA", namespace, saga]:
+            return namespace, saga
+    return None
 
 
 def subjects(namespace: str, saga: str) -> str:

@@ -18,7 +18,7 @@ Schema = dict[str, Any]
 
 
 def of_spec() -> Schema:
-    """The schema of the field `spec`: types, bounds, defaults, meanings, and the forms of texts with their sentences."""
+    """The schema of the field `spec`: types, bounds, defaults, meanings, and the forms of texts with a sentence."""
     top = _Noting("")
     spec.saga(top, namespace="default")
     schema: Schema = top.properties["spec"]
@@ -54,7 +54,7 @@ class _Noting(Node):
         return name
 
     def texts(self, name: str, form: Form, most: int, _example: str) -> tuple[str, ...]:
-        # A rule for each item of a list in a list would cost more than Kubernetes allows: the pattern, without a sentence.
+        # A rule for each item of a list in a list would cost more than Kubernetes allows: a pattern, without sentence.
         items = {"type": "string", "maxLength": form.longest, "pattern": _pattern(form)}
         self._note(name, {"type": "array", "minItems": 1, "maxItems": most, "items": items}, required=True)
         return (name,)

@@ -26,12 +26,9 @@ async def serve(settings: Settings) -> None:
     async with kubernetes.connect() as cluster:
         installation = settings.installation or await cluster.identity()
         meters = Meters(connected=lambda: not session.trouble, behind=lambda: reconciler.watching.behind(time.time()))
-        session = Session(
-            settings.nats,
-            opened=lambda: reconciler.connected(),
-            lost=lambda: reconciler.disconnected(),
-        )
+        session = Session(settings.nats)
         reconciler = Reconciler(session, cluster, meters, installation=installation)
+        session.opened, session.lost = reconciler.connected, reconciler.disconnected
         session.listen(topology.heartbeat_subjects(), reconciler.heard)
 
         def alive() -> str:

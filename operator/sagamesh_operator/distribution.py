@@ -24,7 +24,8 @@ from sagamesh import codec, registers, topology
 from sagamesh.errors import SagameshError, UnreadableError
 from sagamesh.rules import LocalRules
 from sagamesh.topology import Config
-from sagamesh_operator.ports import ApiRefused, Document, JetStream
+from sagamesh_operator.ports import ApiRefused, JetStream
+from sagamesh_operator.resource import Document
 
 INSTALLATION = "sagamesh.dev/installation"
 FINGERPRINT = "sagamesh.dev/config"

@@ -1,7 +1,7 @@
-"""The operator's one loop: whatever is told, a saga gets its turn, and in its turn all that is true is looked at anew.
+"""The operator's one loop: whatever is told, a saga gets its turn, and in it everything about it is looked at anew.
 
-Level-based: no event is needed twice, none is waited for, and a restart is nothing special. It decides nothing by itself:
-`verdict`, `distribution`, `status` and `retirement` do. Kubernetes and NATS may both be away at any time; then what
+Level-based: no event is needed twice, none is waited for, and a restart is nothing special. Nothing is decided here,
+but in `verdict`, `distribution`, `status` and `retirement`. Kubernetes and NATS may both be away at any time; then what
 cannot be done is done later. In no saga's path.
 """
 

@@ -164,7 +164,7 @@ def news(before: Mapping[str, Any], after: Mapping[str, Any]) -> Note | None:
 
 def _is_bad(condition: Mapping[str, Any]) -> bool:
     """While a new saga waits for its first sidecars, that is no warning."""
-    return condition["status"] != "True" and condition["reason"] != SIDECARS_BEHIND
+    return bool(condition["status"] != "True" and condition["reason"] != SIDECARS_BEHIND)
 
 
 def _word(condition: Mapping[str, Any]) -> str:

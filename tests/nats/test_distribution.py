@@ -19,7 +19,8 @@ from sagamesh.rules import LocalRules
 from sagamesh_cli.embedded import EmbeddedServer
 from sagamesh_operator.adapters.nats import NatsJetStream, connect
 from sagamesh_operator.distribution import ForeignStreamError, Put, distribute, observe, plan
-from sagamesh_operator.ports import ApiRefused, Document, JetStream, UnavailableError
+from sagamesh_operator.ports import ApiRefused, JetStream, UnavailableError
+from sagamesh_operator.resource import Document
 
 LOG = "SAGA_shop_checkout"
 ACTIVE = "$KV.sagamesh-rules.shop.orders.checkout.active"

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from sagamesh_operator.adapters.nats import connect
-from sagamesh_operator.ports import ApiRefused, Document, UnavailableError
+from sagamesh_operator.ports import ApiRefused, UnavailableError
+from sagamesh_operator.resource import Document
 from support.nats_server import NatsServer
 from support.ports import free_ports
 

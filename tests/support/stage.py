@@ -28,7 +28,7 @@ from sagamesh_cli.dev import participants_of, provision, read
 from sagamesh_cli.fleet import ProcessMember, Urls
 from sagamesh_cli.services import Service, books, example
 from sagamesh_operator.adapters.nats import connect
-from sagamesh_operator.ports import Document
+from sagamesh_operator.resource import Document
 from sagamesh_sidecar.adapters.nats import NatsLog
 from sagamesh_sidecar.ports import UnavailableError
 from sagamesh_sidecar.settings import Settings

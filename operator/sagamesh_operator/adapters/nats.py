@@ -20,7 +20,8 @@ from nats.aio.msg import Msg
 
 import nats
 from sagamesh.codec import Message
-from sagamesh_operator.ports import ApiRefused, Document, UnavailableError
+from sagamesh_operator.ports import ApiRefused, UnavailableError
+from sagamesh_operator.resource import Document
 
 log = logging.getLogger(__name__)
 
@@ -116,22 +117,14 @@ class NatsJetStream:
 class Session:
     """The port `JetStream` for as long as `run` runs, over one client after the other.
 
-    While there is none, everything raises UnavailableError at once, with the reason. `opened` is called with each new
-    client, `lost` when one is gone.
+    While there is none, everything raises UnavailableError at once, with the reason. `opened` is called whenever there
+    is a new client, `lost` when it is gone. `probe`: seconds between looks whether the server answers.
     """
 
-    def __init__(
-        self,
-        url: str,
-        *,
-        opened: Callable[[], object] = lambda: None,
-        lost: Callable[[], object] = lambda: None,
-        timeout: float = TIMEOUT,
-        probe: float = 5.0,
-    ) -> None:
+    def __init__(self, url: str, *, timeout: float = TIMEOUT, probe: float = 5.0) -> None:
+        self.opened: Callable[[], object] = lambda: None
+        self.lost: Callable[[], object] = lambda: None
         self._url = url
-        self._opened = opened
-        self._lost = lost
         self._timeout = timeout
         self._probe = probe
         self._listeners: list[tuple[str, Heard]] = []
@@ -157,7 +150,7 @@ class Session:
                 self.trouble = str(error)
             if self._current is not None:
                 self._current = None
-                self._lost()
+                self.lost()
             log.warning("NATS: %s", self.trouble)
             await asyncio.sleep(random.uniform(delay / 2, delay))
             delay = min(2 * delay, MAX_DELAY)
@@ -168,7 +161,7 @@ class Session:
             await js.listen(subject, heard)
         self._current, self.trouble = js, ""
         log.info("NATS: connected")
-        self._opened()
+        self.opened()
         while await js.answers():
             self._suspect.clear()
             with suppress(TimeoutError):
