@@ -194,14 +194,14 @@ def find_binary() -> Path:
     return Path(found)
 
 
-def die_with(parent: int) -> Callable[[], None] | None:
-    """What the child runs between fork and exec, so that the end of `parent` ends it, too."""
+def die_with(parent: int, by: int = signal.SIGTERM) -> Callable[[], None] | None:
+    """What the child runs between fork and exec, so that the end of `parent` ends it, too: by that signal."""
     if sys.platform != "linux":
         return None
     prctl = ctypes.CDLL(None).prctl  # looked up here: after a fork nothing may be loaded
 
     def bind() -> None:
-        prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        prctl(PR_SET_PDEATHSIG, by)
         if os.getppid() != parent:  # it has died in between
             os._exit(1)
 

@@ -255,7 +255,7 @@ class ControlPlane(Cluster):
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=die_with(os.getpid()),
+                preexec_fn=die_with(os.getpid(), signal.SIGKILL),  # in order, each waits long for the other
             ).result()
 
     def _ready(self) -> bool:
