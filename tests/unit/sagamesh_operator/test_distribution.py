@@ -149,11 +149,17 @@ def test_a_document_of_a_later_version_is_no_obstacle() -> None:
 
 def test_another_way_to_make_a_stream_is_an_update_of_it() -> None:
     there = after(NOTHING, plan(ONE, NOTHING))
-    assert told(plan(ONE, there, replicas=3)) == [
+    for config in there.streams.values():
+        config["metadata"]["sagamesh.dev/config"] = "of-a-version-before"
+    there.streams["SAGA_shop_checkout"]["num_replicas"] = 3
+    actions = plan(ONE, there)
+    assert told(actions) == [
         "STREAM.UPDATE.KV_sagamesh-rules",
         "STREAM.UPDATE.KV_sagamesh-sidecars",
         "STREAM.UPDATE.SAGA_shop_checkout",
     ]
+    assert isinstance(actions[-1], Call)
+    assert actions[-1].body["num_replicas"] == 3, "an administrator's choice"
 
 
 @pytest.mark.parametrize("name", ["KV_sagamesh-rules", "KV_sagamesh-sidecars", "SAGA_shop_checkout"])
