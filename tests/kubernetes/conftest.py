@@ -51,3 +51,14 @@ def _version(request: pytest.FixtureRequest, report: list[str]) -> None:
     if "cluster" in request.fixturenames:
         running: Cluster = request.getfixturevalue("cluster")
         report.append(f"Kubernetes {running.version}, {running.source}")
+
+
+@pytest.fixture(scope="session")
+def resources(cluster: Cluster) -> None:
+    """STUB"""
+    import pathlib
+
+    root = pathlib.Path(__file__).parents[2] / "manifests"
+    for name in ("crds", "rbac"):
+        cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", root / f"{name}.yaml")
+    cluster.kubectl("wait", "--for=condition=Established", "crd/sagas.sagamesh.dev")

@@ -1,0 +1,386 @@
+"""The operator as a process on a real API server and a real NATS: what it says, and what it survives."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sagamesh import topology
+from sagamesh.registers import stream
+from sagamesh_operator.adapters.nats import connect
+from sagamesh_operator.distribution import read_entries
+from sagamesh_operator.ports import ApiRefused
+from sagamesh_operator.resource import Document
+from support.control_plane import Cluster
+from support.nats_server import NatsServer
+from support.operating import Operator, Sagas
+from support.stage import run
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "examples" / "02-create-order" / "saga.yaml"
+STEP = {
+    "name": "charge",
+    "participant": "payments",
+    "on": ["order.placed"],
+    "action": {"path": "/charges"},
+    "pivot": True,
+}
+
+
+class World:
+    """An operator, its NATS and its cluster."""
+
+    def __init__(self, cluster: Cluster, namespace: str, nats: NatsServer, operator: Operator) -> None:
+        self.sagas = Sagas(cluster, namespace)
+        self.namespace = namespace
+        self.cluster = cluster
+        self.nats = nats
+        self.operator = operator
+
+    async def api(self, verb: str, body: Document | None = None) -> Document | None:
+        """What NATS answers; None: it is not there."""
+        async with connect(self.nats.url) as js:
+            try:
+                return await js.api(verb, body)
+            except ApiRefused as refused:
+                if refused.code == 404:
+                    return None
+                raise
+
+    async def stream(self, saga: str) -> Document | None:
+        return await self.api(f"STREAM.INFO.{stream(self.namespace, saga)}")
+
+    async def entries(self, saga: str) -> dict[str, bytes]:
+        """What the rules bucket holds about a saga, by subject."""
+        wanted = {"subjects_filter": topology.saga_subjects(self.namespace, saga)}
+        async with connect(self.nats.url) as js:
+            found = await js.api(f"STREAM.INFO.KV_{topology.RULES_BUCKET}", wanted)
+            return await read_entries(js, found["state"].get("subjects") or {})
+
+    async def active(self, participant: str, saga: str) -> str:
+        return (await self.entries(saga))[topology.active_subject(self.namespace, participant, saga)].decode()
+
+    async def until_gone(self, saga: str) -> None:
+        async with asyncio.timeout(30):
+            while await self.stream(saga) is not None or await self.entries(saga):
+                await asyncio.sleep(0.05)
+
+    async def cluster_id(self) -> str:
+        return await self.sagas.kubectl("get", "namespace", "kube-system", "-o", "jsonpath={.metadata.uid}")
+
+    def writes(self, since: datetime) -> list[Document]:
+        """What the operator has changed in this namespace."""
+        asked = self.cluster.audit("operator", since)
+        ours = [each for each in asked if each.get("objectRef", {}).get("namespace") == self.namespace]
+        return [each for each in ours if each["verb"] in ("create", "patch", "update", "delete")]
+
+    async def quiet(self) -> None:
+        """Wait until the operator has nothing to do for a while: three looks in a row."""
+        idle = 0
+        while idle < 3:
+            idle = 0 if await self.operator.metric("queue_length") else idle + 1
+            await asyncio.sleep(0.1)
+
+
+Scenario = Callable[[World], Awaitable[None]]
+Play = Callable[[Scenario], None]
+
+
+@contextlib.asynccontextmanager
+async def world(cluster: Cluster, namespace: str, directory: Path) -> AsyncIterator[World]:
+    with NatsServer(directory / "nats") as nats:
+        operator = Operator(cluster, nats.url, directory)
+        await operator.start()
+        try:
+            yield World(cluster, namespace, nats, operator)
+        finally:
+            await operator.stop()
+
+
+@pytest.fixture
+def play(resources: None, cluster: Cluster, namespace: str, tmp_path: Path) -> Play:
+    """Plays a scenario in a world of its own."""
+
+    async def whole(scenario: Scenario) -> None:
+        async with world(cluster, namespace, tmp_path) as built:
+            await scenario(built)
+
+    return lambda scenario: run(whole(scenario), 120.0)
+
+
+def saga(name: str = "checkout", **spec: object) -> Document:
+    whole = {"start": {"participant": "orders", "event": "order.placed"}, "steps": [STEP], **spec}
+    return {"apiVersion": "sagamesh.dev/v1alpha1", "kind": "Saga", "metadata": {"name": name}, "spec": whole}
+
+
+def test_what_is_applied_stands_in_nats(play: Play) -> None:
+    async def scenario(on: World) -> None:
+        document = yaml.safe_load(EXAMPLE.read_text())
+        del document["metadata"]["namespace"]
+        await on.sagas.apply(document)
+        distributed = await on.sagas.until("create-order", "Distributed", "True")
+        assert "one server only" in distributed["message"]
+        found = await on.stream("create-order")
+        assert found is not None
+        assert found["config"]["metadata"]["sagamesh.dev/installation"] == await on.cluster_id()
+        status = (await on.sagas.get("create-order"))["status"]
+        assert status["activeRevision"] == status["revision"]
+        assert (status["steps"], status["participantCount"], status["replicas"]) == (6, 4, 1)
+        ready = await on.sagas.until("create-order", "Ready", "False", "SidecarsMissing")
+        assert ready["message"] == "no sidecar tells of itself at orders, consumers, kitchen, accounting"
+
+    play(scenario)
+
+
+def test_a_change_takes_one_patch_and_one_event_and_leaves_the_object_alone(play: Play) -> None:
+    async def scenario(on: World) -> None:
+        since = datetime.now(UTC)
+        await on.sagas.apply(saga())
+        await on.sagas.until("checkout", "Distributed", "True")
+        await on.quiet()
+        asked = [(each["verb"], each["objectRef"].get("subresource", "")) for each in on.writes(since)]
+        assert asked == [("patch", "status"), ("create", "")]
+        assert await on.sagas.events("checkout") == [
+            ("Warning", "SidecarsMissing", "no sidecar tells of itself at orders, payments")
+        ]
+        metadata = (await on.sagas.get("checkout"))["metadata"]
+        assert "finalizers" not in metadata
+        assert set(metadata["annotations"]) == {"kubectl.kubernetes.io/last-applied-configuration"}
+
+    play(scenario)
+
+
+def test_what_the_checks_refuse_is_said_with_their_codes(play: Play) -> None:
+    async def scenario(on: World) -> None:
+        await on.sagas.apply(saga(steps=[{**STEP, "on": ["order.plced"]}]))
+        accepted = await on.sagas.until("checkout", "Accepted", "False", "SM003")
+        assert "SM003 error at spec.steps[0].on[0]: nobody announces 'order.plced'" in accepted["message"]
+        assert "did you mean 'order.placed'?" in accepted["message"]
+        await on.sagas.until("checkout", "Stalled", "True", "NotAccepted")
+        await on.sagas.until("checkout", "Ready", "False", "NotAccepted")
+        assert [event[:2] for event in await on.sagas.events("checkout")] == [("Warning", "Refused")]
+        assert await on.stream("checkout") is None, "what is refused leaves no trace"
+
+    play(scenario)
+
+
+def test_a_refused_change_leaves_the_old_revision_active(play: Play) -> None:
+    async def scenario(on: World) -> None:
+        await on.sagas.apply(saga())
+        await on.sagas.until("checkout", "Distributed", "True")
+        before = (await on.sagas.get("checkout"))["status"]["activeRevision"]
+        await on.sagas.apply(saga(steps=[{**STEP, "on": ["nobody.says.so"]}]))
+        distributed = await on.sagas.until("checkout", "Distributed", "False", "NotAccepted")
+        assert f"revision {before} stays active" in distributed["message"]
+        assert (await on.sagas.get("checkout"))["status"]["activeRevision"] == before
+        assert await on.active("orders", "checkout") == before
+        await on.sagas.apply(saga(parkAfter="5m"))
+        await on.sagas.until("checkout", "Distributed", "True")
+        assert await on.active("orders", "checkout") != before
+
+    play(scenario)
+
+
+def test_a_change_that_changes_no_rules_is_the_same_revision(play: Play) -> None:
+    async def scenario(on: World) -> None:
+        await on.sagas.apply(saga())
+        await on.sagas.until("checkout", "Distributed", "True")
+        first = (await on.sagas.get("checkout"))["status"]["revision"]
+        await on.sagas.apply(saga(parkAfter="600s"))
+        await on.sagas.until("checkout", "Distributed", "True")
+        assert (await on.sagas.get("checkout"))["status"]["revision"] == first
+
+    play(scenario)
+
+
+def test_what_changed_while_it_was_down_is_found_at_start(play: Play) -> None:
+    async def scenario(on: World) -> None:
+        for name in ("changed", "deleted", "kept"):
+            await on.sagas.apply(saga(name))
+            await on.sagas.until(name, "Distributed", "True")
+        await on.operator.kill()
+        await on.sagas.apply(saga("changed", parkAfter="1m"))
+        await on.sagas.apply(saga("new"))
+        await on.sagas.delete("deleted")
+        since = datetime.now(UTC)
+        await on.operator.start()
+        await on.sagas.until("changed", "Distributed", "True")
+        await on.sagas.until("new", "Distributed", "True")
+        await on.until_gone("deleted")
+        assert await on.stream("kept") is not None
+        await on.quiet()
+        about_kept = [each for each in on.writes(since) if each["objectRef"].get("name") == "kept"]
+        assert about_kept == [], "of what has not changed nothing is said again"
+
+    play(scenario)
+
+
+def test_a_deleted_saga_is_gone_from_nats(play: Play) -> None:
+    async def scenario(on: World) -> None:
+        await on.sagas.apply(saga())
+        await on.sagas.until("checkout", "Distributed", "True")
+        await on.sagas.delete("checkout")
+        await on.until_gone("checkout")
+        assert await on.entries("checkout") == {}
+        assert await on.operator.metric("saga_condition", saga="checkout") is None
+        await on.sagas.apply(saga())
+        await on.sagas.until("checkout", "Distributed", "True")
+        assert await on.stream("checkout") is not None
+
+    play(scenario)
+
+
+def test_a_crash_in_the_midst_of_many_changes_is_made_good(play: Play) -> None:
+    async def scenario(on: World) -> None:
+        names = [f"saga-{n}" for n in range(40)]
+        for round_ in range(4):
+            applying = asyncio.create_task(
+                on.sagas.apply_many([saga(name, parkAfter=f"{round_ + 1}m") for name in names])
+            )
+            while sum([await on.stream(name) is not None for name in names[:5]]) < min(5, round_ + 1):
+                await asyncio.sleep(0.01)
+            await on.operator.kill()
+            await applying
+            await on.operator.start()
+        for name in names:
+            await on.sagas.until(name, "Distributed", "True", seconds=60)
+            assert await on.active("orders", name) == (await on.sagas.get(name))["status"]["revision"]
+
+    play(scenario)
+
+
+def test_the_api_server_may_be_killed(play: Play) -> None:
+    async def scenario(on: World) -> None:
+        await on.sagas.apply(saga("before"))
+        await on.sagas.until("before", "Distributed", "True")
+        await asyncio.to_thread(on.cluster.kill_api_server)
+        await asyncio.to_thread(on.cluster.start_api_server)
+        await on.sagas.apply(saga("after"))
+        await on.sagas.until("after", "Distributed", "True")
+        assert await on.operator.probe("livez") == 200
+        assert on.operator.process is not None
+        assert on.operator.process.returncode is None, "it was the same process all the time"
+
+    play(scenario)
+
+
+def test_while_nats_is_away_that_is_said_and_nothing_is_lost(play: Play) -> None:
+    async def scenario(on: World) -> None:
+        await on.sagas.apply(saga("before"))
+        await on.sagas.until("before", "Distributed", "True")
+        on.nats.kill()
+        await on.sagas.until("before", "Distributed", "Unknown", "NatsUnavailable")
+        await on.sagas.until("before", "Ready", "Unknown", "NatsUnavailable")
+        await on.sagas.apply(saga("meanwhile"))
+        told = await on.sagas.until("meanwhile", "Distributed", "Unknown", "NatsUnavailable")
+        assert "NATS" in told["message"]
+        await on.sagas.until("meanwhile", "Stalled", "False")
+        await on.sagas.delete("before")
+        assert await on.operator.metric("nats_connected") == 0
+        assert await on.operator.probe("livez") == 200
+        on.nats.start()
+        await on.sagas.until("meanwhile", "Distributed", "True")
+        await on.until_gone("before")
+        assert await on.operator.metric("nats_connected") == 1
+
+    play(scenario)
+
+
+def test_a_stream_of_somebody_else_is_refused(play: Play) -> None:
+    async def scenario(on: World) -> None:
+        name = stream(on.namespace, "checkout")
+        await on.api(f"STREAM.CREATE.{name}", {"name": name, "subjects": ["theirs.>"]})
+        await on.sagas.apply(saga())
+        refused = await on.sagas.until("checkout", "Distributed", "False", "ForeignStream")
+        assert f"the stream {name} was not made by Sagamesh" in refused["message"]
+        await on.sagas.until("checkout", "Stalled", "True", "ForeignStream")
+        found = await on.stream("checkout")
+        assert found is not None
+        assert found["config"]["subjects"] == ["theirs.>"]
+        await on.sagas.delete("checkout")
+        await on.quiet()
+        assert await on.stream("checkout") is not None, "nor is it deleted with the saga"
+
+    play(scenario)
+
+
+def test_two_hundred_sagas_at_once(play: Play, report: list[str]) -> None:
+    async def scenario(on: World) -> None:
+        names = [f"saga-{n:03}" for n in range(200)]
+        idle = on.operator.rss()
+        began = time.monotonic()
+        await on.sagas.apply_many([saga(name) for name in names])
+        applied = time.monotonic() - began
+        while await on.sagas.distributed() < 200:
+            await asyncio.sleep(0.1)
+        report.append(
+            f"200 sagas at once: applied in {applied:.1f} s, all distributed after {time.monotonic() - began:.1f} s; "
+            f"operator {idle:.0f} MiB idle, {on.operator.rss():.0f} MiB with 200 sagas"
+        )
+        for name in names:
+            assert await on.stream(name) is not None
+
+    play(scenario)
+
+
+def test_its_rights_are_exactly_those_that_it_uses(play: Play) -> None:
+    """Whatever it was refused is missing in its role; whatever it never asked is too much."""
+
+    async def scenario(on: World) -> None:
+        since = datetime.now(UTC)
+        await on.operator.kill()
+        await on.operator.start()
+        await on.sagas.apply(saga())
+        await on.sagas.until("checkout", "Distributed", "True")
+        await on.sagas.delete("checkout")
+        await on.until_gone("checkout")
+        await on.quiet()
+        calls = on.cluster.audit("operator", since)
+        assert [each for each in calls if each.get("responseStatus", {}).get("code") == 403] == []
+        used = {used_right(each) for each in calls if "objectRef" in each}
+        granted = {
+            (group, resource, verb, name)
+            for rule in role_rules()
+            for group in rule["apiGroups"]
+            for resource in rule["resources"]
+            for verb in rule["verbs"]
+            for name in rule.get("resourceNames", [""])
+        }
+        assert used == granted
+
+    play(scenario)
+
+
+def test_whoever_may_not_get_in_is_told_so(resources: None, cluster: Cluster, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        operator = Operator(cluster, "nats://127.0.0.1:4222", tmp_path, KUBECONFIG=str(cluster.kubeconfig("tenant")))
+        with pytest.raises(AssertionError, match="sagamesh-operator: Kubernetes refused get .*kube-system: 403"):
+            await operator.start()
+        assert operator.process is not None
+        assert operator.process.returncode == 3
+        assert "Traceback" not in operator.words()
+
+    run(scenario(), 60.0)
+
+
+def used_right(call: Document) -> tuple[str, str, str, str]:
+    about = call["objectRef"]
+    resource = "/".join(filter(None, [about["resource"], about.get("subresource", "")]))
+    name = about.get("name", "") if about["resource"] == "namespaces" else ""
+    return about.get("apiGroup", ""), resource, call["verb"], name
+
+
+def role_rules() -> list[Document]:
+    documents = yaml.safe_load_all((ROOT / "manifests" / "rbac.yaml").read_text())
+    [role] = [
+        each for each in documents if each["kind"] == "ClusterRole" and each["metadata"]["name"] == "sagamesh-operator"
+    ]
+    rules: list[Document] = role["rules"]
+    return rules
