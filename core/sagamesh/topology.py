@@ -6,6 +6,7 @@ server.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -17,6 +18,11 @@ RULES_BUCKET = "sagamesh-rules"
 SIDECARS_BUCKET = "sagamesh-sidecars"
 MAX_MESSAGE = 320 * 1024
 """Bytes of one register: 256 KiB of the app's data, and room for the rest."""
+
+HEARTBEAT_EVERY = 30
+"""Seconds between the heartbeats of a sidecar of which nothing changes: two may get lost before it counts as gone."""
+HEARTBEAT_TTL = 90
+"""Seconds after which a sidecar that was silent counts as gone."""
 
 Config = dict[str, Any]
 
@@ -82,7 +88,7 @@ def rules_bucket(*, replicas: int = 1) -> Config:
 
 def sidecars_bucket(*, replicas: int = 1) -> Config:
     """Where sidecars tell what they hold, for display. What is not renewed is gone after 90 seconds."""
-    return {**_bucket(SIDECARS_BUCKET, replicas), "max_age": 90 * SECOND}
+    return {**_bucket(SIDECARS_BUCKET, replicas), "max_age": HEARTBEAT_TTL * SECOND}
 
 
 def _bucket(name: str, replicas: int) -> Config:
@@ -129,3 +135,14 @@ def participant_subjects(namespace: str, participant: str) -> str:
 def pushed_subjects(namespace: str, participant: str) -> str:
     """Where those keys are pushed as they are written, as a wildcard of core NATS."""
     return f"sagamesh.rules.{namespace}.{participant}.>"
+
+
+def heartbeat_subject(namespace: str, participant: str, pod: str) -> str:
+    """Where a sidecar tells what it holds. What a token of NATS cannot hold of the pod's name becomes `_`."""
+    token = re.sub(r"[^A-Za-z0-9_=-]", "_", pod) or "_"
+    return f"$KV.{SIDECARS_BUCKET}.{namespace}.{participant}.{token}"
+
+
+def heartbeat_subjects(namespace: str = "*") -> str:
+    """Where all sidecars (of a namespace) do, as a wildcard."""
+    return f"$KV.{SIDECARS_BUCKET}.{namespace}.*.*"

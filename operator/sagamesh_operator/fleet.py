@@ -1,0 +1,104 @@
+"""What live sidecars have told of themselves: who there is, and which revisions each holds. For display."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import logging
+from typing import NamedTuple
+
+from sagamesh import heartbeat, topology
+from sagamesh.errors import UnreadableError
+from sagamesh.heartbeat import Heartbeat
+from sagamesh_operator.ports import ApiRefused, JetStream
+
+log = logging.getLogger(__name__)
+
+STREAM = f"KV_{topology.SIDECARS_BUCKET}"
+STREAM_MISSING, MESSAGE_MISSING = 10059, 10037
+
+
+class Heard(NamedTuple):
+    """The last heartbeat of a sidecar, and when it came (seconds, by any one clock)."""
+
+    heartbeat: Heartbeat
+    at: float
+
+
+class Fleet:
+    """The live sidecars, by the subjects of their heartbeats: one for each namespace, participant and pod."""
+
+    def __init__(self) -> None:
+        self._heard: dict[str, Heard] = {}
+
+    def hear(self, subject: str, body: bytes, at: float) -> Heartbeat | None:
+        """Take what was written at `at`; an empty body is a goodbye. What cannot be read is ignored.
+
+        Gives the heartbeat that changed anything (the last one of who said goodbye), else None.
+        """
+        before = self._heard.get(subject)
+        if not body:
+            self._heard.pop(subject, None)
+            return before.heartbeat if before else None
+        try:
+            told = _read(subject, body)
+        except UnreadableError as error:
+            log.warning("a heartbeat that cannot be read: %s: %s", subject, error)
+            return None
+        self._heard[subject] = Heard(told, max(at, before.at) if before else at)
+        return None if before and before.heartbeat == told else told
+
+    def expire(self, now: float, ttl: float = topology.HEARTBEAT_TTL) -> tuple[Heartbeat, ...]:
+        """Forget who was silent for `ttl` seconds, and say whom."""
+        silent = {subject: heard for subject, heard in self._heard.items() if now - heard.at >= ttl}
+        for subject in silent:
+            del self._heard[subject]
+        return tuple(heard.heartbeat for heard in silent.values())
+
+    def of(self, namespace: str, participant: str) -> tuple[Heartbeat, ...]:
+        """The live sidecars of a participant, by pod."""
+        told = (heard.heartbeat for heard in self._heard.values())
+        ours = [one for one in told if (one.namespace, one.participant) == (namespace, participant)]
+        return tuple(sorted(ours, key=lambda one: one.pod))
+
+    def count(self, namespace: str, participant: str, saga: str, revision: str) -> tuple[int, int]:
+        """The live sidecars of a participant, and those among them that hold the revision."""
+        live = self.of(namespace, participant)
+        return len(live), sum(revision in one.holds.get(saga, ()) for one in live)
+
+
+def _read(subject: str, body: bytes) -> Heartbeat:
+    told = heartbeat.decode(body)
+    if topology.heartbeat_subject(told.namespace, told.participant, told.pod) != subject:
+        raise UnreadableError("it says that it belongs elsewhere")
+    return told
+
+
+async def read_fleet(js: JetStream, namespace: str = "*") -> Fleet:
+    """Who has told of itself and is not silent for too long: the server throws away what was not renewed.
+
+    Without the bucket nobody has. Raises ApiRefused and UnavailableError.
+    """
+    fleet = Fleet()
+    wanted = topology.heartbeat_subjects(namespace)
+    try:
+        info = await js.api(f"STREAM.INFO.{STREAM}", {"subjects_filter": wanted})
+    except ApiRefused as refused:
+        if refused.err_code == STREAM_MISSING:
+            return fleet
+        raise
+    subjects = info["state"].get("subjects") or {}
+    for subject, body in zip(subjects, await asyncio.gather(*(_entry(js, s) for s in subjects)), strict=True):
+        fleet.hear(subject, body, 0.0)
+    return fleet
+
+
+async def _entry(js: JetStream, subject: str) -> bytes:
+    """The last body on a subject; none where it has just run out, as if goodbye had been said."""
+    try:
+        reply = await js.api(f"STREAM.MSG.GET.{STREAM}", {"last_by_subj": subject})
+    except ApiRefused as refused:
+        if refused.err_code == MESSAGE_MISSING:
+            return b""
+        raise
+    return base64.b64decode(reply["message"].get("data", ""))
