@@ -100,6 +100,22 @@ class Log(Protocol):
         ...
 
 
+class StoreError(Exception):
+    """The store cannot be read, or takes nothing just now. The text says which and why."""
+
+
+class Store(Protocol):
+    """A few bytes that outlive the process."""
+
+    async def read(self) -> bytes | None:
+        """What was written last; None: nothing yet. Raises StoreError."""
+        ...
+
+    async def write(self, body: bytes) -> None:
+        """Take the place of what was written before: whole, or not at all. Raises StoreError."""
+        ...
+
+
 class App(Protocol):
     """The participant's own service. `post` raises `answers.Away` and `answers.Unanswered`."""
 
