@@ -41,6 +41,8 @@ Told = Callable[[str], object]
 
 LOOK = 0.3
 """Seconds between looks at the files."""
+POD = "{}-1"
+"""What the sidecar of a participant is called."""
 POLL = 1.0
 """Seconds between a sidecar's looks for rules, where the push should get lost."""
 
@@ -232,7 +234,7 @@ def _member(options: Options, namespace: str, participant: str, url: str, direct
         participant=participant,
         nats=url,
         app=options.apps[participant],
-        pod=_pod(participant),
+        pod=POD.format(participant),
         api_port=options.apis.get(participant, 0),
         health_host="127.0.0.1",
         health_port=0,
@@ -268,19 +270,14 @@ async def _take(bench: Bench, stop: asyncio.Event) -> None:
     except (Complaint, EnvironmentTrouble) as trouble:
         complain(f"the files changed, but the old revisions stay: {trouble}")
         return
-    changed = [saga for saga in sagas if bench.revisions[saga.name] != revisions[saga.name]]
+    changed = {name for name, revision in revisions.items() if bench.revisions[name] != revision}
     bench.revisions.update(revisions)
-    await _spread(bench, changed, stop)
+    await _spread(bench, [saga for saga in sagas if saga.name in changed], stop)
 
 
 async def _spread(bench: Bench, sagas: Collection[Saga], stop: asyncio.Event) -> None:
     """Say which revisions are in force, when their sidecars have said it."""
-    pods = {name: _pod(name) for name in bench.members}
-    await spread.tell(bench.nats, [spread.awaited(saga, pods) for saga in sagas], stop)
-
-
-def _pod(participant: str) -> str:
-    return f"{participant}-1"
+    await spread.tell(bench.nats, [spread.awaited(saga, POD.format) for saga in sagas], stop)
 
 
 def _check_cast(bench: Bench, sagas: list[Saga]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import typer
@@ -46,12 +46,12 @@ class Awaited:
         return held and (one.participant != self.starter or one.starts.get(self.saga) == self.revision)
 
 
-def awaited(saga: Saga, pods: Mapping[str, str]) -> Awaited:
-    """What is awaited of these pods (participant -> pod), as far as they have a part in the saga."""
+def awaited(saga: Saga, pod: Callable[[str], str]) -> Awaited:
+    """What is awaited of the saga's participants. `pod`: the pod of a participant."""
     documents = project(saga)
     revision = next(iter(documents.values())).revision
-    ours = {name: pod for name, pod in pods.items() if name in documents}
-    return Awaited(saga.namespace, saga.name, revision, saga.start.participant, ours)
+    pods = {name: pod(name) for name in documents}
+    return Awaited(saga.namespace, saga.name, revision, saga.start.participant, pods)
 
 
 async def tell(url: str, revisions: Iterable[Awaited], stop: asyncio.Event) -> None:

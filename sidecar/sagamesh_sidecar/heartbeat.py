@@ -84,16 +84,13 @@ class Reporter:
 
     async def _wait(self, seconds: float) -> None:
         """Until something changes, NATS comes back, or so many seconds are over."""
-        was = self._log.connected
+        before = self._log.connections
         end = asyncio.get_running_loop().time() + seconds
         while (left := end - asyncio.get_running_loop().time()) > 0:
             try:
                 async with asyncio.timeout(min(LOOK, left)):
                     await self._changed.wait()
             except TimeoutError:
-                came_back = self._log.connected and not was
-                was = self._log.connected
-                if came_back:
-                    return
-            else:
-                return
+                if self._log.connections == before:
+                    continue
+            return

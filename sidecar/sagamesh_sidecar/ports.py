@@ -99,6 +99,11 @@ class Log(Protocol):
         """Whether the server answered lately."""
         ...
 
+    @property
+    def connections(self) -> int:
+        """How often it was connected so far: whoever sees it grow has to do with a server that may have restarted."""
+        ...
+
 
 class StoreError(Exception):
     """The store cannot be read, or takes nothing just now. The text says which and why."""

@@ -318,8 +318,8 @@ def test_a_changed_file_becomes_a_new_revision(tmp_path: Path) -> None:
                     assert reason in running.complained
                 small(file, "/before")  # what was once may come again
                 await until_revision(running, "back", new["revision"])
+                await running.until(lambda: running.said.count("new instances take revision") == 3)
                 await running.stop()
-                assert running.said.count("new instances take revision") == 3
 
     run(scenario())
 

@@ -86,6 +86,8 @@ class Connection:
         self.parts: tuple[Part, ...] = ()
         self._client: Client | None = None
         self._changing = asyncio.Lock()  # while parts move to a client
+        self.opened = 0
+        """How many clients there were."""
         self._opened = asyncio.Event()
         self._gone = asyncio.Event()
         self._missed = 0
@@ -174,6 +176,7 @@ class Connection:
                 self._client = client
                 for part in self.parts:
                     await part.opened(client)
+            self.opened += 1
             self._opened.set()
             self._down = False
             self._say("connected", logging.INFO)

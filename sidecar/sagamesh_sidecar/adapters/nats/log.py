@@ -80,6 +80,10 @@ class NatsLog:
         return self._connection.connected
 
     @property
+    def connections(self) -> int:
+        return self._connection.opened
+
+    @property
     def refused(self) -> str:
         """What the server has lately refused for want of rights; empty: nothing."""
         return self._connection.refused
