@@ -36,8 +36,9 @@ class Heart:
         meters = PrometheusMeters(app_up=lambda: True, connected=lambda: True)
         self.heard: list[bytes] = []
         self.server.listen(SUBJECT, lambda _, body: self.heard.append(body))
-        self.book = Rulebook("default", "app", log, meters, poll=30.0, changed=lambda: self.reporter.changed())
+        self.book = Rulebook("default", "app", log, meters, poll=30.0)
         self.reporter = Reporter(log, self.book, pod="app-1", every=30.0)
+        self.book.changed = self.reporter.changed
 
     @contextlib.asynccontextmanager
     async def beating(self) -> AsyncIterator[Heart]:
