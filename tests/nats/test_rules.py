@@ -20,11 +20,11 @@ from sagamesh.model import Action, Emit, Saga, Start, Step
 from sagamesh.projection import project
 from sagamesh.registers import Instance, Origin
 from sagamesh_cli.dev import provision
-from sagamesh_cli.embedded import EmbeddedServer
 from sagamesh_cli.fleet import ProcessMember, Urls
 from sagamesh_operator.adapters.nats import NatsJetStream, connect
 from sagamesh_operator.fleet import Fleet, read_fleet
 from sagamesh_sidecar.settings import Settings
+from support.nats_server import GovernedServer, NatsServer
 from support.scripted_app import Call, ScriptedApp, http, scripted
 from support.stage import run, until
 from support.web import ask
@@ -54,7 +54,7 @@ OLD, NEW = saga("/old"), saga("/new")
 class Place:
     """A server with the rules of `OLD`, and the one participant's sidecar as a process that keeps its rules on disk."""
 
-    server: EmbeddedServer
+    server: NatsServer
     js: NatsJetStream
     app: ScriptedApp
     member: ProcessMember
@@ -89,26 +89,26 @@ class Place:
 
 
 @contextlib.asynccontextmanager
-async def place(directory: Path, **settings: Any) -> AsyncIterator[Place]:
+async def place(directory: Path, kind: type[NatsServer] = NatsServer) -> AsyncIterator[Place]:
     async def well(_: Call) -> bytes:
         return http()
 
     async with contextlib.AsyncExitStack() as stack:
-        server = stack.enter_context(EmbeddedServer(directory / "nats"))
+        server = stack.enter_context(kind(directory / "nats"))
         await provision(server.url, [OLD])
         app = await stack.enter_async_context(scripted(well))
-        given = {
+        given: dict[str, Any] = {
             "namespace": "shop",
             "participant": "solo",
             "pod": "solo.local",
-            "nats": server.url,
+            "nats": server.participants_url,
             "app": app.url,
             "api_port": 0,
             "health_host": "127.0.0.1",
             "health_port": 0,
             "state_dir": str(directory / "state"),
         }
-        member = ProcessMember(Settings(**(given | settings)), directory)
+        member = ProcessMember(Settings(**given), directory)
         stack.push_async_callback(member.stop)
         urls = await member.start()
         js = await stack.enter_async_context(connect(server.url))
@@ -166,6 +166,23 @@ def test_a_sidecar_without_the_bucket_of_heartbeats_works_as_well(tmp_path: Path
             await on.restart()
             assert await on.carry_out("i-1") == "/old"
             assert await on.ready() == 200
+
+    run(scenario())
+
+
+class Silent(GovernedServer):
+    """Sidecars may not tell anything of themselves here."""
+
+    denied = (f"$KV.{topology.SIDECARS_BUCKET}.>",)
+
+
+def test_a_sidecar_that_may_not_tell_anything_works_as_well(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with place(tmp_path, Silent) as on:
+            assert await on.carry_out("i-1") == "/old"
+            assert (await on.fleet()).of("shop", "solo") == ()
+            assert await on.ready() == 200
+            assert "ermissions" not in on.member.log.read_text()
 
     run(scenario())
 
