@@ -22,7 +22,7 @@ import typer
 from sagamesh.errors import SagameshError
 from sagamesh.model import Saga
 from sagamesh.projection import project
-from sagamesh_cli import lines
+from sagamesh_cli import lines, spread
 from sagamesh_cli.check import accepted
 from sagamesh_cli.embedded import EmbeddedServer
 from sagamesh_cli.fleet import Member, ProcessMember, TaskMember, Urls
@@ -41,6 +41,8 @@ Told = Callable[[str], object]
 
 LOOK = 0.3
 """Seconds between looks at the files."""
+POD = "{}-1"
+"""What the sidecar of a participant is called."""
 POLL = 1.0
 """Seconds between a sidecar's looks for rules, where the push should get lost."""
 
@@ -100,6 +102,7 @@ async def run(options: Options) -> None:
     async with running(options, sagas) as bench:
         on_signals(stop.set)
         _greet(bench)
+        await _spread(bench, bench.sagas, stop)
         with _ready_file(options.ready_file, bench):
             await _watch(bench, stop)
         typer.echo("stopping")
@@ -231,11 +234,12 @@ def _member(options: Options, namespace: str, participant: str, url: str, direct
         participant=participant,
         nats=url,
         app=options.apps[participant],
-        pod=f"{participant}-1",
+        pod=POD.format(participant),
         api_port=options.apis.get(participant, 0),
         health_host="127.0.0.1",
         health_port=0,
         poll=POLL,
+        state_dir=str(directory / "rules" / participant),
     )
     return ProcessMember(settings, directory, told=told) if options.processes else TaskMember(settings)
 
@@ -254,20 +258,26 @@ async def _watch(bench: Bench, stop: asyncio.Event) -> None:
         stamps = _stamps(bench.options)
         if stamps != seen and not stop.is_set():
             seen = stamps
-            await _take(bench)
+            await _take(bench, stop)
 
 
-async def _take(bench: Bench) -> None:
+async def _take(bench: Bench, stop: asyncio.Event) -> None:
     """A changed file becomes a new revision. One that is wrong changes nothing: the old ones stay active."""
     try:
         sagas = read(bench.options.files)
         _check_cast(bench, sagas)
-        for saga, revision in (await provision(bench.nats, sagas)).items():
-            if bench.revisions[saga] != revision:
-                bench.revisions[saga] = revision
-                typer.echo(f"{saga}: new instances take revision {revision}")
+        revisions = await provision(bench.nats, sagas)
     except (Complaint, EnvironmentTrouble) as trouble:
         complain(f"the files changed, but the old revisions stay: {trouble}")
+        return
+    changed = {name for name, revision in revisions.items() if bench.revisions[name] != revision}
+    bench.revisions.update(revisions)
+    await _spread(bench, [saga for saga in sagas if saga.name in changed], stop)
+
+
+async def _spread(bench: Bench, sagas: Collection[Saga], stop: asyncio.Event) -> None:
+    """Say which revisions are in force, when their sidecars have said it."""
+    await spread.tell(bench.nats, [spread.awaited(saga, POD.format) for saga in sagas], stop)
 
 
 def _check_cast(bench: Bench, sagas: list[Saga]) -> None:

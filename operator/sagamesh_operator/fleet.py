@@ -95,6 +95,14 @@ async def heartbeats(js: JetStream, namespace: str = "*") -> dict[str, bytes]:
     return dict(zip(subjects, await asyncio.gather(*(_entry(js, s) for s in subjects)), strict=True))
 
 
+async def read_fleet(js: JetStream, namespace: str = "*") -> Fleet:
+    """Who has told of itself and is not silent for too long. Raises ApiRefused and UnavailableError."""
+    fleet = Fleet()
+    for subject, body in (await heartbeats(js, namespace)).items():
+        fleet.hear(subject, body, 0.0)
+    return fleet
+
+
 async def _entry(js: JetStream, subject: str) -> bytes:
     """The last body on a subject; none where it has just run out, as if goodbye had been said."""
     try:

@@ -1,8 +1,9 @@
 """The composition root: one sidecar with all its parts, started and stopped in order.
 
-Start: the API and the probes are bound first, then NATS is reached, rules are read, and deliveries are asked for, saga
-by saga as rules come. Stop: no more deliveries are asked for, what runs is finished or given back, then the API, then
-the clients. The loop's owner (`__main__`, or `sagamesh dev` with several sidecars) says when.
+Start: the API and the probes are bound first, then the rules of before are taken up, NATS is reached, rules are read,
+and deliveries are asked for, saga by saga as rules come. Stop: no more deliveries are asked for, what runs is finished
+or given back, then the API, then the clients. The loop's owner (`__main__`, or `sagamesh dev` with several sidecars)
+says when.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ import asyncio
 import logging
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 from sagamesh import registers
 from sagamesh.prepared import Rules
 from sagamesh_sidecar import logs
+from sagamesh_sidecar.adapters.files import FileStore, NoStore
 from sagamesh_sidecar.adapters.http import AppClient
 from sagamesh_sidecar.adapters.metrics import PrometheusMeters
 from sagamesh_sidecar.adapters.nats import NatsLog
@@ -22,7 +25,9 @@ from sagamesh_sidecar.api import Api
 from sagamesh_sidecar.executor import Executor
 from sagamesh_sidecar.gate import Gate
 from sagamesh_sidecar.health import Health
+from sagamesh_sidecar.heartbeat import Reporter
 from sagamesh_sidecar.instances import Instances
+from sagamesh_sidecar.lastgood import LastGood
 from sagamesh_sidecar.pace import Pace
 from sagamesh_sidecar.parking import Parking
 from sagamesh_sidecar.ports import Subscription
@@ -56,7 +61,11 @@ class Sidecar:
             self.meters,
             poll=settings.poll,
             learned=self._learned,
+            changed=self._changed,
         )
+        self.reporter = Reporter(self.log, self.rulebook, pod=settings.pod)
+        store = FileStore(Path(settings.state_dir) / "rules") if settings.state_dir else NoStore()
+        self.copy = LastGood(settings.namespace, settings.participant, store, lambda: dict(self.rulebook.entries))
         self.executor = Executor(settings.participant, self.log, self.client, self.gate, self.meters)
         self.relay = Relay(
             pod=settings.pod,
@@ -95,12 +104,15 @@ class Sidecar:
         self.bind()
         serving = [asyncio.create_task(server.serve(), name=name) for name, server in self._servers()]
         try:
+            self.rulebook.restore(await self.copy.load())
             await self.log.start()
             async with asyncio.TaskGroup() as group:
                 working = [
                     group.create_task(self.rulebook.run(), name="rules"),
                     group.create_task(self._follow_rules(), name="subscriptions"),
                     group.create_task(self.gate.run(), name="gate"),
+                    group.create_task(self.reporter.run(), name="heartbeat"),
+                    group.create_task(self.copy.run(), name="copy of the rules"),
                     group.create_task(self.relay.renew(), name="leases"),
                     group.create_task(self._announce(ready), name="ready"),
                 ]
@@ -122,6 +134,10 @@ class Sidecar:
 
     def _learned(self, rules: Rules) -> None:
         self._learned_rules.put_nowait(rules)
+
+    def _changed(self) -> None:
+        self.reporter.changed()
+        self.copy.changed()
 
     async def _follow_rules(self) -> None:
         """Ask for the deliveries of each saga in which this participant owns steps."""
@@ -150,6 +166,7 @@ class Sidecar:
         for _, server in self._servers():
             server.stop()
         await asyncio.gather(*serving)
+        await self.reporter.stop()
         await self.log.close()
         await self.client.close()
 

@@ -99,6 +99,27 @@ class Log(Protocol):
         """Whether the server answered lately."""
         ...
 
+    @property
+    def connections(self) -> int:
+        """How often it was connected so far: whoever sees it grow has to do with a server that may have restarted."""
+        ...
+
+
+class StoreError(Exception):
+    """The store cannot be read, or takes nothing just now. The text says which and why."""
+
+
+class Store(Protocol):
+    """A few bytes that outlive the process."""
+
+    async def read(self) -> bytes | None:
+        """What was written last; None: nothing yet. Raises StoreError."""
+        ...
+
+    async def write(self, body: bytes) -> None:
+        """Take the place of what was written before: whole, or not at all. Raises StoreError."""
+        ...
+
 
 class App(Protocol):
     """The participant's own service. `post` raises `answers.Away` and `answers.Unanswered`."""

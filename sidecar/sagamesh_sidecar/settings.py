@@ -27,6 +27,7 @@ class Settings:
     `ack_wait`: seconds after which the server hands a delivery to somebody else; the consumers' own setting.
     `poll`: seconds between looks for new rules; a push usually comes first.
     `grace`: seconds that running calls may take at shutdown before their deliveries are given back.
+    `state_dir`: directory in which the last good rules are kept, for a start without NATS; empty: they are not.
     `ready_file`: written once rules are read, with the URLs of API and health as JSON; for whoever chose port 0.
     """
 
@@ -43,6 +44,7 @@ class Settings:
     poll: float = 15.0
     grace: float = 20.0
     log_level: str = "info"
+    state_dir: str = ""
     ready_file: str = ""
 
 
@@ -91,6 +93,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
         poll=number("POLL", 15.0, 0.1, 3600.0),
         grace=number("GRACE", 20.0, 0.0, 600.0),
         log_level=_level(text("LOG_LEVEL", "info")),
+        state_dir=text("STATE_DIR", ""),
         ready_file=text("READY_FILE", ""),
     )
 

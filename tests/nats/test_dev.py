@@ -267,7 +267,7 @@ def test_several_files_and_the_namespace_that_they_name(tmp_path: Path) -> None:
                     keys = [call.headers["idempotency-key"] for call in app.calls if call.instance == f"of-{saga}"]
                     assert [key.split("/")[:3] for key in keys] == [['"shop', saga, f"of-{saga}"]] * 2
                 small(files[1], "/other", name="b", by="duo")  # a change of the one leaves the other alone
-                await running.until(lambda: running.said.count("b: new instances take revision") == 1)
+                await running.until(lambda: running.said.count("b: new instances take revision") == 2)
                 was = [(await running.get(*one))["revision"] for one in (("solo", "a", "of-a"), ("duo", "b", "of-b"))]
                 await until_revision(running, "new", was[1], by="duo")
                 again = await running.start("solo", "asked", {"id": "new"}, "?wait=20s")
@@ -291,7 +291,7 @@ def test_a_changed_file_becomes_a_new_revision(tmp_path: Path) -> None:
                 await running.start("solo", "asked", {"id": "old"})
                 await running.until(lambda: app.paths("old") == ["/first"])
                 small(file, "/after")
-                await running.until(lambda: "small: new instances take revision" in running.said)
+                await running.until(lambda: running.said.count("small: new instances take revision") == 2)
                 new = await until_revision(running, "new", (await running.get("solo", "small", "old"))["revision"])
                 assert f"small: new instances take revision {new['revision']}\n" in running.said
                 assert app.paths(new["id"]) == ["/first", "/after"]
@@ -318,8 +318,8 @@ def test_a_changed_file_becomes_a_new_revision(tmp_path: Path) -> None:
                     assert reason in running.complained
                 small(file, "/before")  # what was once may come again
                 await until_revision(running, "back", new["revision"])
+                await running.until(lambda: running.said.count("new instances take revision") == 3)
                 await running.stop()
-                assert running.said.count("new instances take revision") == 2
 
     run(scenario())
 

@@ -205,3 +205,28 @@ def test_filters_of_a_consumer_do_not_overlap() -> None:
             literal = [subject.replace("*", instance.id) for subject in subjects]
             assert len(set(literal)) == len(literal)
             assert not any(">" in subject for subject in subjects)
+
+
+# -- heartbeats ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("pod", "token"),
+    [
+        ("orders-7d4b-x2x", "orders-7d4b-x2x"),
+        ("laptop.local", "laptop_local"),
+        ("a b*c>d\r\n", "a_b_c_d__"),
+        ("é", "_"),
+        ("", "_"),
+    ],
+)
+def test_a_heartbeat_has_one_key_whatever_the_pod_is_called(pod: str, token: str) -> None:
+    subject = topology.heartbeat_subject("shop", "orders", pod)
+    assert subject == f"$KV.sagamesh-sidecars.shop.orders.{token}"
+    assert topology.matches(subject, topology.heartbeat_subjects())
+    assert topology.matches(subject, topology.heartbeat_subjects("shop"))
+    assert not topology.matches(subject, topology.heartbeat_subjects("bar"))
+
+
+def test_two_heartbeats_may_get_lost_before_a_sidecar_counts_as_gone() -> None:
+    assert topology.sidecars_bucket()["max_age"] / SECOND >= topology.HEARTBEAT_EVERY * 3

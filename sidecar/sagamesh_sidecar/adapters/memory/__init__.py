@@ -7,5 +7,6 @@ both), in one event loop, without persistence. What a server on a network may do
 
 from sagamesh_sidecar.adapters.memory.log import MemoryLog
 from sagamesh_sidecar.adapters.memory.server import MemoryServer
+from sagamesh_sidecar.adapters.memory.store import MemoryStore
 
-__all__ = ["MemoryLog", "MemoryServer"]
+__all__ = ["MemoryLog", "MemoryServer", "MemoryStore"]

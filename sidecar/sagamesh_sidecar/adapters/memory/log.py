@@ -27,6 +27,10 @@ class MemoryLog:
     def connected(self) -> bool:
         return self._server.available
 
+    @property
+    def connections(self) -> int:
+        return self._server.ups
+
     def now(self) -> float:
         return self._server.clock()
 

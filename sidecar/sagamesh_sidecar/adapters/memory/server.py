@@ -23,6 +23,7 @@ class MemoryServer:
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self.clock = clock
         self.available = True
+        self.ups = 1
         self._streams: dict[str, Stream] = {}
         self._listeners: list[tuple[str, Heard]] = []
         self._lost_replies = 0
@@ -56,6 +57,7 @@ class MemoryServer:
 
     def up(self) -> None:
         self.available = True
+        self.ups += 1
         for stream in self._streams.values():
             stream.pump()
 

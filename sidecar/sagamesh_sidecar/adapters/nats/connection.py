@@ -63,7 +63,11 @@ Probe = Callable[[], Awaitable[bool]]
 class Connection:
     """Keeps a client alive between `start` and `close`."""
 
-    def __init__(self, url: str, probe: Probe, *, name: str, timing: Timing, login: Mapping[str, Any]) -> None:
+    def __init__(
+        self, url: str, probe: Probe, *, name: str, timing: Timing, login: Mapping[str, Any], spared: str = ""
+    ) -> None:
+        """`spared`: subjects that begin so may be refused, and that is no trouble."""
+        self._spared = f'"{spared.lower()}' if spared else ""
         self._options = {
             **login,
             "servers": url.split(","),
@@ -82,6 +86,8 @@ class Connection:
         self.parts: tuple[Part, ...] = ()
         self._client: Client | None = None
         self._changing = asyncio.Lock()  # while parts move to a client
+        self.opened = 0
+        """How many clients there were."""
         self._opened = asyncio.Event()
         self._gone = asyncio.Event()
         self._missed = 0
@@ -170,6 +176,7 @@ class Connection:
                 self._client = client
                 for part in self.parts:
                     await part.opened(client)
+            self.opened += 1
             self._opened.set()
             self._down = False
             self._say("connected", logging.INFO)
@@ -210,6 +217,9 @@ class Connection:
 
     async def _on_error(self, error: Exception) -> None:
         """Runs in the task that reads: it must neither raise nor wait."""
+        if self._spared and self._spared in str(error).lower():
+            log.debug("NATS at %s: %s", self._address, error)
+            return
         self._say(str(error) or repr(error), again=self._down)
         if "permissions violation" in str(error):
             self._complaints += 1

@@ -12,7 +12,7 @@ from nats.aio.msg import Msg
 
 from sagamesh.attempt import Refused
 from sagamesh.codec import Message
-from sagamesh.topology import MAX_MESSAGE
+from sagamesh.topology import MAX_MESSAGE, SIDECARS_BUCKET
 from sagamesh_sidecar import sendable
 from sagamesh_sidecar.adapters.nats import replies
 from sagamesh_sidecar.adapters.nats.clock import Clock
@@ -27,6 +27,8 @@ Heard = Callable[[str, bytes], None]
 
 END, NOTHING = "204", "404"
 TOO_MANY = "413"
+HEARTBEATS = f"$KV.{SIDECARS_BUCKET}."
+"""For display: who has no right to write there works as well."""
 PAGE = 256
 """Messages asked for at once, where there may be very many."""
 
@@ -49,7 +51,7 @@ class NatsLog:
         **login: Any,
     ) -> None:
         login["inbox_prefix"] = inbox_prefix
-        self._connection = Connection(url, self._probe, name=name, timing=timing, login=login)
+        self._connection = Connection(url, self._probe, name=name, timing=timing, login=login, spared=HEARTBEATS)
         self._requests = Requests(self._connection, timing.reply)
         self._clock = Clock()
         self._max_message = max_message
@@ -76,6 +78,10 @@ class NatsLog:
     @property
     def connected(self) -> bool:
         return self._connection.connected
+
+    @property
+    def connections(self) -> int:
+        return self._connection.opened
 
     @property
     def refused(self) -> str:
