@@ -46,5 +46,5 @@ def settings() -> kopf.OperatorSettings:
     found.watching.server_timeout = 300  # whole seconds: the API server takes no others
     found.watching.client_timeout = 310
     found.watching.chunk_size = 500
-    found.queueing.worker_limit = 20
+    found.queueing.idle_timeout = 1.0  # a limit of workers would let each saga wait for another's to idle out
     return found

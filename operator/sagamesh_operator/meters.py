@@ -56,8 +56,9 @@ class Meters:
         else:
             self._retiring.labels(*key).set(running)
 
-    def waiting(self, number: int) -> None:
-        self._waiting.set(number)
+    def queue(self, length: Callable[[], int]) -> None:
+        """How many sagas wait for their turn, or have it: asked at each scrape."""
+        self._waiting.set_function(length)
 
     def reconciled(self, seconds: float, result: str) -> None:
         self._seconds.observe(seconds)

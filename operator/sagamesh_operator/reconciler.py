@@ -81,6 +81,7 @@ class Reconciler:
         self._told_of: dict[Key, float] = {}
         self._connected = asyncio.Event()
         self._fleet_read = False
+        meters.queue(lambda: len(self._queue))
 
     # -- what others tell
 
@@ -159,7 +160,6 @@ class Reconciler:
     async def _work(self) -> None:
         while True:
             async with self._queue.turn() as key:
-                self._meters.waiting(len(self._queue))
                 began = time.monotonic()
                 again = await self._safely(key)
                 self._failures[key] = self._failures[key] + 1 if again else 0

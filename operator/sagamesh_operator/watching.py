@@ -35,6 +35,7 @@ class Watching:
 
     def listed(self, versions: Mapping[Key, str], now: float) -> None:
         """A list has shown these, and no others."""
+        self._owed = {key: owed for key, owed in self._owed.items() if key in versions or key in self._told}
         for key, version in versions.items():
             if self._told.get(key, 0) < int(version):
                 self._owed.setdefault(key, (int(version), now))

@@ -102,6 +102,7 @@ async def world(cluster: Cluster, namespace: str, directory: Path) -> AsyncItera
             yield World(cluster, namespace, nats, operator)
         finally:
             await operator.stop()
+            await Sagas(cluster, namespace).kubectl("delete", "sagas", "--all")  # or the next operator would find them
 
 
 @pytest.fixture
@@ -361,7 +362,7 @@ def test_its_rights_are_exactly_those_that_it_uses(play: Play) -> None:
 def test_whoever_may_not_get_in_is_told_so(resources: None, cluster: Cluster, tmp_path: Path) -> None:
     async def scenario() -> None:
         operator = Operator(cluster, "nats://127.0.0.1:4222", tmp_path, KUBECONFIG=str(cluster.kubeconfig("tenant")))
-        with pytest.raises(AssertionError, match="sagamesh-operator: Kubernetes refused get .*kube-system: 403"):
+        with pytest.raises(AssertionError, match=r"sagamesh-operator: Kubernetes refused get .*kube-system: 403"):
             await operator.start()
         assert operator.process is not None
         assert operator.process.returncode == 3

@@ -31,6 +31,7 @@ TIMEOUT = 10.0
 FIRST_DELAY, MAX_DELAY = 0.2, 5.0
 """Seconds between the end of one client and the next one, doubling while none lives, with jitter."""
 
+CLOSE_TIMEOUT = 2.0
 TOO_LARGE = 10054
 
 Result = TypeVar("Result")
@@ -76,12 +77,14 @@ class NatsJetStream:
             await self._client.subscribe(subject, cb=on_message)
 
     async def answers(self) -> bool:
-        """Whether the server still does. nats-py can be deaf while it says that it is connected."""
+        """Whether the server still does. Of a deaf client only a request knows: `flush` would say that all is well."""
         try:
-            await self._client.flush(timeout=max(1, round(self._timeout)))
+            await self._client.request("$JS.API.INFO", b"", timeout=self._timeout)
+        except nats.errors.NoRespondersError:  # JetStream is off, and the server is there
+            return True
         except (OSError, nats.errors.Error):
             return False
-        return not self._client.is_closed
+        return True
 
     async def _ask(self, subject: str, body: bytes, asked: str) -> Document:
         message = await self._request(subject, body, asked)
@@ -199,7 +202,8 @@ async def connect(url: str, *, timeout: float = TIMEOUT, **options: Any) -> Asyn
         yield NatsJetStream(client, timeout)
     finally:
         with suppress(OSError, nats.errors.Error, AssertionError):  # the last: a client that never began to connect
-            await client.close()
+            async with asyncio.timeout(CLOSE_TIMEOUT):  # one that is deaf would wait for an answer
+                await client.close()
 
 
 async def _open(client: Client, url: str, timeout: float, options: dict[str, Any]) -> None:

@@ -1,0 +1,251 @@
+"""A deleted saga leaves NATS on a real server: not before everything has ended, and never with something accepted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sagamesh import codec, registers, topology
+from sagamesh.model import Action, Emit, Saga, Start, Step
+from sagamesh.projection import project
+from sagamesh.registers import FINISH, OUTCOME, START, Instance, Name, Origin, Value
+from sagamesh.rules import LocalRules
+from sagamesh_cli.embedded import EmbeddedServer
+from sagamesh_operator.adapters.nats import NatsJetStream, connect
+from sagamesh_operator.distribution import distribute
+from sagamesh_operator.ports import ApiRefused, JetStream
+from sagamesh_operator.resource import Document, Key
+from sagamesh_operator.retirement import Retiring, left_over, retire
+from sagamesh_sidecar.adapters.nats import NatsLog
+
+KEY = Key("shop", "checkout")
+LOG = "SAGA_shop_checkout"
+ABORTED = registers.Aborted(cause=registers.Cause(step="charge", kind="refused", reason="no"))
+
+
+def documents(*, pivot: bool = True) -> dict[str, LocalRules]:
+    charge = Step(
+        name="charge",
+        participant="payments",
+        on=("go",),
+        action=Action(path="/charge"),
+        emits=(Emit(event="charged"),),
+        pivot=pivot,
+        read_only=not pivot,
+    )
+    start = Start(participant="orders", event="go")
+    return project(Saga(namespace="shop", name="checkout", start=start, steps=(charge,)))
+
+
+WITH, WITHOUT = documents(), documents(pivot=False)
+
+
+class Stage:
+    """A saga that is distributed, and instances of it, register by register."""
+
+    def __init__(self, js: NatsJetStream, log: NatsLog, revision: str) -> None:
+        self.js = js
+        self.log = log
+        self.revision = revision
+
+    async def write(self, instance: str, name: Name, value: Value) -> bool:
+        origin = Origin("run", 1, 1.0, self.revision, "pod", "attempt")
+        headers, body = codec.encode(name, value, origin, "orders")
+        return isinstance(await self.log.put(Instance(*KEY, instance).subject(name), headers, body), int)
+
+    async def start(self, instance: str) -> bool:
+        value = registers.Start(event="go", id=instance, source="test", digest="d")
+        return await self.write(instance, START, value)
+
+    async def retire(self, js: JetStream | None = None, *, starting: bool = False) -> Retiring | None:
+        return await retire(js or self.js, KEY, starting=starting, installation="default")
+
+    async def is_there(self) -> bool:
+        try:
+            await self.js.api(f"STREAM.INFO.{LOG}")
+        except ApiRefused:
+            return False
+        return True
+
+    async def entries(self) -> dict[str, int]:
+        wanted = {"subjects_filter": topology.saga_subjects(*KEY)}
+        info = await self.js.api(f"STREAM.INFO.KV_{topology.RULES_BUCKET}", wanted)
+        found: dict[str, int] = info["state"].get("subjects") or {}
+        return found
+
+
+Scenario = Callable[[Stage], Coroutine[Any, Any, None]]
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[EmbeddedServer]:
+    with EmbeddedServer(tmp_path) as server:
+        yield server
+
+
+def play(server: EmbeddedServer, scenario: Scenario, rules: dict[str, LocalRules] = WITH) -> None:
+    async def run() -> None:
+        async with asyncio.timeout(30), connect(server.url) as js, NatsLog(server.url, name="test") as log:
+            await distribute(js, rules)
+            await scenario(Stage(js, log, rules["orders"].revision))
+
+    asyncio.run(run())
+
+
+def test_without_instances_it_is_gone_at_once(server: EmbeddedServer) -> None:
+    async def scenario(on: Stage) -> None:
+        assert await on.retire() is None
+        assert not await on.is_there()
+        assert await on.entries() == {}
+        assert await on.retire() is None, "and again is nothing to do"
+
+    play(server, scenario)
+
+
+def test_what_runs_may_end_first_and_nobody_starts_it_any_more(server: EmbeddedServer) -> None:
+    async def scenario(on: Stage) -> None:
+        for name in ("a", "b", "c"):
+            await on.start(name)
+        await on.write("c", OUTCOME, registers.Committed())
+        await on.write("c", FINISH, registers.Completed())
+        assert await on.retire() == Retiring(2)
+        active = topology.active_subject(*KEY, "checkout").replace(".checkout.checkout.", ".orders.checkout.")
+        [entry] = await on.js.last(f"KV_{topology.RULES_BUCKET}", [active])
+        assert entry.body == b"", "the starting participant is told"
+        assert len(await on.entries()) == 3, "the rules stay"
+        await on.write("a", OUTCOME, registers.Committed())
+        assert await on.retire() == Retiring(2), "with a pivot the outcome is not the end"
+        await on.write("a", FINISH, registers.Completed())
+        await on.write("b", OUTCOME, ABORTED)
+        assert await on.retire() == Retiring(1)
+        await on.write("b", FINISH, registers.Compensated())
+        assert await on.retire() is None
+        assert not await on.is_there()
+
+    play(server, scenario)
+
+
+def test_without_a_pivot_a_committed_outcome_is_the_end(server: EmbeddedServer) -> None:
+    async def scenario(on: Stage) -> None:
+        for name in ("a", "b"):
+            await on.start(name)
+        await on.write("a", OUTCOME, registers.Committed())
+        await on.write("b", OUTCOME, ABORTED)
+        assert await on.retire() == Retiring(1)
+        await on.write("b", FINISH, registers.Compensated())
+        assert await on.retire() is None
+
+    play(server, scenario, WITHOUT)
+
+
+def test_many_instances_are_all_counted(server: EmbeddedServer) -> None:
+    async def scenario(on: Stage) -> None:
+        names = [f"i-{n}" for n in range(700)]
+        await asyncio.gather(*map(on.start, names))
+        await asyncio.gather(*(on.write(name, OUTCOME, registers.Committed()) for name in names[1:]))
+        assert await on.retire() == Retiring(1)
+        await on.write(names[0], OUTCOME, registers.Committed())
+        assert await on.retire() is None
+
+    play(server, scenario, WITHOUT)
+
+
+def test_while_a_sidecar_may_start_it_the_log_stays(server: EmbeddedServer) -> None:
+    async def scenario(on: Stage) -> None:
+        assert await on.retire(starting=True) == Retiring(0)
+        assert await on.is_there()
+        assert await on.retire() is None
+
+    play(server, scenario)
+
+
+class Between:
+    """The port, with somebody who comes in just before or after a request of a kind."""
+
+    def __init__(self, js: JetStream, verb: str, come_in: Callable[[], Coroutine[Any, Any, object]], when: str) -> None:
+        self.js, self.verb, self.come_in, self.when = js, verb, come_in, when
+
+    async def api(self, verb: str, body: Document | None = None) -> Document:
+        ours = verb.startswith(self.verb)
+        if ours and self.when == "before":
+            await self.come_in()
+        answer = await self.js.api(verb, body)
+        if ours and self.when == "after":
+            await self.come_in()
+        return answer
+
+    async def publish(self, subject: str, body: bytes) -> int:
+        return await self.js.publish(subject, body)
+
+    async def last(self, stream: str, subjects: Sequence[str]) -> tuple[codec.Message, ...]:
+        return await self.js.last(stream, subjects)
+
+
+def test_a_start_that_is_accepted_at_the_last_moment_is_not_lost(server: EmbeddedServer) -> None:
+    async def scenario(on: Stage) -> None:
+        assert await on.retire(Between(on.js, "STREAM.UPDATE", lambda: on.start("late"), "before")) == Retiring(1)
+        assert await on.is_there()
+        assert await on.write("late", OUTCOME, registers.Committed()), "and it can go on"
+        assert await on.write("late", FINISH, registers.Completed())
+        assert await on.retire() is None
+
+    play(server, scenario)
+
+
+def test_a_start_after_that_moment_is_not_accepted(server: EmbeddedServer) -> None:
+    async def scenario(on: Stage) -> None:
+        answers: list[bool] = []
+
+        async def late() -> None:
+            answers.append(await on.start("late"))
+
+        assert await on.retire(Between(on.js, "STREAM.UPDATE", late, "after")) is None
+        assert answers == [False]
+
+    play(server, scenario)
+
+
+@pytest.mark.parametrize("verb", ["STREAM.UPDATE", "STREAM.DELETE", "STREAM.PURGE"])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_crash_anywhere_is_made_good_by_the_next(server: EmbeddedServer, verb: str, when: str) -> None:
+    async def crash() -> None:
+        raise ZeroDivisionError
+
+    async def scenario(on: Stage) -> None:
+        with pytest.raises(ZeroDivisionError):
+            await on.retire(Between(on.js, verb, crash, when))
+        assert await left_over(on.js, "default") == ({KEY} if (verb, when) != ("STREAM.PURGE", "after") else set())
+        assert await on.retire() is None
+        assert not await on.is_there()
+        assert await on.entries() == {}
+
+    play(server, scenario)
+
+
+@pytest.mark.parametrize("verb", ["STREAM.UPDATE", "STREAM.DELETE", "STREAM.PURGE"])
+def test_a_saga_that_is_created_again_stands_again_whenever_that_is(server: EmbeddedServer, verb: str) -> None:
+    async def crash() -> None:
+        raise ZeroDivisionError
+
+    async def scenario(on: Stage) -> None:
+        with pytest.raises(ZeroDivisionError):
+            await on.retire(Between(on.js, verb, crash, "after"))
+        await distribute(on.js, WITH)
+        assert await on.start("again")
+        assert await on.retire() == Retiring(1)
+
+    play(server, scenario)
+
+
+def test_what_belongs_to_somebody_else_is_left_alone(server: EmbeddedServer) -> None:
+    async def scenario(on: Stage) -> None:
+        assert await left_over(on.js, "theirs") == set()
+        assert await retire(on.js, KEY, starting=False, installation="theirs") is None
+        assert await on.is_there()
+        assert len(await on.entries()) == 3
+
+    play(server, scenario)

@@ -1,0 +1,109 @@
+"""The operator's connection: replaced when it dies, however quietly, and meanwhile no is said at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from sagamesh_operator.adapters.nats import Session
+from sagamesh_operator.ports import UnavailableError
+from support.nats_server import NatsServer
+from support.stage import run, until
+
+
+class Watched:
+    """A session that runs, and what it has told."""
+
+    def __init__(self, url: str) -> None:
+        self.news: list[str] = []
+        self.heard: list[bytes] = []
+        self.session = Session(url, timeout=1.0, probe=0.2)
+        self.session.opened = lambda: self.news.append("opened")
+        self.session.lost = lambda: self.news.append("lost")
+        self.session.listen("news.>", lambda _, body: self.heard.append(body))
+
+    async def hears(self, body: str) -> None:
+        """Wait until what is published arrives."""
+        async with asyncio.timeout(20):
+            while body.encode() not in self.heard:
+                try:
+                    await self.session.publish("news.of.the.day", body.encode())
+                except UnavailableError:  # nobody stores it
+                    await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def watched(url: str) -> AsyncIterator[Watched]:
+    on = Watched(url)
+    running = asyncio.create_task(on.session.run())
+    try:
+        yield on
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+
+
+def test_a_server_that_comes_later_is_found(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        server = NatsServer(tmp_path)
+        server.start()
+        server.stop()
+        async with watched(server.url) as on:
+            with pytest.raises(UnavailableError, match="has not connected"):
+                await on.session.api("INFO")
+            await until(lambda: "cannot be reached" in on.session.trouble)
+            with pytest.raises(UnavailableError, match="cannot be reached"):
+                await on.session.api("INFO")
+            server.start()
+            await until(lambda: on.news == ["opened"])
+            assert on.session.trouble == ""
+            await on.session.api("INFO")
+            await on.hears("first")
+        server.stop()
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("death", ["killed", "hung"])
+def test_a_server_that_dies_is_noticed_and_found_again(tmp_path: Path, death: str) -> None:
+    async def scenario() -> None:
+        with NatsServer(tmp_path) as server:
+            async with watched(server.url) as on:
+                await on.hears("first")
+                if death == "killed":
+                    server.kill()
+                else:
+                    server.pause()  # the connection stays, and nobody answers
+                await until(lambda: on.news == ["opened", "lost"])
+                with pytest.raises(UnavailableError):
+                    await on.session.api("INFO")
+                if death == "killed":
+                    server.start()
+                else:
+                    server.resume()
+                await until(lambda: on.news == ["opened", "lost", "opened"])
+                await on.session.api("INFO")
+                await on.hears("second")
+
+    run(scenario())
+
+
+def test_a_client_that_has_gone_deaf_is_replaced(tmp_path: Path) -> None:
+    """nats-py says that it is connected while nobody reads any more."""
+
+    async def scenario() -> None:
+        with NatsServer(tmp_path) as server:
+            async with watched(server.url) as on:
+                await on.hears("first")
+                assert on.session._current is not None
+                client = on.session._current._client
+                client._reading_task.cancel()
+                assert client.is_connected
+                await until(lambda: on.news == ["opened", "lost", "opened"])
+                await on.hears("second")
+
+    run(scenario())
