@@ -55,7 +55,8 @@ class _Noting(Node):
 
     def texts(self, name: str, form: Form, most: int, _example: str) -> tuple[str, ...]:
         # A rule for each item of a list in a list would cost more than Kubernetes allows: a pattern, without sentence.
-        items = {"type": "string", "maxLength": form.longest, "pattern": _pattern(form)}
+        about = f"Must be {form.rule}."
+        items = {"description": about, "type": "string", "maxLength": form.longest, "pattern": _pattern(form)}
         self._note(name, {"type": "array", "minItems": 1, "maxItems": most, "items": items}, required=True)
         return (name,)
 
@@ -104,7 +105,7 @@ class _Noting(Node):
 
     def _note(self, name: str, schema: Schema, *, required: bool = False) -> None:
         path = self._at(name)
-        self.properties[name] = {"description": FIELDS[path], **schema} if path in FIELDS else schema
+        self.properties[name] = {"description": FIELDS[path], **schema} if path in FIELDS else {**schema}
         if name == self._restored:
             twin = path.removesuffix(name) + "true"
             self.properties["true"] = {"description": FIELDS[twin], **schema}
@@ -112,6 +113,8 @@ class _Noting(Node):
             self.schema["x-kubernetes-validations"] = [rule(f"has(self.{name}) != has(self.__true__)", sentence)]
         elif required:
             self.schema.setdefault("required", []).append(name)
+        elif "default" not in schema:
+            self.properties[name]["nullable"] = True  # as `spec` takes it; where there is a default, null means that
 
 
 def _pattern(form: Form) -> str:
