@@ -14,12 +14,12 @@ from sagamesh.schema import Schema
 from sagamesh_operator import crd
 
 PAGE = """\
-<!-- Made by `make manifests` of core/sagamesh/spec.py, core/sagamesh/manual.py and operator/sagamesh_operator/crd.py. -->
+<!-- Made by `make manifests`; the language is in core/sagamesh/spec.py, the texts in core/sagamesh/manual.py. -->
 
 # The Saga resource, field by field
 
-`{name}`, version `{version}`. On a cluster, `kubectl explain saga.spec` says the same. How the parts work together is in
-[language.md](language.md).
+`{name}`, version `{version}`. On a cluster, `kubectl explain saga.spec` says the same. How the parts
+work together is in [language.md](language.md).
 
 `kubectl` reads YAML 1.1, to which the bare word `on` is the boolean `true`, so that a step's field `on` arrives as
 `"true"`. The resource has the field under both names, which mean the same: write `on` as you like, with quotes or
@@ -28,7 +28,8 @@ without, and expect `"true"` in what `kubectl get -o yaml` shows.
 ## Spec
 
 A duration is Go-style, such as `200ms`, `1.5s` or `1h30m`: hours are the largest unit, and there are at most three
-decimals. An expression is a text in CEL. `null` counts as absent.
+decimals. An expression is a text in CEL. `null` counts as absent. A whole saga has at most 1.5 MiB, as all that
+Kubernetes stores.
 
 {spec}
 ## Rules
