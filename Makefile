@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 JOBS   ?= 2
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test test-faults test-kubernetes bench soak check format clean
+.PHONY: demo test test-faults test-kubernetes bench soak check manifests format clean
 .DEFAULT_GOAL := demo
 
 demo: $(STAMP)             ## 50 orders over four services, with crashes; `make demo SVG=docs/demo.svg` draws the last screen
@@ -28,12 +28,22 @@ bench: $(VENV)/.bench      ## sagas per second beside the floor; `make bench SVG
 soak: $(STAMP)             ## a steady rate with crashes; `make soak MINUTES=60 RATE=50`
 	$(BIN)/python -m sagamesh_bench soak --minutes $(or $(MINUTES),10) --rate $(or $(RATE),100)
 
-check: $(STAMP)            ## format, lint, types, imports, and the examples' sagas
+# sagamesh_operator.$(1) prints what stands in the file $(2).
+same = $(BIN)/python -m sagamesh_operator.$(1) | cmp -s - $(2) || \
+	{ echo '$(2) is not what the code says: run `make manifests`, and commit it.' >&2; exit 1; }
+
+check: $(STAMP)            ## format, lint, types, imports, what is made of the code, and the examples' sagas
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@$(call same,crd,manifests/crds.yaml)
+	@$(call same,reference,docs/saga-reference.md)
 	$(BIN)/sagamesh check examples/*/*.yaml
+
+manifests: $(STAMP)        ## write what is made of the code: the resource's manifest and its reference
+	$(BIN)/python -m sagamesh_operator.crd > manifests/crds.yaml
+	$(BIN)/python -m sagamesh_operator.reference > docs/saga-reference.md
 
 format: $(STAMP)           ## put the code in order
 	$(BIN)/ruff format .

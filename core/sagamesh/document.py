@@ -159,7 +159,7 @@ def duration(value: object, most: str) -> float:
 
 def duration_rule(most: str) -> str:
     """What a duration must be, for people."""
-    return f"must be a duration over 0 and up to {most}, such as '200ms', '5s' or '1h30m' (hours are the largest unit)"
+    return f"must be a duration over 0 and up to {most}, such as '200ms', '5s' or '1h30m' {durations.RULE}"
 
 
 def describe(value: object) -> str:

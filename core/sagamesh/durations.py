@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 
 UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
-PART = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s)", re.ASCII)
+PART = re.compile(r"(\d+(?:\.\d{1,3})?)(ms|h|m|s)", re.ASCII)
+"""Three decimals, so that every duration is a whole number of microseconds, here as at the API server."""
 WHOLE = re.compile(rf"(?:{PART.pattern})+", re.ASCII)
+RULE = "(hours are the largest unit; at most three decimals)"
 LONGEST = 32
 """The most characters of a duration: enough for any that is meant."""
 
@@ -14,9 +16,7 @@ LONGEST = 32
 def parse(text: str) -> float:
     """Seconds. Raises ValueError, with one sentence that says how durations are written."""
     if len(text) > LONGEST or not WHOLE.fullmatch(text):
-        raise ValueError(
-            f"{text[:LONGEST]!r} is not a duration; write it like 10s, 200ms or 1h30m (hours are the largest unit)"
-        )
+        raise ValueError(f"{text[:LONGEST]!r} is not a duration; write it like 10s, 200ms or 1h30m {RULE}")
     return sum(float(number) * UNITS[unit] for number, unit in PART.findall(text))
 
 

@@ -33,10 +33,10 @@ def rule(expression: str, message: str) -> Schema:
 class _Noting(Node):
     """Reads nothing: notes what it is asked for, and answers with stand-ins. `close` ends it."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, **about: str) -> None:
         super().__init__({}, path, [])
         self.properties: dict[str, Schema] = {}
-        self.schema: Schema = {"type": "object", "properties": self.properties}
+        self.schema: Schema = {**about, "type": "object", "properties": self.properties}
         self._restored = ""
 
     def get(self, name: str) -> object:
@@ -55,7 +55,8 @@ class _Noting(Node):
 
     def texts(self, name: str, form: Form, most: int, _example: str) -> tuple[str, ...]:
         # A rule for each item of a list in a list would cost more than Kubernetes allows: a pattern, without sentence.
-        items = {"type": "string", "maxLength": form.longest, "pattern": _pattern(form)}
+        about = f"Must be {form.rule}."
+        items = {"description": about, "type": "string", "maxLength": form.longest, "pattern": _pattern(form)}
         self._note(name, {"type": "array", "minItems": 1, "maxItems": most, "items": items}, required=True)
         return (name,)
 
@@ -72,14 +73,10 @@ class _Noting(Node):
         return default
 
     def child(self, name: str, _example: str) -> Node:
-        child = _Noting(self._at(name))
-        self._note(name, child.schema, required=True)
-        return child
+        return self._child(name, required=True)
 
     def optional_child(self, name: str, _example: str) -> Node | None:
-        child = _Noting(self._at(name))
-        self._note(name, child.schema)
-        return child
+        return self._child(name, required=False)
 
     def nodes(self, name: str, most: int, _example: str) -> list[Node]:
         return self._nodes(name, most, required=True)
@@ -97,6 +94,11 @@ class _Noting(Node):
     def close(self, *_also: str) -> None:
         """Only what was asked for is a field: the schema says no more than that already."""
 
+    def _child(self, name: str, *, required: bool) -> Node:
+        child = _Noting(self._at(name), **_meaning(self._at(name)))
+        self._note(name, child.schema, required=required)
+        return child
+
     def _nodes(self, name: str, most: int, *, required: bool) -> list[Node]:
         item = _Noting(self._at(name))
         self._note(name, {"type": "array", "minItems": 1, "maxItems": most, "items": item.schema}, required=required)
@@ -104,14 +106,24 @@ class _Noting(Node):
 
     def _note(self, name: str, schema: Schema, *, required: bool = False) -> None:
         path = self._at(name)
-        self.properties[name] = {"description": FIELDS[path], **schema} if path in FIELDS else schema
+        # A child is noted before it is asked for its own fields, so it must stay the object that it is.
+        self.properties[name] = schema if "properties" in schema else {**_meaning(path), **schema}
         if name == self._restored:
             twin = path.removesuffix(name) + "true"
-            self.properties["true"] = {"description": FIELDS[twin], **schema}
-            sentence = f"`{name}` is required: what the step listens to, as in {name}: [order.placed]"
-            self.schema["x-kubernetes-validations"] = [rule(f"has(self.{name}) != has(self.__true__)", sentence)]
+            self.properties["true"] = {**_meaning(twin), **schema}
+            one, other = f"has(self.{name})", "has(self.__true__)"
+            self.schema["x-kubernetes-validations"] = [
+                rule(f"{one} || {other}", f"`{name}` is required: what the step listens to, as in on: [order.placed]"),
+                rule(f"!({one} && {other})", f"`{name}` and `true` mean the same: write one of them"),
+            ]
         elif required:
             self.schema.setdefault("required", []).append(name)
+        elif "default" not in schema:
+            self.properties[name]["nullable"] = True  # as `spec` takes it; where there is a default, null means that
+
+
+def _meaning(path: str) -> dict[str, str]:
+    return {"description": FIELDS[path]} if path in FIELDS else {}
 
 
 def _pattern(form: Form) -> str:

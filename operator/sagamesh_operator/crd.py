@@ -19,6 +19,11 @@ from sagamesh.spec import NAME
 
 GROUP, VERSION, KIND, PLURAL = "sagamesh.dev", "v1alpha1", "Saga", "sagas"
 CRD = f"{PLURAL}.{GROUP}"
+LABELS = {
+    "app.kubernetes.io/name": "sagamesh",
+    "app.kubernetes.io/part-of": "sagamesh",
+    "app.kubernetes.io/component": "resource",
+}
 
 LIST_TYPES: Mapping[str, Schema] = {
     "steps": {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},  # SM001
@@ -93,7 +98,7 @@ def resource() -> dict[str, Any]:
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": CRD},
+        "metadata": {"name": CRD, "labels": dict(LABELS)},
         "spec": {
             "group": GROUP,
             "scope": "Namespaced",

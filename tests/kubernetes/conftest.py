@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from sagamesh_operator.crd import CRD
 from support import control_plane, programs
 from support.control_plane import Cluster
 
+MANIFESTS = Path(__file__).parents[2] / "manifests"
 FOUND = pytest.StashKey[programs.Source | Exception]()
 
 
@@ -39,6 +43,16 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         yield running
 
 
+@pytest.fixture(scope="session")
+def resources(cluster: Cluster) -> Cluster:
+    """The cluster with what an administrator installs first: the Saga resource, and the rights of the operator."""
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "sagamesh-system"}}
+    cluster.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(namespace))
+    cluster.kubectl("apply", "--server-side", "-f", MANIFESTS / "crds.yaml", "-f", MANIFESTS / "rbac.yaml")
+    cluster.kubectl("wait", "--for=condition=Established", f"crd/{CRD}", "--timeout=30s")
+    return cluster
+
+
 @pytest.fixture
 def namespace(cluster: Cluster) -> str:
     """A new namespace. It stays: to delete one takes a controller manager."""
@@ -51,14 +65,3 @@ def _version(request: pytest.FixtureRequest, report: list[str]) -> None:
     if "cluster" in request.fixturenames:
         running: Cluster = request.getfixturevalue("cluster")
         report.append(f"Kubernetes {running.version}, {running.source}")
-
-
-@pytest.fixture(scope="session")
-def resources(cluster: Cluster) -> None:
-    """STUB"""
-    import pathlib
-
-    root = pathlib.Path(__file__).parents[2] / "manifests"
-    for name in ("crds", "rbac"):
-        cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", root / f"{name}.yaml")
-    cluster.kubectl("wait", "--for=condition=Established", "crd/sagas.sagamesh.dev")

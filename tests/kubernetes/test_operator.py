@@ -106,7 +106,7 @@ async def world(cluster: Cluster, namespace: str, directory: Path) -> AsyncItera
 
 
 @pytest.fixture
-def play(resources: None, cluster: Cluster, namespace: str, tmp_path: Path) -> Play:
+def play(resources: Cluster, cluster: Cluster, namespace: str, tmp_path: Path) -> Play:
     """Plays a scenario in a world of its own."""
 
     async def whole(scenario: Scenario) -> None:
@@ -359,7 +359,7 @@ def test_its_rights_are_exactly_those_that_it_uses(play: Play) -> None:
     play(scenario)
 
 
-def test_whoever_may_not_get_in_is_told_so(resources: None, cluster: Cluster, tmp_path: Path) -> None:
+def test_whoever_may_not_get_in_is_told_so(resources: Cluster, cluster: Cluster, tmp_path: Path) -> None:
     async def scenario() -> None:
         operator = Operator(cluster, "nats://127.0.0.1:4222", tmp_path, KUBECONFIG=str(cluster.kubeconfig("tenant")))
         with pytest.raises(AssertionError, match=r"sagamesh-operator: Kubernetes refused get .*kube-system: 403"):

@@ -26,10 +26,13 @@ EXAMPLES = {code: re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) for code, te
 WITHOUT_EXAMPLE = {"SM016"}
 
 
-def saga(text: str) -> Saga:
+def document(text: str) -> dict[str, Any]:
     written: dict[str, Any] = {"start": {"participant": "orders", "event": "order.placed"}, **yaml.safe_load(text)}
-    document = {"apiVersion": spec.API_VERSION, "kind": "Saga", "metadata": {"name": "checkout"}, "spec": written}
-    return spec.read(document)
+    return {"apiVersion": spec.API_VERSION, "kind": "Saga", "metadata": {"name": "checkout"}, "spec": written}
+
+
+def saga(text: str) -> Saga:
+    return spec.read(document(text))
 
 
 def steps(*lines: str) -> Saga:
@@ -81,8 +84,8 @@ def test_whole_sagas_are_right(text: str) -> None:
 
 @pytest.mark.parametrize("path", sorted((Path(__file__).parents[3] / "examples").glob("*/*.yaml")), ids=str)
 def test_the_examples_are_right(path: Path) -> None:
-    for document in yaml.safe_load_all(path.read_text()):
-        assert check(spec.read(document)) == ()
+    for written in yaml.safe_load_all(path.read_text()):
+        assert check(spec.read(written)) == ()
 
 
 def test_findings_come_in_the_order_of_the_document() -> None:

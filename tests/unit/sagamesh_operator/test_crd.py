@@ -1,0 +1,116 @@
+"""The custom resource, what is made of it, and what is written by hand beside it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from sagamesh.checks import CODES
+from sagamesh_operator import crd, reference
+from sagamesh_operator.resource import resource
+from sagamesh_operator.status import Participant, Standing, status
+from sagamesh_operator.verdict import judge
+from support.documents import CHECKOUT
+
+ROOT = Path(__file__).parents[3]
+MANIFESTS = ROOT / "manifests"
+[VERSION] = crd.resource()["spec"]["versions"]
+TOP = VERSION["schema"]["openAPIV3Schema"]
+
+
+def fields(found: dict[str, Any], path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    yield path, found
+    for name, inner in found.get("items", found).get("properties", {}).items():
+        yield from fields(inner, f"{path}.{name}")
+
+
+FOUND = dict([*fields(TOP["properties"]["spec"], "spec"), *fields(TOP["properties"]["status"], "status")])
+
+
+def test_the_manifest_is_what_the_code_says() -> None:
+    assert yaml.safe_load((MANIFESTS / "crds.yaml").read_text()) == crd.resource()
+
+
+def test_the_manifest_has_no_anchors() -> None:
+    assert not re.search(r"[&*]id\d", crd.as_yaml(crd.resource()))
+
+
+@pytest.mark.parametrize("path", FOUND)
+def test_every_field_is_described(path: str) -> None:
+    assert re.match(r"[^ ].*\.$", FOUND[path]["description"], re.DOTALL)
+
+
+def test_each_rule_names_its_check() -> None:
+    rules = [valid for found in crd.RULES.values() for valid in found]
+    assert {valid["message"].partition(":")[0] for valid in rules} <= CODES.keys()
+    assert len({valid["rule"] for valid in rules}) == len(rules)
+
+
+def test_the_columns_are_of_the_status() -> None:
+    for name, _, path, _ in (*crd.COLUMNS, *crd.WIDE):
+        assert name.isupper()
+        assert path == ".metadata.creationTimestamp" or re.sub(r"\[.*?\]", "", path).strip(".") in FOUND
+
+
+def test_what_the_operator_says_has_a_place() -> None:
+    metadata = {"name": "checkout", "namespace": "shop", "uid": "u", "generation": 3, "resourceVersion": "7"}
+    document = {**yaml.safe_load(CHECKOUT), "metadata": metadata}
+    standing = Standing(active="5f0c9a1e77", replicas=3, participants=(Participant("orders", 2, 1),))
+    assert has_place(status(resource(document), judge(document), standing, 0.0), TOP["properties"]["status"])
+
+
+def has_place(value: object, found: dict[str, Any]) -> bool:
+    """Whether a value has exactly the fields of a schema, with its types."""
+    match value:
+        case dict():
+            below = found["properties"]
+            return value.keys() == below.keys() and all(has_place(value[name], below[name]) for name in value)
+        case list():
+            return all(has_place(each, found["items"]) for each in value)
+        case int():
+            return bool(found["type"] == "integer")
+    return bool(found["type"] == "string")
+
+
+@pytest.mark.parametrize("name", ["crds.yaml", "rbac.yaml"])
+def test_the_manifests_have_the_recommended_labels(name: str) -> None:
+    for written in yaml.safe_load_all((MANIFESTS / name).read_text()):
+        assert crd.LABELS.keys() <= written["metadata"]["labels"].keys()
+
+
+# -- the reference -------------------------------------------------------------------------------------------------
+
+
+def test_the_reference_is_what_the_code_says() -> None:
+    assert (ROOT / "docs" / "saga-reference.md").read_text() == reference.page()
+
+
+def test_the_reference_has_every_field_and_every_rule() -> None:
+    page = reference.page()
+    listed = re.findall(r"^\| `((?:spec|status)\S*)` .* \| (.*) \|$", page.partition("## Rules")[0], re.MULTILINE)
+    listed += re.findall(r"^\| `(status\S*)` .* \| (.*) \|$", page, re.MULTILINE)
+    assert [(path.replace("[]", ""), meaning.replace("\\", "")) for path, meaning in listed] == [
+        (path, found["description"]) for path, found in FOUND.items()
+    ]
+    for rules in crd.RULES.values():
+        assert all(valid["message"].partition(": ")[2] in page for valid in rules)
+
+
+@pytest.mark.parametrize(
+    ("field", "cells"),
+    [
+        ("spec.start.event", "| string | required | an event type (letters, digits, '.', '_' and '-', at most 128) |"),
+        ("spec.steps", "| list of objects | required | 1 to 500 entries, each with a `name` of its own |"),
+        ("spec.steps[].join", "| string | `all` | `all` or `any` |"),
+        ("spec.steps[].pivot", "| boolean | `false` |  |"),
+        ("spec.steps[].when", "| string |  | an expression of at most 2048 characters |"),
+        ("spec.steps[].action.timeout", "| duration | `5s` | over 0 and up to 1h |"),
+    ],
+)
+def test_a_line_of_the_reference(field: str, cells: str) -> None:
+    assert f"\n| `{field}` {cells} " in reference.page()
