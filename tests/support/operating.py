@@ -6,7 +6,9 @@ import asyncio
 import json
 import os
 import re
+import ssl
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,7 +17,7 @@ from typing import Any
 import yaml
 
 from sagamesh_cli.embedded import die_with
-from support.control_plane import Cluster
+from support.control_plane import Cluster, ControlPlane
 
 Document = dict[str, Any]
 
@@ -78,7 +80,7 @@ class Operator:
         """The status of a probe."""
         try:
             return (await asyncio.to_thread(urllib.request.urlopen, f"{self.url}/{path}")).status
-        except urllib.request.HTTPError as error:
+        except urllib.error.HTTPError as error:
             return error.code
 
     async def metrics(self) -> str:
@@ -140,6 +142,19 @@ class Sagas:
 
     async def get(self, name: str) -> Document:
         found: Document = json.loads(await self.kubectl("get", "saga", name, "-o", "json"))
+        return found
+
+    async def read(self, name: str) -> Document:
+        """The same without a kubectl, which takes longer than what is to be timed."""
+        path = f"{self.cluster.url}/apis/sagamesh.dev/v1alpha1/namespaces/{self.namespace}/sagas/{name}"
+        return await asyncio.to_thread(self._read, path)
+
+    def _read(self, url: str) -> Document:
+        assert isinstance(self.cluster, ControlPlane)
+        request = urllib.request.Request(url, headers={"Authorization": f"Bearer {self.cluster.token('admin')}"})
+        trust = ssl.create_default_context(cafile=str(self.cluster.ca))
+        with urllib.request.urlopen(request, context=trust) as answer:
+            found: Document = json.load(answer)
         return found
 
     async def condition(self, name: str, kind: str) -> Document:

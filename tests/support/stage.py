@@ -268,6 +268,7 @@ async def stage(
     server: type[NatsServer | Cluster] = NatsServer,
     wires: Mapping[str, Wire] | None = None,
     haste: float = 1.0,
+    distributed: Callable[[str, Saga], Awaitable[object]] = lambda url, saga: provision(url, [saga]),
     **settings: Any,
 ) -> AsyncIterator[Stage]:
     """Everything that an example needs, running.
@@ -276,7 +277,7 @@ async def stage(
     seconds, and the product's own entry point. `services`: more options of a service; `between`: who stands between a
     participant's sidecars and its service; `change`: of the example's saga; `settings`: of all sidecars.
     `server`: the kind of it. `wires`: between participants and the server. `haste`: how much sooner than the product
-    those of `crashing_sidecar` take the server for dead.
+    those of `crashing_sidecar` take the server for dead. `distributed`: brings the saga to that server.
     """
     saga = change(read([str(example(name) / "saga.yaml")])[0])
     participants = participants_of([saga])
@@ -284,7 +285,7 @@ async def stage(
         nats = server(directory / "nats")
         stack.enter_context(nats)
         await nats.ready()
-        await provision(nats.url, [saga])
+        await distributed(nats.url, saga)
         apps = {one: Service(example(name), one, directory) for one in participants}
         log = await stack.enter_async_context(NatsLog(nats.url, name="test"))
         built = Stage(name=name, saga=saga, directory=directory, server=nats, services=apps, log=log)
