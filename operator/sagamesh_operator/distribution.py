@@ -16,6 +16,8 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from functools import lru_cache
+from types import MappingProxyType
 from typing import NamedTuple
 
 from msgspec import structs
@@ -32,6 +34,8 @@ FINGERPRINT = "sagamesh.dev/config"
 """Metadata: whose it is; and the hash of what we asked for, since the server adds to what it stores."""
 
 LOOKS = 10
+PAGE = 250
+"""Subjects of one read: what the server answers at once."""
 STREAM_MISSING, CONSUMER_MISSING, MESSAGE_MISSING = 10059, 10014, 10037
 MISSING = frozenset({STREAM_MISSING, CONSUMER_MISSING, MESSAGE_MISSING})
 TOO_FEW_SERVERS = frozenset({10005, 10074})
@@ -163,9 +167,15 @@ def _needed(documents: Mapping[str, LocalRules], entries: Mapping[str, bytes]) -
 
 def readable(bodies: Iterable[bytes]) -> Iterator[LocalRules]:
     """The documents among them. Not `active`, and not those of a later version, which looks after its own filters."""
-    for body in bodies:
-        with suppress(UnreadableError):
-            yield codec.decode_rules(body)
+    return filter(None, map(_document, bodies))
+
+
+@lru_cache(maxsize=1024)
+def _document(body: bytes) -> LocalRules | None:
+    """Each look decodes the documents of every revision that ever stood, several times."""
+    with suppress(UnreadableError):
+        return codec.decode_rules(body)
+    return None
 
 
 def _entries(documents: Mapping[str, LocalRules]) -> dict[str, bytes]:
@@ -246,8 +256,9 @@ async def distribute(
     """
     done: list[Action] = []
     overtaken: ApiRefused | None = None
+    observed = Observed({}, {}, {})
     for _ in range(LOOKS):
-        observed = await observe(js, documents)
+        observed = await observe(js, documents, observed.entries)
         actions = plan(documents, observed, installation=installation, replicas=replicas)
         # An entry that we wrote and somebody has written since is theirs: no tug of war over `active`.
         actions = tuple(a for a in actions if isinstance(a, Call) or a not in done)
@@ -281,25 +292,39 @@ async def _carry_out(js: JetStream, actions: Iterable[Action], done: list[Action
     return None
 
 
-async def observe(js: JetStream, documents: Mapping[str, LocalRules]) -> Observed:
-    """Look at everything that `plan` asks for."""
+async def observe(
+    js: JetStream, documents: Mapping[str, LocalRules], known: Mapping[str, bytes] = MappingProxyType({})
+) -> Observed:
+    """Look at everything that `plan` asks for. `known`: entries that were read a moment ago."""
     saga = _any(documents)
     stream, bucket = registers.stream(saga.namespace, saga.saga), f"KV_{topology.RULES_BUCKET}"
     ours = {"subjects_filter": topology.saga_subjects(saga.namespace, saga.saga)}
     streams = await _ask_all(js, {s["name"]: (f"STREAM.INFO.{s['name']}", ours) for s in _streams(documents, 1)})
 
     subjects = streams[bucket]["state"].get("subjects", {}) if bucket in streams else {}
-    found = await read_entries(js, subjects)
+    found = await read_entries(js, subjects, known)
     participants = _needed(documents, found)
     consumers = await _ask_all(js, {p: (f"CONSUMER.INFO.{stream}.{p}", None) for p in participants})
     return Observed(_configs(streams), _configs(consumers), found)
 
 
-async def read_entries(js: JetStream, subjects: Iterable[str]) -> dict[str, bytes]:
-    """What stands in the rules bucket at these subjects."""
-    get = f"STREAM.MSG.GET.KV_{topology.RULES_BUCKET}"
-    messages = await _ask_all(js, {subject: (get, {"last_by_subj": subject}) for subject in subjects})
-    return {subject: base64.b64decode(reply["message"].get("data", "")) for subject, reply in messages.items()}
+async def read_entries(
+    js: JetStream, subjects: Iterable[str], known: Mapping[str, bytes] = MappingProxyType({})
+) -> dict[str, bytes]:
+    """What stands in the rules bucket at these subjects. `known`: what was read a moment ago.
+
+    Documents are never rewritten: those that are known are not read again, and of the others many at once from
+    whichever server is near. What is not found that way, and `active`, which does change, is asked of the one that knows.
+    """
+    bucket, wanted = f"KV_{topology.RULES_BUCKET}", list(subjects)
+    documents = [subject for subject in wanted if not subject.endswith(".active")]
+    found = {subject: known[subject] for subject in documents if subject in known}
+    unknown = [subject for subject in documents if subject not in found]
+    for at in range(0, len(unknown), PAGE):
+        found |= {message.subject: message.body for message in await js.last(bucket, unknown[at : at + PAGE])}
+    left = {s: (f"STREAM.MSG.GET.{bucket}", {"last_by_subj": s}) for s in wanted if s not in found}
+    messages = await _ask_all(js, left)
+    return found | {s: base64.b64decode(reply["message"].get("data", "")) for s, reply in messages.items()}
 
 
 def _configs(infos: Mapping[str, Document]) -> dict[str, Config]:

@@ -14,12 +14,10 @@ from typing import Any, NamedTuple
 from sagamesh import codec, registers, topology
 from sagamesh.errors import UnreadableError
 from sagamesh.registers import FINISH, OUTCOME, START, Instance, Name
-from sagamesh_operator.distribution import INSTALLATION, STREAM_MISSING, read_entries, readable
+from sagamesh_operator.distribution import INSTALLATION, PAGE, STREAM_MISSING, read_entries, readable
 from sagamesh_operator.ports import ApiRefused, JetStream
 from sagamesh_operator.resource import Document, Key
 
-PAGE = 250
-"""Subjects of one read: what the server answers at once."""
 BUCKET = f"KV_{topology.RULES_BUCKET}"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -167,6 +167,9 @@ class Interfered:
     async def publish(self, subject: str, body: bytes) -> int:
         await self._count()
         return await self._js.publish(subject, body)
+
+    async def last(self, stream: str, subjects: Sequence[str]) -> tuple[codec.Message, ...]:
+        return await self._js.last(stream, subjects)
 
     async def _count(self) -> None:
         self._left -= 1
