@@ -116,14 +116,25 @@ def active_subject(namespace: str, participant: str, saga: str) -> str:
     return f"$KV.{RULES_BUCKET}.{namespace}.{participant}.{saga}.active"
 
 
+def retired_subject(namespace: str, participant: str, saga: str) -> str:
+    """Where a participant finds that a saga was deleted, after everything of it has ended. What comes later counts."""
+    return f"$KV.{RULES_BUCKET}.{namespace}.{participant}.{saga}.retired"
+
+
 def saga_subjects(namespace: str, saga: str) -> str:
     """Every key of the rules bucket that belongs to a saga, as a wildcard."""
     return f"$KV.{RULES_BUCKET}.{namespace}.*.{saga}.*"
 
 
+def owner_of(subject: str) -> tuple[str, str, str]:
+    """Namespace, participant and saga of a subject of the rules bucket."""
+    _, _, namespace, participant, saga, _ = subject.split(".")
+    return namespace, participant, saga
+
+
 def saga_of(subject: str) -> tuple[str, str]:
     """Namespace and saga of a subject of the rules bucket."""
-    _, _, namespace, _, saga, _ = subject.split(".")
+    namespace, _, saga = owner_of(subject)
     return namespace, saga
 
 

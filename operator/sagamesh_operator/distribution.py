@@ -314,7 +314,7 @@ async def read_entries(
     """What stands in the rules bucket at these subjects. `known`: what was read a moment ago.
 
     Documents are never rewritten: those that are known are not read again, and of the others many at once from
-    whichever server is near. What is not found that way, and `active`, which does change, is asked of the one that knows.
+    whichever server is near. What is not found that way, and `active`, which does change, is asked of the leader.
     """
     bucket, wanted = f"KV_{topology.RULES_BUCKET}", list(subjects)
     documents = [subject for subject in wanted if not subject.endswith(".active")]

@@ -36,13 +36,12 @@ async def retire(js: JetStream, key: Key, *, starting: bool, installation: str) 
     bucket = await _info(js, BUCKET, subjects_filter=topology.saga_subjects(*key))
     if _is_foreign(log, installation) or _is_foreign(bucket, installation):
         return None
-    found = await read_entries(js, _subjects(bucket))
+    found = await read_entries(js, _entries(bucket))
     for subject in _active(key, found):
         await js.publish(subject, b"")
     if log is not None and not await _end(js, key, log["config"], _pivots(found), starting=starting):
         return Retiring(await running(js, key, _pivots(found)))
-    if found:
-        await js.api(f"STREAM.PURGE.{BUCKET}", {"filter": topology.saga_subjects(*key)})
+    await _clear(js, found)
     return None
 
 
@@ -51,7 +50,7 @@ async def left_over(js: JetStream, installation: str) -> set[Key]:
     bucket = await _info(js, BUCKET, subjects_filter=f"$KV.{topology.RULES_BUCKET}.>")
     if bucket is None or _is_foreign(bucket, installation):
         return set()
-    found = {Key(*topology.saga_of(subject)) for subject in _subjects(bucket)}
+    found = {Key(*topology.saga_of(subject)) for subject in _entries(bucket)}
     async for stream in _streams(js):
         owner = registers.owner_of(stream["config"]["name"])
         if owner and not _is_foreign(stream, installation):
@@ -83,6 +82,14 @@ async def _end(js: JetStream, key: Key, config: Document, pivots: Mapping[str, b
         return False
     await js.api(f"STREAM.DELETE.{name}")
     return True
+
+
+async def _clear(js: JetStream, found: Iterable[str]) -> None:
+    """Tell each participant that the saga has ended, then remove what the bucket holds of it."""
+    for retired in sorted({topology.retired_subject(*topology.owner_of(subject)) for subject in found}):
+        await js.publish(retired, b"")
+    for subject in found:
+        await js.api(f"STREAM.PURGE.{BUCKET}", {"filter": subject})
 
 
 def _active(key: Key, found: Mapping[str, bytes]) -> Iterator[str]:
@@ -133,6 +140,11 @@ async def _info(js: JetStream, stream: str, **asked: Any) -> Document | None:
         if refused.err_code == STREAM_MISSING:
             return None
         raise
+
+
+def _entries(bucket: Document | None) -> list[str]:
+    """What the bucket holds of sagas, but for the word that one was deleted."""
+    return [subject for subject in _subjects(bucket) if not subject.endswith(".retired")]
 
 
 def _subjects(info: Document | None) -> list[str]:

@@ -11,11 +11,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 from sagamesh import registers
 from sagamesh.prepared import Rules
+from sagamesh.rules import LocalRules
 from sagamesh_sidecar import logs
 from sagamesh_sidecar.adapters.files import FileStore, NoStore
 from sagamesh_sidecar.adapters.http import AppClient
@@ -61,6 +61,7 @@ class Sidecar:
             self.meters,
             poll=settings.poll,
             learned=self._learned,
+            retired=self._retired,
             changed=self._changed,
         )
         self.reporter = Reporter(self.log, self.rulebook, pod=settings.pod)
@@ -89,7 +90,7 @@ class Sidecar:
         self.api = Server(api, "127.0.0.1", settings.api_port, grace=5.0)
         self.health = Server(health, settings.health_host, settings.health_port, grace=1.0)
         self.bound = False
-        self._learned_rules: asyncio.Queue[Rules] = asyncio.Queue()
+        self._news: asyncio.Queue[Rules | str] = asyncio.Queue()
         self._subscriptions: dict[str, Subscription] = {}
 
     def bind(self) -> None:
@@ -133,25 +134,34 @@ class Sidecar:
         ready()
 
     def _learned(self, rules: Rules) -> None:
-        self._learned_rules.put_nowait(rules)
+        self._news.put_nowait(rules)
+
+    def _retired(self, saga: str) -> None:
+        self._news.put_nowait(saga)
 
     def _changed(self) -> None:
         self.reporter.changed()
         self.copy.changed()
 
     async def _follow_rules(self) -> None:
-        """Ask for the deliveries of each saga in which this participant owns steps."""
+        """Ask for the deliveries of each saga in which this participant owns steps, until it is deleted."""
         while True:
-            local = (await self._learned_rules.get()).local
-            if local.own and local.saga not in self._subscriptions:
-                stream = registers.stream(local.namespace, local.saga)
-                self._subscriptions[local.saga] = await self.log.consume(
-                    stream, local.participant, self.relay.accept, slots=self.settings.concurrency
-                )
-                self.meters.listens(local.saga, partial(self._is_handed_out, local.saga))
+            match await self._news.get():
+                case str(saga):
+                    if subscription := self._subscriptions.pop(saga, None):
+                        await subscription.close()
+                case rules:
+                    await self._subscribe(rules.local)
 
-    def _is_handed_out(self, saga: str) -> bool:
-        return not self._subscriptions[saga].trouble
+    async def _subscribe(self, local: LocalRules) -> None:
+        if not local.own or local.saga in self._subscriptions:
+            return
+        stream = registers.stream(local.namespace, local.saga)
+        subscription = await self.log.consume(
+            stream, local.participant, self.relay.accept, slots=self.settings.concurrency
+        )
+        self._subscriptions[local.saga] = subscription
+        self.meters.listens(local.saga, lambda: not subscription.trouble)
 
     async def _drain(self) -> None:
         """Ask for nothing more; finish what runs, or give it back when the grace is over."""

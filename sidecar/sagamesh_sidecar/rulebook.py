@@ -1,8 +1,8 @@
 """The rules that this sidecar holds: every revision it ever saw, and the active one of each saga that it may start.
 
 Documents come from the rules bucket, by a push over core NATS and by polling beside it; a delivery whose revision is
-not here is held, and asks. Instances keep their revision for life, so nothing is ever thrown away here, whatever
-becomes of the bucket.
+not here is held, and asks. Instances keep their revision for life, so nothing is thrown away here, whatever becomes of
+the bucket, but where it says that a saga was deleted and has ended.
 """
 
 from __future__ import annotations
@@ -19,14 +19,17 @@ from sagamesh_sidecar.ports import Log, UnavailableError
 
 log = logging.getLogger("sagamesh.rules")
 
-ACTIVE = "active"
+ACTIVE, RETIRED = "active", "retired"
 STREAM = f"KV_{topology.RULES_BUCKET}"
 UNREAD_POLL = 0.5
 """Seconds between tries, until the bucket was read for the first time."""
 
 
 class Rulebook:
-    """Rules by saga and revision. `learned` is called with each that is new, `changed` after any change."""
+    """Rules by saga and revision. `learned` is called with each that is new, `retired` with each saga that was deleted.
+
+    `changed` is called after any change.
+    """
 
     def __init__(
         self,
@@ -37,6 +40,7 @@ class Rulebook:
         *,
         poll: float,
         learned: Callable[[Rules], None] = lambda _: None,
+        retired: Callable[[str], None] = lambda _: None,
         changed: Callable[[], None] = lambda: None,
     ) -> None:
         self.namespace = namespace
@@ -45,6 +49,7 @@ class Rulebook:
         self.meters = meters
         self.poll = poll
         self.learned = learned
+        self.retired = retired
         self.changed = changed
         self.loaded = asyncio.Event()
         """Set once the bucket was read for the first time, or rules were there from before."""
@@ -167,8 +172,20 @@ class Rulebook:
         if key == ACTIVE:
             self._wanted[saga] = body.decode(errors="replace")
             self.entries[subject] = body
+        elif key == RETIRED:
+            self._forget(saga)
         elif key not in self._revisions.get(saga, {}) and self._bad.get(subject) != body:
             self._load(subject, body)
+
+    def _forget(self, saga: str) -> None:
+        """A saga was deleted, and everything of it has ended. What follows in the bucket is a new one of its name."""
+        self._active.pop(saga, None)
+        self._wanted.pop(saga, None)
+        self.entries = {subject: body for subject, body in self.entries.items() if topology.saga_of(subject)[1] != saga}
+        if self._revisions.pop(saga, None):
+            log.info("a saga was deleted", extra={"saga": saga})
+            self.meters.forgets(saga)
+            self.retired(saga)
 
     def _activate(self) -> bool:
         """Take the revisions that are to be active; where one is not here, the last good one stays. Whether all are."""

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import copy
 import math
+import re
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -29,6 +30,7 @@ from support.nats_server import NatsServer
 from support.operating import Operator, Sagas
 from support.orders import KINDS, MEALS, conclude, mixed, place
 from support.stage import Stage, run, stage
+from support.web import ask
 
 NAME = "create-order"
 
@@ -151,6 +153,13 @@ def test_a_deleted_saga_ends_what_it_began(resources: Cluster, namespace: str, t
             await told(here, "Retired")
             assert here.on.stream not in await streams(here)
             assert await here.operator.metric("saga_retiring_instances", saga=NAME) is None
+            for one in here.on.sidecars:
+                await forgotten(here, one)
+            await here.apply()
+            await here.sagas.until(NAME, "Ready", "True")
+            again = mixed("again", 3)
+            await place(here.on, again)
+            await conclude(here.on, again)
 
     run(scenario(), 120.0)
 
@@ -159,6 +168,17 @@ async def told(here: Town, reason: str) -> None:
     async with asyncio.timeout(60):
         while reason not in [event[1] for event in await here.sagas.events(NAME)]:
             await asyncio.sleep(0.05)
+
+
+async def forgotten(here: Town, participant: str) -> None:
+    """Wait until a sidecar says no more of the saga: it would ask for its deliveries for ever, and alarm."""
+    async with asyncio.timeout(20):
+        while f'saga="{NAME}"' in gauges((await ask("GET", f"{here.on.urls[participant][0].health}/metrics")).text):
+            await asyncio.sleep(0.05)
+
+
+def gauges(metrics: str) -> str:
+    return "\n".join(line for line in metrics.splitlines() if re.match("sagamesh_(rules_info|consumer_up)", line))
 
 
 async def streams(here: Town) -> list[str]:

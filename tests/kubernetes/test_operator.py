@@ -62,7 +62,8 @@ class World:
         wanted = {"subjects_filter": topology.saga_subjects(self.namespace, saga)}
         async with connect(self.nats.url) as js:
             found = await js.api(f"STREAM.INFO.KV_{topology.RULES_BUCKET}", wanted)
-            return await read_entries(js, found["state"].get("subjects") or {})
+            subjects = [each for each in found["state"].get("subjects") or () if not each.endswith(".retired")]
+            return await read_entries(js, subjects)
 
     async def active(self, participant: str, saga: str) -> str:
         return (await self.entries(saga))[topology.active_subject(self.namespace, participant, saga)].decode()

@@ -74,6 +74,11 @@ class PrometheusMeters:
         self._rules.labels(rules.local.saga, rules.local.revision).set(1)
         self._parked.labels(rules.local.saga)
 
+    def forgets(self, saga: str) -> None:
+        for gauge in (self._rules, self._parked, self._consumers):
+            gauge.remove_by_labels({"saga": saga})
+        self._child.cache_clear()
+
     def listens(self, saga: str, up: Callable[[], bool]) -> None:
         """The deliveries of a saga are asked for from now on. `up` is asked at each scrape."""
         self._consumers.labels(saga).set_function(up)

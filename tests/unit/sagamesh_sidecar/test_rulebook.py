@@ -192,3 +192,33 @@ async def test_a_bucket_made_anew_that_looks_like_the_old_one_is_read_because_so
     await bucket.activate(NEWER.revision.encode())  # takes the place of the last one that was read
     await bucket.book.refresh()
     assert bucket.active == [NEWER.revision]
+
+
+@scenario
+async def test_what_was_deleted_is_forgotten_and_may_come_again():
+    bucket = Bucket()
+    gone: list[str] = []
+    bucket.book.retired = gone.append
+    await bucket.document(RULES)
+    await bucket.activate(RULES.revision.encode())
+    other = replace(RULES, saga="other", revision="2222222222")
+    await bucket.document(other)
+    await bucket.put(topology.retired_subject("default", "app", "simulated"), b"")
+    assert gone == ["simulated"]
+    assert bucket.active == []
+    assert bucket.book.of("simulated", RULES.revision) is None
+    assert list(bucket.book.entries) == [topology.rules_subject(other)]
+    assert list(bucket.book.holds) == ["other"]
+    await bucket.document(RULES)
+    await bucket.activate(RULES.revision.encode())
+    assert bucket.active == [RULES.revision]
+
+
+@scenario
+async def test_whoever_reads_all_from_the_beginning_forgets_what_stands_before_that_word_only():
+    bucket = Bucket()
+    await bucket.put(topology.retired_subject("default", "app", "simulated"), b"")
+    await bucket.document(RULES)
+    bucket.book._again = True
+    await bucket.book.refresh()
+    assert list(bucket.book.holds) == ["simulated"]
