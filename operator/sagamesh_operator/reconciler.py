@@ -309,9 +309,9 @@ class Reconciler:
         for key, known in tuple(self._sagas.items()):
             if key not in found and int(known.version) <= version:
                 self._lose(key)
+        self.synced.set()
         for key in await left_over(self._js, self._installation) - self._sagas.keys():
             self._queue.add(key)
-        self.synced.set()
 
     async def _follow_fleet(self) -> None:
         """Read who lives whenever there is a new connection: what was pushed meanwhile was missed."""

@@ -1,0 +1,250 @@
+"""The operator's loop in this process: a cluster in memory that can be told to lie, and a real NATS."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from sagamesh import heartbeat, topology
+from sagamesh.heartbeat import Heartbeat
+from sagamesh_operator.adapters.nats import Session
+from sagamesh_operator.meters import Meters
+from sagamesh_operator.ports import ClusterUnavailable
+from sagamesh_operator.reconciler import Reconciler
+from sagamesh_operator.resource import Document, Key, Note, Resource
+from sagamesh_operator.watching import GRACE
+from support.nats_server import NatsServer
+from support.stage import run, until
+
+STEP = {"name": "charge", "participant": "payments", "on": ["go"], "action": {"path": "/charges"}, "pivot": True}
+
+
+class MemoryCluster:
+    """The port `Cluster`. `watched`: who is told of changes; None: the watch is dead."""
+
+    def __init__(self) -> None:
+        self.objects: dict[Key, Document] = {}
+        self.version = 1
+        self.events: list[Note] = []
+        self.patches = 0
+        self.away = False
+        self.watched: Callable[[str | None, Document], None] | None = None
+
+    def apply(self, name: str, **spec: Any) -> None:
+        key = Key("shop", name)
+        old = self.objects.get(key)
+        self.version += 1
+        metadata = {
+            "namespace": "shop",
+            "name": name,
+            "uid": old["metadata"]["uid"] if old else f"uid-{self.version}",
+            "generation": old["metadata"]["generation"] + 1 if old else 1,
+            "resourceVersion": str(self.version),
+        }
+        whole = {"start": {"participant": "orders", "event": "go"}, "steps": [STEP], **spec}
+        made = {"apiVersion": "sagamesh.dev/v1alpha1", "kind": "Saga", "metadata": metadata, "spec": whole}
+        self.objects[key] = made | {"status": old.get("status", {}) if old else {}}
+        self._tell("MODIFIED" if old else "ADDED", self.objects[key])
+
+    def delete(self, name: str) -> None:
+        self.version += 1
+        gone = self.objects.pop(Key("shop", name))
+        self._tell("DELETED", gone)
+
+    def condition(self, name: str, kind: str) -> tuple[str, str]:
+        status = self.objects[Key("shop", name)]["status"]
+        return next(((c["status"], c["reason"]) for c in status.get("conditions", ()) if c["type"] == kind), ("", ""))
+
+    async def sagas(self) -> tuple[list[Document], int]:
+        self._check()
+        return list(self.objects.values()), self.version
+
+    async def apply_status(self, resource: Resource, status: Document) -> str | None:
+        self._check()
+        found = self.objects.get(resource.key)
+        if found is None or found["metadata"]["uid"] != resource.uid:
+            return None
+        self.patches += 1
+        self.version += 1
+        metadata = {**found["metadata"], "resourceVersion": str(self.version)}
+        self.objects[resource.key] = {**found, "metadata": metadata, "status": status}
+        self._tell("MODIFIED", self.objects[resource.key])
+        return str(self.version)
+
+    async def record(self, key: Key, uid: str, note: Note) -> None:
+        self._check()
+        self.events.append(note)
+
+    def _tell(self, kind: str, document: Document) -> None:
+        if self.watched is not None:
+            self.watched(kind, document)
+
+    def _check(self) -> None:
+        if self.away:
+            raise ClusterUnavailable("the cluster is away")
+
+
+class World:
+    def __init__(self, url: str) -> None:
+        self.cluster = MemoryCluster()
+        self.session = Session(url)
+        self.skew = 0.0
+        self.operator = self.recruit()
+
+    def recruit(self) -> Reconciler:
+        """An operator that knows nothing yet."""
+        operator = Reconciler(self.session, self.cluster, Meters(), installation="test", now=lambda: 1e9 + self.skew)
+        self.session.opened, self.session.lost = operator.connected, operator.disconnected
+        self.session.listen(topology.heartbeat_subjects(), operator.heard)
+        self.cluster.watched = operator.told
+        return operator
+
+    async def report(self, participant: str, pod: str = "1", **told: Any) -> None:
+        """A heartbeat."""
+        body = heartbeat.encode(Heartbeat(namespace="shop", participant=participant, pod=pod, **told))
+        await self.session.publish(topology.heartbeat_subject("shop", participant, pod), body)
+
+    def revision(self, name: str) -> str:
+        revision: str = self.cluster.objects[Key("shop", name)]["status"]["activeRevision"]
+        return revision
+
+    async def shows(self, name: str, kind: str, *wanted: str) -> None:
+        await until(lambda: self.cluster.condition(name, kind) == wanted)
+
+
+Scenario = Callable[[World], Awaitable[None]]
+
+
+def play(directory: Path, scenario: Scenario) -> None:
+    async def whole() -> None:
+        with NatsServer(directory) as server:
+            on = World(server.url)
+            async with working(on):
+                await until(lambda: not on.session.trouble)
+                await scenario(on)
+
+    run(whole())
+
+
+@asynccontextmanager
+async def working(on: World) -> AsyncIterator[None]:
+    tasks = [asyncio.create_task(on.session.run()), asyncio.create_task(on.operator.run())]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+
+def test_it_is_ready_when_all_have_said_so_and_no_more_when_one_is_behind_or_gone(tmp_path: Path) -> None:
+    async def scenario(on: World) -> None:
+        on.cluster.apply("a")
+        await on.shows("a", "Ready", "False", "SidecarsMissing")
+        revision = on.revision("a")
+        await on.report("orders", holds={"a": (revision,)}, starts={"a": revision})
+        await on.report("payments", holds={"a": (revision,)})
+        await on.shows("a", "Ready", "True", "Ready")
+        await on.report("payments", pod="2")
+        await on.shows("a", "Ready", "False", "SidecarsBehind")
+        await on.report("payments", pod="2", holds={"a": (revision,)})
+        await on.shows("a", "Ready", "True", "Ready")
+        await on.session.publish(topology.heartbeat_subject("shop", "payments", "2"), b"")
+        await until(lambda: on.cluster.objects[Key("shop", "a")]["status"]["synced"] == "2/2")
+        assert [note.reason for note in on.cluster.events] == ["SidecarsMissing", "Ready", "Ready"]
+
+    play(tmp_path, scenario)
+
+
+def test_a_revision_waits_for_a_sidecar_that_could_not_read_it(tmp_path: Path) -> None:
+    async def scenario(on: World) -> None:
+        on.cluster.apply("a")
+        await on.shows("a", "Distributed", "True", "Distributed")
+        before = on.revision("a")
+        await on.report("payments", pod="old", formats=(7,))
+        await until(lambda: on.operator.fleet.of("shop", "payments"))
+        on.cluster.apply("a", parkAfter="1m")
+        await on.shows("a", "Distributed", "False", "SidecarTooOld")
+        await on.shows("a", "Stalled", "True", "SidecarTooOld")
+        assert on.revision("a") == before
+        await on.report("payments", pod="old", formats=(1, 7))  # it was replaced by a newer one
+        await on.shows("a", "Distributed", "True", "Distributed")
+        assert on.revision("a") != before
+
+    play(tmp_path, scenario)
+
+
+def test_a_dead_watch_is_found_out_and_the_list_serves_meanwhile(tmp_path: Path) -> None:
+    async def scenario(on: World) -> None:
+        on.cluster.watched = None
+        on.cluster.apply("a")
+        await on.operator._look(repair=False)
+        await on.shows("a", "Distributed", "True", "Distributed")
+        assert not on.operator.watching.dead(1e9 + GRACE / 2)
+        assert on.operator.watching.dead(1e9 + GRACE + 1)
+        on.cluster.delete("a")
+        await on.operator._look(repair=False)
+        await until(lambda: not on.operator._sagas)
+
+    play(tmp_path, scenario)
+
+
+def test_a_list_that_is_older_than_what_the_watch_told_takes_nothing_away(tmp_path: Path) -> None:
+    async def scenario(on: World) -> None:
+        listed = on.cluster.sagas
+
+        async def old() -> tuple[list[Document], int]:
+            found = await listed()
+            on.cluster.apply("newer")  # while the answer is on its way
+            return found
+
+        on.cluster.sagas = old  # type: ignore[method-assign]
+        await on.operator._look(repair=False)
+        assert list(on.operator._sagas) == [Key("shop", "newer")]
+
+    play(tmp_path, scenario)
+
+
+def test_what_cannot_be_said_is_said_later(tmp_path: Path) -> None:
+    async def scenario(on: World) -> None:
+        on.cluster.away = True
+        on.cluster.apply("a")
+        await until(lambda: on.operator._standing)
+        assert on.cluster.condition("a", "Distributed") == ("", "")
+        on.cluster.away = False
+        await on.shows("a", "Distributed", "True", "Distributed")
+
+    play(tmp_path, scenario)
+
+
+def test_an_operator_that_starts_again_says_nothing_twice(tmp_path: Path) -> None:
+    async def scenario(on: World) -> None:
+        on.cluster.apply("a")
+        await on.shows("a", "Distributed", "True", "Distributed")
+        patches, events = on.cluster.patches, len(on.cluster.events)
+        on.operator = on.recruit()
+        again = asyncio.create_task(on.operator.run())
+        on.operator.connected()
+        await on.operator.synced.wait()
+        await until(lambda: on.operator._standing and not len(on.operator._queue))
+        assert (on.cluster.patches, len(on.cluster.events)) == (patches, events)
+        again.cancel()
+        await asyncio.wait([again])
+
+    play(tmp_path, scenario)
+
+
+def test_what_somebody_has_done_to_the_stream_is_mended_in_time(tmp_path: Path) -> None:
+    async def scenario(on: World) -> None:
+        on.cluster.apply("a")
+        await on.shows("a", "Distributed", "True", "Distributed")
+        await on.session.api("STREAM.DELETE.SAGA_shop_a")
+        await on.operator._look(repair=True)
+        async with asyncio.timeout(10):
+            while not (await on.session.api("STREAM.NAMES", {"subject": "saga.shop.a.>"}))["streams"]:
+                await asyncio.sleep(0.02)
+
+    play(tmp_path, scenario)
