@@ -1,7 +1,7 @@
 """The command line `sagamesh`. Which module holds a command is said here; what it does, there.
 
-Exit codes: 0 done; 1 findings, or a saga that failed; 2 usage; 3 the environment (port, NATS, file system, API). A
-mistake is answered with one sentence on stderr, never with a traceback.
+Exit codes: 0 done; 1 findings, or a saga that failed; 2 usage; 3 the environment (port, NATS, file system, API,
+cluster). A mistake is answered with one sentence on stderr, never with a traceback.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ MODULES = {
     "dev": "sagamesh_cli.dev",
     "demo": "sagamesh_cli.demo",
     "start": "sagamesh_cli.steer",
-    "get": "sagamesh_cli.steer",
+    "get": "sagamesh_cli.get",
     "trace": "sagamesh_cli.steer",
     "cancel": "sagamesh_cli.steer",
+    "doctor": "sagamesh_cli.doctor",
 }
 """Command -> the module that holds a function of that name, in the order of the help."""
 

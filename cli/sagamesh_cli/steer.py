@@ -1,4 +1,4 @@
-"""`sagamesh start`, `get`, `trace` and `cancel`: instances as people see them. `client` speaks to the API."""
+"""`sagamesh start`, `get SAGA ID`, `trace` and `cancel`: instances as people see them. `client` speaks to the API."""
 
 from __future__ import annotations
 
@@ -66,13 +66,8 @@ def start(
         _judge(started, wait)
 
 
-def get(
-    saga: SagaName,
-    instance: InstanceId,
-    url: Url = DEFAULT_URL,
-    output: Output = Format.TEXT,
-) -> None:
-    """Show an instance: its state, and that of each step."""
+def show_instance(saga: str, instance: str, url: str, output: Format) -> None:
+    """`sagamesh get SAGA ID`: its state, and that of each step."""
     found = Client(url).get(saga, instance)
     if output is not Format.TEXT:
         show(found, output)

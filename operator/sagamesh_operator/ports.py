@@ -51,6 +51,10 @@ class ClusterUnavailable(SagameshError):  # noqa: N818 - as UnavailableError, of
         self.status = status
 
 
+class NoCluster(ClusterUnavailable):
+    """Nothing says where a cluster is."""
+
+
 class Cluster(Protocol):
     """The API of Kubernetes, beside the watch. All of it raises ClusterUnavailable."""
 

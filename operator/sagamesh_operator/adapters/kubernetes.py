@@ -6,18 +6,20 @@ Of the dynamic client only its requests are used: paths are known, and typed cli
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 from kubernetes.aio import client, config
 from kubernetes.aio.dynamic import DynamicClient
 from kubernetes.aio.dynamic.exceptions import DynamicApiError
+from yaml import YAMLError
 
 from sagamesh_operator.crd import GROUP, KIND, PLURAL, VERSION
-from sagamesh_operator.ports import ClusterUnavailable
+from sagamesh_operator.ports import ClusterUnavailable, NoCluster
 from sagamesh_operator.resource import Document, Key, Note, Resource
 
 MANAGER = "sagamesh-operator"
@@ -27,6 +29,7 @@ PAGE = 500
 LONGEST_NOTE = 1024
 SAGAS = f"/apis/{GROUP}/{VERSION}"
 NOT_FOUND, CONFLICT = 404, 409
+POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
 class KubernetesCluster:
@@ -116,15 +119,39 @@ class KubernetesCluster:
 async def connect(kubeconfig: str | None = None, context: str | None = None) -> AsyncIterator[KubernetesCluster]:
     """Logged in by a pod's service account, or by a kubeconfig (its path; else `KUBECONFIG` or `~/.kube/config`).
 
-    Raises ClusterUnavailable where neither is there.
+    Raises NoCluster where neither is there.
     """
     settings = client.Configuration()
-    try:
-        if kubeconfig is None and "KUBERNETES_SERVICE_HOST" in os.environ:
+    with _configured(kubeconfig):
+        if _in_pod(kubeconfig, context):
             config.load_incluster_config(client_configuration=settings)
         else:
             await config.load_kube_config(kubeconfig, context, client_configuration=settings)
-    except (config.ConfigException, OSError) as error:
-        raise ClusterUnavailable(f"there is no way into a cluster: {error}") from error
     async with client.ApiClient(settings) as api:
         yield KubernetesCluster(api)
+
+
+def namespace(kubeconfig: str | None = None, context: str | None = None) -> str:
+    """Where those who name no namespace are: the context's, or the pod's own. Raises NoCluster."""
+    with _configured(kubeconfig):
+        if _in_pod(kubeconfig, context):
+            return POD_NAMESPACE.read_text().strip()
+        contexts, current = config.list_kube_config_contexts(kubeconfig)
+        chosen = next((each for each in contexts if each["name"] == context), current)
+        found: str = chosen["context"].get("namespace") or "default"
+        return found
+
+
+def _in_pod(kubeconfig: str | None, context: str | None) -> bool:
+    return kubeconfig is None and context is None and "KUBERNETES_SERVICE_HOST" in os.environ
+
+
+@contextmanager
+def _configured(kubeconfig: str | None) -> Iterator[None]:
+    try:
+        yield
+    except (config.ConfigException, OSError, ValueError, KeyError, TypeError, AttributeError, YAMLError) as error:
+        paths = (kubeconfig or config.KUBE_CONFIG_DEFAULT_LOCATION).split(os.pathsep)
+        is_there = any(Path(path).expanduser().exists() for path in paths if path)
+        why = " ".join(str(error).split()) if is_there else f"there is no file {os.pathsep.join(paths)}"
+        raise NoCluster(f"there is no way into a cluster: {why}") from error

@@ -48,6 +48,10 @@ class NatsJetStream:
     async def api(self, verb: str, body: Document | None = None) -> Document:
         return await self._ask(f"$JS.API.{verb}", json.dumps(body).encode() if body else b"", verb)
 
+    def server(self) -> Document:
+        """What the server said of itself as it was connected: its version, its cluster, whether JetStream is on."""
+        return dict(self._client._server_info)
+
     async def publish(self, subject: str, body: bytes) -> int:
         sequence: int = (await self._ask(subject, body, f"the message {subject}"))["seq"]
         return sequence

@@ -60,7 +60,7 @@ def test_a_reader_may_go_away() -> None:
     assert done.stderr == b""
 
 
-@pytest.mark.parametrize("module", ["yaml", "cel_expr_python", "nats", "rich", "asyncio", "http.client"])
+@pytest.mark.parametrize("module", ["yaml", "cel_expr_python", "kubernetes", "nats", "rich", "asyncio", "http.client"])
 def test_the_start_waits_for_nothing_heavy(module: str) -> None:
     code = f"import sys, sagamesh_cli.main; sys.exit({module!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0

@@ -286,7 +286,7 @@ def test_a_parked_saga_says_so(api: Api) -> None:
 
 
 def test_both_arguments_are_needed(api: Api) -> None:
-    result = sagamesh(api, "get", "checkout")
+    result = sagamesh(api, "trace", "checkout")
     assert result.exit_code == 2
     assert "Missing argument 'ID'" in result.stderr
 

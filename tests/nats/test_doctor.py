@@ -1,0 +1,84 @@
+"""`sagamesh doctor` at real servers of every kind, without a cluster. With one: tests/kubernetes/test_get.py."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from sagamesh.model import Action, Saga, Start, Step
+from sagamesh.projection import project
+from sagamesh_cli.main import app
+from sagamesh_operator.adapters.nats import connect
+from sagamesh_operator.distribution import distribute
+from support.cluster import Cluster
+from support.nats_server import NatsServer
+
+CHARGE = Step(
+    name="charge", participant="payments", on=("go",), action=Action(path="/charge"), emits=(), read_only=True
+)
+RULES = project(Saga(namespace="shop", name="checkout", start=Start(participant="orders", event="go"), steps=(CHARGE,)))
+
+
+class Plain(NatsServer):
+    """Without JetStream."""
+
+    def _config(self) -> dict[str, Any]:
+        return {key: value for key, value in super()._config().items() if key != "jetstream"}
+
+
+@pytest.fixture(autouse=True)
+def _no_cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+
+
+def doctor(url: str, status: int = 0) -> list[str]:
+    """What it says of NATS."""
+    done = CliRunner().invoke(app, ["doctor", "--nats", url])
+    assert done.exit_code == status, done.output
+    _, _, said = done.stdout.partition("\nnats\n")
+    return [line.strip() for line in said.splitlines()]
+
+
+def test_without_jetstream(tmp_path: Path) -> None:
+    with Plain(tmp_path) as server:
+        assert "failure  JetStream is on: JetStream is not enabled" in doctor(server.url, status=1)
+
+
+def test_a_lone_server_that_nobody_has_used_yet(tmp_path: Path) -> None:
+    with NatsServer(tmp_path) as server:
+        said = doctor(server.url)
+    assert said[0].startswith("ok       the server answers: version 2.")
+    assert "warning  NATS has three servers: it has 1" in said
+    assert "warning  there is the bucket sagamesh-rules: not yet" in said
+    assert "skipped  NATS syncs before it confirms (sync_interval: always): not visible" in said
+
+
+def test_buckets_of_somebody_else(tmp_path: Path) -> None:
+    async def make(url: str) -> None:
+        async with connect(url) as js:
+            await js.api("STREAM.CREATE.KV_sagamesh-rules", {"name": "KV_sagamesh-rules", "subjects": ["theirs.>"]})
+
+    with NatsServer(tmp_path) as server:
+        asyncio.run(make(server.url))
+        wanted = "failure  there is the bucket sagamesh-rules: it was not made by Sagamesh"
+        assert wanted in doctor(server.url, status=1)
+
+
+def test_three_servers_are_known_by_what_they_hold(tmp_path: Path) -> None:
+    async def fill(servers: Cluster) -> None:
+        async with connect(servers.url) as js:
+            await distribute(js, RULES, installation="here", replicas=3)
+
+    with Cluster(tmp_path) as servers:
+        asyncio.run(servers.ready())
+        before = doctor(servers.url)
+        assert "skipped  NATS has three servers: not visible: the servers do not tell of one another" in before
+        asyncio.run(fill(servers))
+        said = doctor(servers.url)
+    assert "ok       NATS has three servers" in said
+    assert "ok       there is the bucket sagamesh-sidecars: it belongs to the installation here" in said
