@@ -235,6 +235,9 @@ def _told(asked: str) -> Iterator[None]:
     try:
         yield
     except (OSError, nats.errors.Error) as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():  # nats-py may make another error of a cancel, which must not be lost
+            raise asyncio.CancelledError from error
         raise UnavailableError(f"NATS cannot be reached for {asked}: {_words(error)}") from error
 
 
