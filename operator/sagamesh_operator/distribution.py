@@ -160,8 +160,9 @@ def _needed(documents: Mapping[str, LocalRules], entries: Mapping[str, bytes]) -
     did so a moment before. But the documents of both are there by the time of the last look.
     """
     needed: dict[str, frozenset[str]] = {}
-    for rules in (*documents.values(), *readable(entries.values())):
-        needed[rules.participant] = needed.get(rules.participant, frozenset()) | topology.filters(rules)
+    stand = filter(None, map(_filters, entries.values()))
+    for participant, filters in (*stand, *((name, topology.filters(rules)) for name, rules in documents.items())):
+        needed[participant] = needed.get(participant, frozenset()) | filters
     return {participant: filters for participant, filters in needed.items() if filters}
 
 
@@ -170,12 +171,19 @@ def readable(bodies: Iterable[bytes]) -> Iterator[LocalRules]:
     return filter(None, map(_document, bodies))
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=2048)
 def _document(body: bytes) -> LocalRules | None:
-    """Each look decodes the documents of every revision that ever stood, several times."""
+    """Remembered, for each look is at the documents of every revision that ever stood."""
     with suppress(UnreadableError):
         return codec.decode_rules(body)
     return None
+
+
+@lru_cache(maxsize=2048)
+def _filters(body: bytes) -> tuple[str, frozenset[str]] | None:
+    """Whose document it is, and what he listens to by it."""
+    rules = _document(body)
+    return (rules.participant, topology.filters(rules)) if rules else None
 
 
 def _entries(documents: Mapping[str, LocalRules]) -> dict[str, bytes]:

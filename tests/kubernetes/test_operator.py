@@ -313,6 +313,7 @@ def test_a_stream_of_somebody_else_is_refused(play: Play) -> None:
     play(scenario)
 
 
+@pytest.mark.alone
 def test_two_hundred_sagas_at_once(play: Play, report: list[str]) -> None:
     async def scenario(on: World) -> None:
         names = [f"saga-{n:03}" for n in range(200)]
