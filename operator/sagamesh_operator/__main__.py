@@ -27,7 +27,7 @@ async def serve(settings: Settings) -> None:
         installation = settings.installation or await cluster.identity()
         meters = Meters(connected=lambda: not session.trouble, behind=lambda: reconciler.watching.behind(time.time()))
         session = Session(settings.nats)
-        reconciler = Reconciler(session, cluster, meters, installation=installation)
+        reconciler = Reconciler(session, cluster, meters, installation=installation, resync=settings.resync)
         session.opened, session.lost = reconciler.connected, reconciler.disconnected
         session.listen(topology.heartbeat_subjects(), reconciler.heard)
 

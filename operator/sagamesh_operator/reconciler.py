@@ -50,7 +50,7 @@ TOLD_AGAIN = 30 * 60.0
 
 
 class Reconciler:
-    """Between a cluster and NATS. `now`: seconds since the epoch."""
+    """Between a cluster and NATS. `resync`: seconds between two looks at everything. `now`: seconds since the epoch."""
 
     def __init__(
         self,
@@ -59,12 +59,14 @@ class Reconciler:
         meters: Meters,
         *,
         installation: str,
+        resync: float = RESYNC,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._js = js
         self._cluster = cluster
         self._meters = meters
         self._installation = installation
+        self._resync_after = resync
         self._now = now
         self.watching = Watching()
         self.fleet = Fleet()
@@ -162,9 +164,11 @@ class Reconciler:
             async with self._queue.turn() as key:
                 began = time.monotonic()
                 again = await self._safely(key)
-                self._failures[key] = self._failures[key] + 1 if again else 0
                 if again:
+                    self._failures[key] += 1
                     self._queue.add(key, after=self._delay(key))
+                else:
+                    self._failures.pop(key, None)
                 self._meters.reconciled(time.monotonic() - began, "again" if again else "done")
 
     async def _safely(self, key: Key) -> bool:
@@ -290,7 +294,7 @@ class Reconciler:
             try:
                 await self._look(repair=turn % REPAIR == REPAIR - 1)
                 turn += 1
-                delay = RESYNC
+                delay = self._resync_after
             except (ClusterUnavailable, UnavailableError, ApiRefused) as error:
                 log.warning("not everything can be listed: %s", error)
                 delay = FIRST_DELAY * 2

@@ -20,13 +20,15 @@ class Settings:
     """`nats`: URL of the server; several are separated by commas.
 
     `installation`: whose streams are ours; empty: the cluster's own identity. Set it to the old one where a new cluster
-    takes over a NATS account. `http_host`, `http_port`: where `/metrics`, `/livez` and `/readyz` are served.
+    takes over a NATS account. `resync`: seconds between two looks at all Sagas, beside the watch.
+    `http_host`, `http_port`: where `/metrics`, `/livez` and `/readyz` are served.
     """
 
     nats: str
     installation: str = ""
     http_host: str = "0.0.0.0"  # probes and Prometheus come from outside of the pod
     http_port: int = 8080
+    resync: int = 60
     log_level: str = "info"
 
 
@@ -42,6 +44,9 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
     port = text("HTTP_PORT", "8080")
     if not (port.isascii() and port.isdigit() and int(port) < 65536):
         raise SettingsError(f"{PREFIX}HTTP_PORT is {port!r}; it must be a port, such as 8080")
+    resync = text("RESYNC", "60")
+    if not (resync.isascii() and resync.isdigit() and 1 <= int(resync) <= 3600):
+        raise SettingsError(f"{PREFIX}RESYNC is {resync!r}; it must be seconds, from 1 to 3600")
     level = text("LOG_LEVEL", "info")
     if level not in ("debug", "info", "warning"):
         raise SettingsError(f"{PREFIX}LOG_LEVEL is {level!r}; it must be debug, info or warning")
@@ -50,5 +55,6 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
         installation=text("INSTALLATION", ""),
         http_host=text("HTTP_HOST", "0.0.0.0"),
         http_port=int(port),
+        resync=int(resync),
         log_level=level,
     )

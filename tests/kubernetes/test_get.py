@@ -9,26 +9,12 @@ from typing import Any
 
 from sagamesh import codec, registers
 from sagamesh.registers import START, Instance, Origin
-from sagamesh_operator.resource import Document
 from sagamesh_sidecar.adapters.nats import NatsLog
 from support.command import Command
 from support.control_plane import Cluster, until
 from support.nats_server import NatsServer
-from support.operating import Operator, Sagas
+from support.operating import STEP, Sagas, operated, saga
 from support.stage import run
-
-STEP = {
-    "name": "charge",
-    "participant": "payments",
-    "on": ["order.placed"],
-    "action": {"path": "/charges"},
-    "pivot": True,
-}
-
-
-def saga(name: str, **step: object) -> Document:
-    spec = {"start": {"participant": "orders", "event": "order.placed"}, "steps": [{**STEP, **step}]}
-    return {"apiVersion": "sagamesh.dev/v1alpha1", "kind": "Saga", "metadata": {"name": name}, "spec": spec}
 
 
 class Shell:
@@ -66,13 +52,15 @@ def rows(text: str) -> dict[str, list[str]]:
     return {line.split()[0]: line.split()[1:] for line in table.splitlines()}
 
 
-def test_sagas_refused_ones_and_deleted_ones(resources: None, cluster: Cluster, namespace: str, tmp_path: Path) -> None:
+def test_sagas_refused_ones_and_deleted_ones(
+    resources: Cluster, cluster: Cluster, namespace: str, tmp_path: Path
+) -> None:
     async def scenario(nats: NatsServer, on: Sagas) -> None:
         shell = Shell(cluster, namespace, tmp_path)
         for name in ("checkout", "refund"):
             await on.apply(saga(name))
             await on.until(name, "Distributed", "True")
-        await on.apply(saga("typo", on=["order.plced"]))
+        await on.apply(saga("typo", steps=[{**STEP, "on": ["order.plced"]}]))
         await on.until("typo", "Ready", "False", "NotAccepted")
         active = (await on.get("checkout"))["status"]["activeRevision"]
         await start(nats, namespace, "refund", (await on.get("refund"))["status"]["activeRevision"])
@@ -117,20 +105,14 @@ def test_sagas_refused_ones_and_deleted_ones(resources: None, cluster: Cluster, 
         assert rows(await shell.get())["refund"][0] == "False", "there is one again"
 
     async def whole() -> None:
-        with NatsServer(tmp_path / "nats") as nats:
-            operator = Operator(cluster, nats.url, tmp_path)
-            await operator.start()
-            try:
-                await scenario(nats, Sagas(cluster, namespace))
-            finally:
-                await operator.stop()
-                await Sagas(cluster, namespace).kubectl("delete", "sagas", "--all")
+        async with operated(cluster, namespace, tmp_path) as (nats, _, sagas):
+            await scenario(nats, sagas)
 
     run(whole(), 120.0)
 
 
 def test_without_rights_or_a_cluster_it_is_one_sentence(
-    resources: None, cluster: Cluster, namespace: str, tmp_path: Path
+    resources: Cluster, cluster: Cluster, namespace: str, tmp_path: Path
 ) -> None:
     async def scenario() -> None:
         tenant = Shell(cluster, namespace, tmp_path, "tenant")
@@ -146,7 +128,7 @@ def test_without_rights_or_a_cluster_it_is_one_sentence(
 
 
 def test_who_may_not_list_events_sees_the_sagas_that_exist(
-    resources: None, cluster: Cluster, namespace: str, tmp_path: Path
+    resources: Cluster, cluster: Cluster, namespace: str, tmp_path: Path
 ) -> None:
     async def scenario() -> None:
         on = Sagas(cluster, namespace)
@@ -165,7 +147,7 @@ def test_who_may_not_list_events_sees_the_sagas_that_exist(
     run(scenario(), 60.0)
 
 
-def test_the_doctor(resources: None, cluster: Cluster, namespace: str, tmp_path: Path) -> None:
+def test_the_doctor(resources: Cluster, cluster: Cluster, namespace: str, tmp_path: Path) -> None:
     async def scenario(nats: NatsServer, on: Sagas) -> None:
         shell = Shell(cluster, namespace, tmp_path)
         await on.apply(saga("checkout"))
@@ -180,7 +162,7 @@ def test_the_doctor(resources: None, cluster: Cluster, namespace: str, tmp_path:
         assert "failure" not in said
         assert "they belong to this cluster" not in said, "they do"
 
-        await on.apply(saga("typo", on=["order.plced"]))
+        await on.apply(saga("typo", steps=[{**STEP, "on": ["order.plced"]}]))
         await on.until("typo", "Accepted", "False")
         failed = json.loads(await failing(shell, "doctor", "-o", "json"))
         assert failed["success"] is False
@@ -202,13 +184,7 @@ def test_the_doctor(resources: None, cluster: Cluster, namespace: str, tmp_path:
             return command.said
 
     async def whole() -> None:
-        with NatsServer(tmp_path / "nats") as nats:
-            operator = Operator(cluster, nats.url, tmp_path)
-            await operator.start()
-            try:
-                await scenario(nats, Sagas(cluster, namespace))
-            finally:
-                await operator.stop()
-                await Sagas(cluster, namespace).kubectl("delete", "sagas", "--all")
+        async with operated(cluster, namespace, tmp_path) as (nats, _, sagas):
+            await scenario(nats, sagas)
 
     run(whole(), 120.0)

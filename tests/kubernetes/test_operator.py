@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,18 +19,11 @@ from sagamesh_operator.ports import ApiRefused
 from sagamesh_operator.resource import Document
 from support.control_plane import Cluster
 from support.nats_server import NatsServer
-from support.operating import Operator, Sagas
+from support.operating import STEP, Operator, Sagas, operated, saga
 from support.stage import run
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "02-create-order" / "saga.yaml"
-STEP = {
-    "name": "charge",
-    "participant": "payments",
-    "on": ["order.placed"],
-    "action": {"path": "/charges"},
-    "pivot": True,
-}
 
 
 class World:
@@ -94,32 +86,15 @@ Scenario = Callable[[World], Awaitable[None]]
 Play = Callable[[Scenario], None]
 
 
-@contextlib.asynccontextmanager
-async def world(cluster: Cluster, namespace: str, directory: Path) -> AsyncIterator[World]:
-    with NatsServer(directory / "nats") as nats:
-        operator = Operator(cluster, nats.url, directory)
-        await operator.start()
-        try:
-            yield World(cluster, namespace, nats, operator)
-        finally:
-            await operator.stop()
-            await Sagas(cluster, namespace).kubectl("delete", "sagas", "--all")  # or the next operator would find them
-
-
 @pytest.fixture
 def play(resources: Cluster, cluster: Cluster, namespace: str, tmp_path: Path) -> Play:
     """Plays a scenario in a world of its own."""
 
     async def whole(scenario: Scenario) -> None:
-        async with world(cluster, namespace, tmp_path) as built:
-            await scenario(built)
+        async with operated(cluster, namespace, tmp_path) as (nats, operator, _):
+            await scenario(World(cluster, namespace, nats, operator))
 
     return lambda scenario: run(whole(scenario), 120.0)
-
-
-def saga(name: str = "checkout", **spec: object) -> Document:
-    whole = {"start": {"participant": "orders", "event": "order.placed"}, "steps": [STEP], **spec}
-    return {"apiVersion": "sagamesh.dev/v1alpha1", "kind": "Saga", "metadata": {"name": name}, "spec": whole}
 
 
 def test_what_is_applied_stands_in_nats(play: Play) -> None:
@@ -359,6 +334,39 @@ def test_its_rights_are_exactly_those_that_it_uses(play: Play) -> None:
         assert used == granted
 
     play(scenario)
+
+
+def test_a_watch_that_never_began_is_seen_by_its_probe(
+    resources: Cluster, cluster: Cluster, namespace: str, tmp_path: Path
+) -> None:
+    """Where the definition comes after the operator, kopf watches nothing. A list shows that."""
+
+    async def scenario() -> None:
+        crds = ROOT / "manifests" / "crds.yaml"
+        await asyncio.to_thread(cluster.kubectl, "delete", "-f", crds)
+        with NatsServer(tmp_path / "nats") as nats:
+            operator = Operator(cluster, nats.url, tmp_path, SAGAMESH_RESYNC="1")
+            try:
+                await operator.start()
+                assert await operator.probe("readyz") == 503
+                await asyncio.to_thread(cluster.kubectl, "apply", "--server-side", "-f", crds)
+                await asyncio.to_thread(cluster.kubectl, "wait", "--for=condition=Established", "-f", crds)
+                sagas = Sagas(cluster, namespace)
+                await sagas.apply(saga())
+                await sagas.until("checkout", "Distributed", "True")  # by the list alone
+                async with asyncio.timeout(60):
+                    while await operator.probe("livez") == 200:
+                        await asyncio.sleep(0.2)
+                assert (await operator.metric("watch_behind_seconds") or 0) > 30
+                await operator.stop()
+                await operator.start()
+                await operator.ready()
+                assert await operator.probe("livez") == 200
+            finally:
+                await operator.stop()
+                await Sagas(cluster, namespace).kubectl("delete", "sagas", "--all")
+
+    run(scenario(), 120.0)
 
 
 def test_whoever_may_not_get_in_is_told_so(resources: Cluster, cluster: Cluster, tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from sagamesh.manual import FIELDS
 from sagamesh_operator import verdict
 from sagamesh_operator.crd import CRD
 from support.control_plane import Cluster, until
-from support.documents import CHECKOUT, in_language_page
+from support.documents import CHECKOUT, in_language_page, put
 from support.judging import Judge, judge
 from unit.sagamesh import test_checks, test_spec
 from unit.sagamesh.test_spec import document, places, step
@@ -332,17 +331,6 @@ def changed() -> Iterator[Document]:
         for place in places(whole):
             if place[:1] == ("spec",):
                 yield from (put(whole, place, value) for value in (*VALUES, ...))
-
-
-def put(whole: Document, place: tuple[Any, ...], value: object) -> Document:
-    """A copy with a value in a place, or without what is there."""
-    parent = written = deepcopy(whole)
-    for key in place[:-1]:
-        parent = parent[key]
-    parent[place[-1]] = value
-    if value is ...:
-        del parent[place[-1]]
-    return written
 
 
 def comparable(*documents: Document) -> Iterator[Document]:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import re
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+Document = dict[str, Any]
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -13,6 +18,19 @@ def in_language_page() -> str:
     found = re.search(r"```yaml\n(apiVersion.*?)```", (DOCS / "language.md").read_text(), re.DOTALL)
     assert found is not None
     return found[1]
+
+
+def put(whole: Document, place: Sequence[str | int], value: object) -> Document:
+    """A copy with a value in a place; `...` leaves out what is there."""
+    parent: Any = copy.deepcopy(whole)
+    written = parent
+    for key in place[:-1]:
+        parent = parent[key]
+    if value is ...:
+        del parent[place[-1]]
+    else:
+        parent[place[-1]] = value
+    return written
 
 
 CHECKOUT = """

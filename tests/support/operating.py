@@ -11,7 +11,7 @@ import ssl
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,23 @@ import yaml
 
 from sagamesh_cli.embedded import die_with
 from support.control_plane import Cluster, ControlPlane
+from support.nats_server import NatsServer
 
 Document = dict[str, Any]
+
+STEP = {
+    "name": "charge",
+    "participant": "payments",
+    "on": ["order.placed"],
+    "action": {"path": "/charges"},
+    "pivot": True,
+}
+
+
+def saga(name: str = "checkout", **spec: object) -> Document:
+    """A small one, with other fields of its spec."""
+    whole = {"start": {"participant": "orders", "event": "order.placed"}, "steps": [STEP], **spec}
+    return {"apiVersion": "sagamesh.dev/v1alpha1", "kind": "Saga", "metadata": {"name": name}, "spec": whole}
 
 
 class Operator:
@@ -181,3 +196,19 @@ class Sagas:
         about = [event for event in found if event["regarding"]["name"] == name]
         about.sort(key=lambda event: event["eventTime"])
         return [(event["type"], event["reason"], event["note"]) for event in about]
+
+
+@contextlib.asynccontextmanager
+async def operated(
+    cluster: Cluster, namespace: str, directory: Path
+) -> AsyncIterator[tuple[NatsServer, Operator, Sagas]]:
+    """A NATS server and an operator that works; the Sagas of the namespace are gone at the end."""
+    sagas = Sagas(cluster, namespace)
+    with NatsServer(directory / "nats") as nats:
+        operator = Operator(cluster, nats.url, directory)
+        await operator.start()
+        try:
+            yield nats, operator, sagas
+        finally:
+            await operator.stop()
+            await sagas.kubectl("delete", "sagas", "--all")  # or the next operator would find them

@@ -12,7 +12,7 @@ import yaml
 from sagamesh import schema, spec
 from sagamesh.manual import FIELDS
 from sagamesh.schema import Schema
-from support.documents import CHECKOUT
+from support.documents import CHECKOUT, put
 from unit.sagamesh.test_spec import FULL, document
 
 SPEC = schema.of_spec()
@@ -49,14 +49,7 @@ def full() -> dict[str, Any]:
 
 def changed(place: Place, value: object) -> dict[str, Any]:
     """The full document with another value in a place below `spec`; `...` removes the field."""
-    written = full()
-    parent: Any = written["spec"]
-    for key in place[:-1]:
-        parent = parent[key]
-    parent[place[-1]] = value
-    if value is ...:
-        del parent[place[-1]]
-    return written
+    return put(full(), ("spec", *place), value)
 
 
 def filled(found: Schema, value: Any) -> Any:
