@@ -21,6 +21,7 @@ from sagamesh_operator.adapters.nats import NatsJetStream, connect
 from sagamesh_operator.distribution import ForeignStreamError, Put, distribute, observe, plan
 from sagamesh_operator.ports import ApiRefused, JetStream, UnavailableError
 from sagamesh_operator.resource import Document
+from support.cluster import Cluster
 
 LOG = "SAGA_shop_checkout"
 ACTIVE = "$KV.sagamesh-rules.shop.orders.checkout.active"
@@ -287,5 +288,29 @@ def test_a_document_that_is_too_large_is_told(server: EmbeddedServer) -> None:
     async def test(js: NatsJetStream, client: Client) -> None:
         with pytest.raises(ApiRefused, match="larger than the server takes"):
             await js.publish("unheard", bytes(2 * 1024 * 1024))
+
+    play(server, test)
+
+
+def test_what_is_created_is_on_three_servers_where_there_are_three(tmp_path: Path) -> None:
+    async def test() -> None:
+        with Cluster(tmp_path) as cluster:
+            await cluster.ready()
+            async with connect(cluster.url) as js:
+                assert (await distribute(js, ONE, replicas=3)).replicas == 3
+                for name in ("KV_sagamesh-rules", "KV_sagamesh-sidecars", LOG):
+                    assert (await js.api(f"STREAM.INFO.{name}"))["config"]["num_replicas"] == 3
+                assert (await distribute(js, ONE, replicas=3)).actions == ()
+
+    asyncio.run(asyncio.wait_for(test(), 60))
+
+
+def test_and_on_one_where_there_are_fewer(server: EmbeddedServer) -> None:
+    async def test(js: NatsJetStream, client: Client) -> None:
+        first = await distribute(js, ONE, replicas=3)
+        assert first.replicas == 1
+        again = await distribute(js, TWO, replicas=3)
+        assert again.replicas == 1
+        assert not [each for each in again.actions if each[0].startswith("STREAM")], "what is there is enough"
 
     play(server, test)
