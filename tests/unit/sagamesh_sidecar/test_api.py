@@ -141,14 +141,22 @@ class World:
         executor = Executor("orders", self.log, app, Gate(app), meters)
         self.instances = Instances(executor, meters, pod="orders-1")
         self.parking = Parking(meters)
+        self.drains, self.drained = 0, asyncio.Event()
         api = Api(
             instances=self.instances,
             rulebook=self.rulebook,
             parking=self.parking,
             namespace="shop",
             now=self.log.now,
+            drain=self.drain,
         )
         self.server = Server(api, "127.0.0.1", 0, grace=5.0)
+
+    async def drain(self) -> int:
+        """As long as the test lets it take."""
+        self.drains += 1
+        await self.drained.wait()
+        return 2
 
     async def distribute(self, *sagas: Saga) -> None:
         for one in sagas:
