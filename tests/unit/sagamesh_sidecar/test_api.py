@@ -677,6 +677,19 @@ async def test_methods_and_paths(world: World) -> None:
 
 
 @scenario
+async def test_a_drain_is_answered_when_it_is_over(world: World) -> None:
+    asking = [asyncio.create_task(world.call("POST", "/v1/drain")) for _ in range(2)]
+    while world.drains < 2:
+        await asyncio.sleep(0.005)
+    assert not any(task.done() for task in asking)
+    world.drained.set()
+    for reply in await asyncio.gather(*asking):
+        assert (reply.status, reply.json) == (200, {"givenBack": 2})
+    assert (await world.call("GET", "/v1/drain")).problem == (405, "method-not-allowed")
+    assert (await world.call("POST", "/v1/drain", headers={"host": "evil.example"})).problem == (403, "foreign-host")
+
+
+@scenario
 async def test_only_this_machine_is_served(world: World) -> None:
     for host in ["localhost", "LOCALHOST:3650", "127.0.0.1", "127.0.0.1:1", "[::1]:3650"]:
         assert (await world.call("GET", "/", headers={"host": host})).problem == (404, "no-such-path")
