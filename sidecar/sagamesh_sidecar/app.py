@@ -41,7 +41,9 @@ class Sidecar:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.client = AppClient(settings.app, connections=settings.concurrency)
-        self.log = NatsLog(settings.nats, name=f"{settings.namespace}.{settings.participant}")
+        self.log = NatsLog(
+            settings.nats, name=f"{settings.namespace}.{settings.participant}", directory=settings.nats_dir
+        )
         self.gate = Gate(self.client)
         self.meters = PrometheusMeters(
             app_up=lambda: not self.gate.away,
@@ -143,7 +145,7 @@ class Sidecar:
         if closed := self.intake.closed:
             return closed
         if not self.log.connected:
-            return "NATS does not answer"
+            return self.log.locked_out or "NATS does not answer"
         if refused := self.log.refused:  # acks may go nowhere, and deliveries come again and again
             return f"NATS refuses what a sidecar needs; {refused}"
         return "" if self.rulebook.loaded.is_set() else "the rules were not read yet"

@@ -165,7 +165,7 @@ def test_drains_that_cannot_be(tmp_path: Path) -> None:
 
 def test_a_sidecar_that_hangs_is_waited_for_no_longer_than_its_grace(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with stage(MEALS, tmp_path, grace=0.1) as on:
+        async with stage(MEALS, tmp_path, ack_wait=None, grace=0.1) as on:
             [kitchen] = on.sidecars["kitchen"]
             assert kitchen.process is not None
             kitchen.process.send_signal(signal.SIGSTOP)
