@@ -26,7 +26,7 @@ async def serve(settings: Settings) -> None:
     async with kubernetes.connect() as cluster:
         installation = settings.installation or await cluster.identity()
         meters = Meters(connected=lambda: not session.trouble, behind=lambda: reconciler.watching.behind(time.time()))
-        session = Session(settings.nats)
+        session = Session(settings.nats, directory=settings.nats_dir)
         reconciler = Reconciler(session, cluster, meters, installation=installation, resync=settings.resync)
         session.opened, session.lost = reconciler.connected, reconciler.disconnected
         session.listen(topology.heartbeat_subjects(), reconciler.heard)
@@ -35,7 +35,7 @@ async def serve(settings: Settings) -> None:
             return "the watch on Sagas is dead" if reconciler.watching.dead(time.time()) else ""
 
         def ready() -> str:
-            return "" if reconciler.synced.is_set() else "the Sagas were not listed yet"
+            return session.locked_out or ("" if reconciler.synced.is_set() else "the Sagas were not listed yet")
 
         async with (
             web.serving(

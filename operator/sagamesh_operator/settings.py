@@ -19,12 +19,14 @@ class SettingsError(SagameshError):
 class Settings:
     """`nats`: URL of the server; several are separated by commas.
 
+    `nats_dir`: directory with the login, as `sagamesh_login` describes it; empty: none.
     `installation`: whose streams are ours; empty: the cluster's own identity. Set it to the old one where a new cluster
     takes over a NATS account. `resync`: seconds between two looks at all Sagas, beside the watch.
     `http_host`, `http_port`: where `/metrics`, `/livez` and `/readyz` are served.
     """
 
     nats: str
+    nats_dir: str = ""
     installation: str = ""
     http_host: str = "0.0.0.0"  # probes and Prometheus come from outside of the pod
     http_port: int = 8080
@@ -52,6 +54,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
         raise SettingsError(f"{PREFIX}LOG_LEVEL is {level!r}; it must be debug, info or warning")
     return Settings(
         nats=nats,
+        nats_dir=text("NATS_DIR", ""),
         installation=text("INSTALLATION", ""),
         http_host=text("HTTP_HOST", "0.0.0.0"),
         http_port=int(port),

@@ -82,11 +82,13 @@ class Api:
         parking: Parking,
         namespace: str,
         now: Callable[[], float],
+        drain: Callable[[], Awaitable[int]],
     ) -> None:
         self.instances = instances
         self.rulebook = rulebook
         self.namespace = namespace
         self.views = Views(instances, rulebook, parking, now)
+        self.drain = drain
         self.room = Room(BODIES)
         self.close = self.views.close
 
@@ -127,6 +129,8 @@ class Api:
                 handlers = {"GET": self._get, "HEAD": self._get}
             case ("v1", "sagas", _, _, "cancel"):
                 handlers = {"POST": self._cancel}
+            case ("v1", "drain"):
+                handlers = {"POST": self._drain}
             case _:
                 raise Problem("no-such-path", "there are /v1/events, /v1/sagas/SAGA/ID and /v1/sagas/SAGA/ID/cancel")
         if request.method not in handlers:
@@ -206,6 +210,11 @@ class Api:
         seen = await asyncio.gather(*(self.views.wait(place, wait) for place in places), return_exceptions=True)
         for entry, view in zip(good, seen, strict=True):
             entry.instance = view if isinstance(view, View) else None  # started is started, whatever reading it gives
+
+    # -- POST /v1/drain: for `sagamesh-sidecar drain`, not for apps ------------------------------------------------
+
+    async def _drain(self, _request: Request) -> Response:
+        return _json({"givenBack": await self.drain()})
 
     # -- /v1/sagas/{saga}/{id} -------------------------------------------------------------------------------------
 

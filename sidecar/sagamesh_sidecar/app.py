@@ -1,9 +1,8 @@
 """The composition root: one sidecar with all its parts, started and stopped in order.
 
 Start: the API and the probes are bound first, then the rules of before are taken up, NATS is reached, rules are read,
-and deliveries are asked for, saga by saga as rules come. Stop: no more deliveries are asked for, what runs is finished
-or given back, then the API, then the clients. The loop's owner (`__main__`, or `sagamesh dev` with several sidecars)
-says when.
+and deliveries are asked for, saga by saga as rules come. Stop: `intake` drains, unless it was told to before, then the
+API, then the clients. The loop's owner (`process`, or `sagamesh dev` with several sidecars) says when.
 """
 
 from __future__ import annotations
@@ -13,9 +12,6 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from sagamesh import registers
-from sagamesh.prepared import Rules
-from sagamesh.rules import LocalRules
 from sagamesh_sidecar import logs
 from sagamesh_sidecar.adapters.files import FileStore, NoStore
 from sagamesh_sidecar.adapters.http import AppClient
@@ -27,10 +23,10 @@ from sagamesh_sidecar.gate import Gate
 from sagamesh_sidecar.health import Health
 from sagamesh_sidecar.heartbeat import Reporter
 from sagamesh_sidecar.instances import Instances
+from sagamesh_sidecar.intake import Intake
 from sagamesh_sidecar.lastgood import LastGood
 from sagamesh_sidecar.pace import Pace
 from sagamesh_sidecar.parking import Parking
-from sagamesh_sidecar.ports import Subscription
 from sagamesh_sidecar.relay import Relay
 from sagamesh_sidecar.rulebook import Rulebook
 from sagamesh_sidecar.server import Server
@@ -45,7 +41,9 @@ class Sidecar:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.client = AppClient(settings.app, connections=settings.concurrency)
-        self.log = NatsLog(settings.nats, name=f"{settings.namespace}.{settings.participant}")
+        self.log = NatsLog(
+            settings.nats, name=f"{settings.namespace}.{settings.participant}", directory=settings.nats_dir
+        )
         self.gate = Gate(self.client)
         self.meters = PrometheusMeters(
             app_up=lambda: not self.gate.away,
@@ -60,8 +58,6 @@ class Sidecar:
             self.log,
             self.meters,
             poll=settings.poll,
-            learned=self._learned,
-            retired=self._retired,
             changed=self._changed,
         )
         self.reporter = Reporter(self.log, self.rulebook, pod=settings.pod)
@@ -78,6 +74,8 @@ class Sidecar:
             pace=Pace(settings.concurrency),
             ack_wait=settings.ack_wait,
         )
+        self.intake = Intake(self.log, self.relay, self.meters, slots=settings.concurrency, grace=settings.grace)
+        self.rulebook.learned, self.rulebook.retired = self.intake.learned, self.intake.retired
         instances = Instances(self.executor, self.meters, pod=settings.pod)
         api = Api(
             instances=instances,
@@ -85,13 +83,12 @@ class Sidecar:
             parking=self.parking,
             namespace=settings.namespace,
             now=self.log.now,
+            drain=self.intake.drain,
         )
         health = Health(alive=lambda: "", ready=self._unready, started=self._unstarted, metrics=self.meters.exposition)
         self.api = Server(api, "127.0.0.1", settings.api_port, grace=5.0)
         self.health = Server(health, settings.health_host, settings.health_port, grace=1.0)
         self.bound = False
-        self._news: asyncio.Queue[Rules | str] = asyncio.Queue()
-        self._subscriptions: dict[str, Subscription] = {}
 
     def bind(self) -> None:
         """Take the ports. Raises PortError."""
@@ -110,7 +107,7 @@ class Sidecar:
             async with asyncio.TaskGroup() as group:
                 working = [
                     group.create_task(self.rulebook.run(), name="rules"),
-                    group.create_task(self._follow_rules(), name="subscriptions"),
+                    group.create_task(self.intake.run(), name="intake"),
                     group.create_task(self.gate.run(), name="gate"),
                     group.create_task(self.reporter.run(), name="heartbeat"),
                     group.create_task(self.copy.run(), name="copy of the rules"),
@@ -118,9 +115,8 @@ class Sidecar:
                     group.create_task(self._announce(ready), name="ready"),
                 ]
                 await stop.wait()
-                for task in working[:2]:  # what would ask for more
-                    task.cancel()
-                await self._drain()
+                log.info("stopping")
+                await self.intake.drain()
                 for task in working:
                     task.cancel()
         finally:
@@ -133,44 +129,9 @@ class Sidecar:
         await self.rulebook.loaded.wait()
         ready()
 
-    def _learned(self, rules: Rules) -> None:
-        self._news.put_nowait(rules)
-
-    def _retired(self, saga: str) -> None:
-        self._news.put_nowait(saga)
-
     def _changed(self) -> None:
         self.reporter.changed()
         self.copy.changed()
-
-    async def _follow_rules(self) -> None:
-        """Ask for the deliveries of each saga in which this participant owns steps, until it is deleted."""
-        while True:
-            match await self._news.get():
-                case str(saga):
-                    if subscription := self._subscriptions.pop(saga, None):
-                        await subscription.close()
-                case rules:
-                    await self._subscribe(rules.local)
-
-    async def _subscribe(self, local: LocalRules) -> None:
-        if not local.own or local.saga in self._subscriptions:
-            return
-        stream = registers.stream(local.namespace, local.saga)
-        subscription = await self.log.consume(
-            stream, local.participant, self.relay.accept, slots=self.settings.concurrency
-        )
-        self._subscriptions[local.saga] = subscription
-        self.meters.listens(local.saga, lambda: not subscription.trouble)
-
-    async def _drain(self) -> None:
-        """Ask for nothing more; finish what runs, or give it back when the grace is over."""
-        log.info("stopping")
-        try:
-            async with asyncio.timeout(self.settings.grace):
-                await asyncio.gather(*(subscription.close() for subscription in self._subscriptions.values()))
-        except TimeoutError:
-            await self.relay.give_back()
 
     async def _close(self, serving: list[asyncio.Task[None]]) -> None:
         for _, server in self._servers():
@@ -181,8 +142,10 @@ class Sidecar:
         await self.client.close()
 
     def _unready(self) -> str:
+        if closed := self.intake.closed:
+            return closed
         if not self.log.connected:
-            return "NATS does not answer"
+            return self.log.locked_out or "NATS does not answer"
         if refused := self.log.refused:  # acks may go nowhere, and deliveries come again and again
             return f"NATS refuses what a sidecar needs; {refused}"
         return "" if self.rulebook.loaded.is_set() else "the rules were not read yet"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from sagamesh.answers import Answer
@@ -19,6 +20,10 @@ class Meters(Protocol):
 
     def forgets(self, saga: str) -> None:
         """A saga was deleted: nothing is said of it any more."""
+        ...
+
+    def listens(self, saga: str, up: Callable[[], bool]) -> None:
+        """The deliveries of a saga are asked for from now on. `up`: whether they can come just now."""
         ...
 
     def started(self, saga: str) -> None: ...

@@ -21,7 +21,8 @@ class Settings:
     """One sidecar.
 
     `namespace`, `participant`: whose rules it carries out. `pod`: who it is among its replicas, for people.
-    `nats`: URL of the server. `app`: URL of the participant's service. `api_port`, `health_port`: 0 takes a free one;
+    `nats`: URL of the server. `nats_dir`: directory with the login (see `sagamesh_login`); empty: none.
+    `app`: URL of the participant's service. `api_port`, `health_port`: 0 takes a free one;
     the API listens on loopback only, health and metrics on `health_host`.
     `concurrency`: deliveries of one saga in hand at once, and connections to the app.
     `ack_wait`: seconds after which the server hands a delivery to somebody else; the consumers' own setting.
@@ -34,6 +35,7 @@ class Settings:
     namespace: str
     participant: str
     nats: str = "nats://127.0.0.1:4222"
+    nats_dir: str = ""
     app: str = "http://127.0.0.1:8080"
     pod: str = ""
     api_port: int = 3650
@@ -84,6 +86,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
         namespace=label("NAMESPACE"),
         participant=label("PARTICIPANT"),
         nats=url("NATS", "nats tls", "nats://127.0.0.1:4222"),
+        nats_dir=text("NATS_DIR", ""),
         app=url("APP", "http", "http://127.0.0.1:8080"),
         pod=text("POD", socket.gethostname()),
         api_port=int(number("API_PORT", 3650, 0, 65535)),

@@ -9,3 +9,11 @@ class SettingsError(Exception):
 
 class PortError(Exception):
     """A port that the sidecar should listen on cannot be had."""
+
+
+class DrainError(Exception):
+    """The sidecar did not drain in time."""
+
+
+class NoSidecarError(Exception):
+    """No sidecar is there that could drain."""

@@ -32,10 +32,10 @@ from sagamesh import registers
 from sagamesh.attempt import Fetch, Operation, Pause, Put, Result
 from sagamesh.registers import Name
 from sagamesh_sidecar import logs
-from sagamesh_sidecar.__main__ import serve
 from sagamesh_sidecar.adapters.nats import NatsLog, Timing
 from sagamesh_sidecar.executor import Executor, Work
 from sagamesh_sidecar.ports import Accept, Lease, Subscription
+from sagamesh_sidecar.process import serve
 from sagamesh_sidecar.settings import Settings, from_environment
 
 PR_SET_PDEATHSIG = 1

@@ -23,6 +23,7 @@ from sagamesh_sidecar.answers import Away, Response, Unanswered
 from sagamesh_sidecar.executor import Executor
 from sagamesh_sidecar.gate import Gate
 from sagamesh_sidecar.instances import Instances, Started
+from sagamesh_sidecar.intake import Intake
 from sagamesh_sidecar.pace import Pace
 from sagamesh_sidecar.parking import Parking
 from sagamesh_sidecar.ports import Guard
@@ -83,9 +84,9 @@ class CountingLog(MemoryLog):
 
 
 class Peer:
-    """One participant: its relay and its app."""
+    """A sidecar of one participant, and its app."""
 
-    def __init__(self, mesh: Mesh, participant: str, ack_wait: float) -> None:
+    def __init__(self, mesh: Mesh, participant: str, ack_wait: float, grace: float) -> None:
         self.log = CountingLog(mesh.server)
         self.app = FakeApp()
         self.gate = Gate(self.app, interval=0.02)
@@ -102,7 +103,23 @@ class Peer:
             pace=Pace(SLOTS),
             ack_wait=ack_wait,
         )
+        self.intake = Intake(self.log, self.relay, self.meters, slots=SLOTS, grace=grace)
+        self.rulebook.learned = self.intake.learned
         self.instances = Instances(self.executor, self.meters, pod=f"{participant}-1")
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[Peer]:
+        """At work until the end of the block, and then until it has drained."""
+        async with asyncio.TaskGroup() as group:
+            works = (self.gate.run(), self.relay.renew(), self.rulebook.run(), self.intake.run())
+            tasks = [group.create_task(work) for work in works]
+            await self.rulebook.loaded.wait()
+            try:
+                yield self
+                await self.intake.drain()
+            finally:
+                for task in tasks:
+                    task.cancel()
 
     def parking_reasons(self, instance: Instance) -> dict[str, str]:
         return {trouble.step: trouble.reason for trouble in self.relay.parking.of(instance)}
@@ -112,15 +129,20 @@ class Peer:
 
 
 class Mesh:
-    """A saga and its peers. `ack_wait`: seconds that a lease lasts."""
+    """A saga and its peers. `ack_wait`: seconds that a lease lasts; `grace`: that calls may take yet at the end."""
 
-    def __init__(self, saga: Saga, *, ack_wait: float = 10.0) -> None:
+    def __init__(self, saga: Saga, *, ack_wait: float = 10.0, grace: float = 10.0) -> None:
         self.saga = saga
         self.server = MemoryServer()
         self.documents = project(saga)
         self.stream = registers.stream(saga.namespace, saga.name)
         self.ack_wait = ack_wait
-        self.peers = {name: Peer(self, name, ack_wait) for name in self.documents}
+        self.grace = grace
+        self.peers = {name: self.peer(name) for name in self.documents}
+
+    def peer(self, participant: str) -> Peer:
+        """One more of a participant, not at work yet."""
+        return Peer(self, participant, self.ack_wait, self.grace)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Mesh]:
@@ -130,19 +152,10 @@ class Mesh:
             config = {**topology.consumer(name, subjects), "ack_wait": int(self.ack_wait * topology.SECOND)}
             self.server.create_consumer(self.stream, config)
         await self.distribute()
-        async with asyncio.TaskGroup() as group, contextlib.AsyncExitStack() as stack:
-            tasks = []
-            for name, peer in self.peers.items():
-                tasks += [
-                    group.create_task(work) for work in (peer.gate.run(), peer.relay.renew(), peer.rulebook.run())
-                ]
-                await peer.rulebook.loaded.wait()
-                if self.documents[name].own:
-                    taken = await peer.log.consume(self.stream, name, peer.relay.accept, slots=SLOTS)
-                    stack.push_async_callback(taken.close)
+        async with contextlib.AsyncExitStack() as stack:
+            for peer in self.peers.values():
+                await stack.enter_async_context(peer.running())
             yield self
-            for task in tasks:
-                task.cancel()
 
     async def distribute(self) -> None:
         log = MemoryLog(self.server)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-HOUSE = ("core", "sidecar", "operator", "cli", "examples")
+HOUSE = ("core", "login", "sidecar", "operator", "cli", "examples")
 
 
 def modules(*rooms: str) -> list[Path]:
@@ -300,7 +300,7 @@ def heavy(source: str) -> list[str]:
     return sorted(lib for lib in HEAVY if any(module.startswith(f"{lib}.") for module in reached))
 
 
-@pytest.mark.parametrize("path", modules("sidecar", "core"), ids=named)
+@pytest.mark.parametrize("path", modules("sidecar", "core", "login"), ids=named)
 def test_the_sidecar_and_core_import_nothing_heavy(path: Path) -> None:
     assert heavy(path.read_text()) == []
 

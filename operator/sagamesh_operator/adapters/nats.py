@@ -10,6 +10,7 @@ import asyncio
 import json
 import logging
 import random
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import datetime
@@ -19,6 +20,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 import nats
+import sagamesh_login
 from sagamesh.codec import Message
 from sagamesh_operator.ports import ApiRefused, UnavailableError
 from sagamesh_operator.resource import Document
@@ -121,19 +123,27 @@ class NatsJetStream:
             raise UnavailableError(f"NATS cannot be reached for {asked}: {_words(error)}") from error
 
 
+class LockedOut(UnavailableError):  # noqa: N818 - as UnavailableError, and it takes a person to mend it
+    """The login cannot be used, or was not taken."""
+
+
 class Session:
     """The port `JetStream` for as long as `run` runs, over one client after the other.
 
     While there is none, everything raises UnavailableError at once, with the reason. `opened` is called whenever there
-    is a new client, `lost` when it is gone. `probe`: seconds between looks whether the server answers.
+    is a new client, `lost` when it is gone. `probe`: seconds between looks whether the server answers. `directory`: of
+    the files of `sagamesh_login`.
     """
 
-    def __init__(self, url: str, *, timeout: float = TIMEOUT, probe: float = 5.0) -> None:
+    def __init__(self, url: str, *, directory: str = "", timeout: float = TIMEOUT, probe: float = 5.0) -> None:
         self.opened: Callable[[], object] = lambda: None
         self.lost: Callable[[], object] = lambda: None
         self._url = url
+        self._directory = directory
         self._timeout = timeout
         self._probe = probe
+        self.locked_out = ""
+        """Why the login is not taken, while there is no client; empty: it is, or something else is wrong."""
         self._listeners: list[tuple[str, Heard]] = []
         self._current: NatsJetStream | None = None
         self._suspect = asyncio.Event()
@@ -149,12 +159,15 @@ class Session:
         delay = FIRST_DELAY
         while True:
             try:
-                async with connect(self._url, timeout=self._timeout, allow_reconnect=False) as js:
-                    delay = FIRST_DELAY
+                async with connect(
+                    self._url, directory=self._directory, timeout=self._timeout, allow_reconnect=False
+                ) as js:
+                    delay, self.locked_out = FIRST_DELAY, ""
                     await self._live(js)
                 self.trouble = f"the connection to NATS at {self._url.rpartition('@')[2]} was lost"
             except UnavailableError as error:
                 self.trouble = str(error)
+                self.locked_out = self.trouble if isinstance(error, LockedOut) else ""
             if self._current is not None:
                 self._current = None
                 self.lost()
@@ -195,14 +208,17 @@ class Session:
 
 
 @asynccontextmanager
-async def connect(url: str, *, timeout: float = TIMEOUT, **options: Any) -> AsyncIterator[NatsJetStream]:
+async def connect(
+    url: str, *, directory: str = "", timeout: float = TIMEOUT, **options: Any
+) -> AsyncIterator[NatsJetStream]:
     """Connected for as long as the block lasts. Raises UnavailableError.
 
-    `url`: of one server, or of several, separated by commas. `options` are nats-py's.
+    `url`: of one server, or of several, separated by commas. `directory`: of the files of `sagamesh_login`. `options`
+    are nats-py's.
     """
-    client = Client()
+    client = sagamesh_login.Client()
     try:
-        await _open(client, url, timeout, options)
+        await _open(client, url, directory, timeout, options)
         yield NatsJetStream(client, timeout)
     finally:
         with suppress(OSError, nats.errors.Error, AssertionError):  # the last: a client that never began to connect
@@ -210,7 +226,8 @@ async def connect(url: str, *, timeout: float = TIMEOUT, **options: Any) -> Asyn
                 await client.close()
 
 
-async def _open(client: Client, url: str, timeout: float, options: dict[str, Any]) -> None:
+async def _open(client: Client, url: str, directory: str, timeout: float, options: dict[str, Any]) -> None:
+    address = re.sub(r"//[^@/,]*@", "//", url)  # without a password
     try:
         async with asyncio.timeout(timeout):  # nats-py alone would try a dead port for two minutes
             await client.connect(
@@ -220,9 +237,13 @@ async def _open(client: Client, url: str, timeout: float, options: dict[str, Any
                 pending_size=0,  # what cannot be sent now fails now, instead of surprising somebody later
                 error_cb=_note,
                 **options,
+                **await sagamesh_login.options(directory),
             )
-    except (OSError, nats.errors.Error) as error:  # a timeout is an OSError
-        raise UnavailableError(f"NATS at {url} cannot be reached: {_words(client.last_error or error)}") from error
+    except (OSError, nats.errors.Error, sagamesh_login.LoginError) as error:  # a timeout is an OSError
+        why = client.last_error or error
+        if explained := sagamesh_login.explained(why, directory):
+            raise LockedOut(f"NATS at {address} cannot be reached: {explained}") from error
+        raise UnavailableError(f"NATS at {address} cannot be reached: {_words(why)}") from error
 
 
 async def _note(error: Exception) -> None:

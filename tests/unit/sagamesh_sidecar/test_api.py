@@ -141,14 +141,22 @@ class World:
         executor = Executor("orders", self.log, app, Gate(app), meters)
         self.instances = Instances(executor, meters, pod="orders-1")
         self.parking = Parking(meters)
+        self.drains, self.drained = 0, asyncio.Event()
         api = Api(
             instances=self.instances,
             rulebook=self.rulebook,
             parking=self.parking,
             namespace="shop",
             now=self.log.now,
+            drain=self.drain,
         )
         self.server = Server(api, "127.0.0.1", 0, grace=5.0)
+
+    async def drain(self) -> int:
+        """As long as the test lets it take."""
+        self.drains += 1
+        await self.drained.wait()
+        return 2
 
     async def distribute(self, *sagas: Saga) -> None:
         for one in sagas:
@@ -666,6 +674,19 @@ async def test_methods_and_paths(world: World) -> None:
         assert reply.headers["allow"] == allow
     for path in ["/", "/v1", "/v1/events/", "/v1//events", "/v1/sagas/checkout", "/v1/sagas/checkout/o-1/steps/x"]:
         assert (await world.call("GET", path)).problem == (404, "no-such-path")
+
+
+@scenario
+async def test_a_drain_is_answered_when_it_is_over(world: World) -> None:
+    asking = [asyncio.create_task(world.call("POST", "/v1/drain")) for _ in range(2)]
+    while world.drains < 2:
+        await asyncio.sleep(0.005)
+    assert not any(task.done() for task in asking)
+    world.drained.set()
+    for reply in await asyncio.gather(*asking):
+        assert (reply.status, reply.json) == (200, {"givenBack": 2})
+    assert (await world.call("GET", "/v1/drain")).problem == (405, "method-not-allowed")
+    assert (await world.call("POST", "/v1/drain", headers={"host": "evil.example"})).problem == (403, "foreign-host")
 
 
 @scenario

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 import nats.errors
 from nats.aio.client import Client
 
+import sagamesh_login
 from sagamesh_sidecar.ports import UnavailableError
 
 log = logging.getLogger(__name__)
@@ -64,9 +65,23 @@ class Connection:
     """Keeps a client alive between `start` and `close`."""
 
     def __init__(
-        self, url: str, probe: Probe, *, name: str, timing: Timing, login: Mapping[str, Any], spared: str = ""
+        self,
+        url: str,
+        probe: Probe,
+        *,
+        name: str,
+        timing: Timing,
+        login: Mapping[str, Any],
+        directory: str = "",
+        spared: str = "",
     ) -> None:
-        """`spared`: subjects that begin so may be refused, and that is no trouble."""
+        """`directory`: of the files of `sagamesh_login`, or empty.
+
+        `spared`: subjects that begin so may be refused, and that is no trouble.
+        """
+        self._directory = directory
+        self.locked_out = ""
+        """Why the login is not taken, or cannot be used; empty: that is not what is wrong."""
         self._spared = f'"{spared.lower()}' if spared else ""
         self._options = {
             **login,
@@ -157,7 +172,8 @@ class Connection:
             try:
                 await self._live()
             except Exception as error:  # nats-py raises anything; and whatever it is: again
-                self._say(f"no connection: {str(error) or repr(error)}", again=self._down)
+                self.locked_out = str(sagamesh_login.explained(error, self._directory) or "")
+                self._say(f"no connection: {self.locked_out or str(error) or repr(error)}", again=self._down)
                 self._down = True
             if time.monotonic() - born > 2 * MAX_DELAY:
                 delay = FIRST_DELAY
@@ -166,10 +182,10 @@ class Connection:
 
     async def _live(self) -> None:
         """The life of one client."""
-        client = Client()
+        client = sagamesh_login.Client()
         try:
             async with asyncio.timeout(2 * self._timing.connect):  # wrong TLS can hang
-                await client.connect(**self._options)
+                await client.connect(**self._options, **await sagamesh_login.options(self._directory))
             self._gone.clear()
             _when_deaf(client, lambda: self._lose(client))
             async with self._changing:
@@ -178,7 +194,7 @@ class Connection:
                     await part.opened(client)
             self.opened += 1
             self._opened.set()
-            self._down = False
+            self._down, self.locked_out = False, ""
             self._say("connected", logging.INFO)
             self._say(await self._watch(client))
         finally:

@@ -37,7 +37,8 @@ class NatsLog:
     """The log at `url` (several: separated by commas), between `start` and `close`, or inside of `async with`.
 
     `name` is what the server's operator sees. `inbox_prefix` is where replies go: a user with few rights has one of its
-    own. `login` goes to nats-py's `connect` as it is: `user`, `password`, `user_credentials`, `tls` and the like.
+    own. `directory`: of a login in files, as `sagamesh_login` describes it; `login` goes to nats-py's
+    `connect` as it is: `user`, `password`, `user_credentials`, `tls` and the like.
     """
 
     def __init__(
@@ -45,13 +46,16 @@ class NatsLog:
         url: str,
         *,
         name: str,
+        directory: str = "",
         inbox_prefix: str = "_INBOX",
         max_message: int = MAX_MESSAGE,
         timing: Timing = Timing(),  # noqa: B008 - frozen
         **login: Any,
     ) -> None:
         login["inbox_prefix"] = inbox_prefix
-        self._connection = Connection(url, self._probe, name=name, timing=timing, login=login, spared=HEARTBEATS)
+        self._connection = Connection(
+            url, self._probe, name=name, timing=timing, login=login, directory=directory, spared=HEARTBEATS
+        )
         self._requests = Requests(self._connection, timing.reply)
         self._clock = Clock()
         self._max_message = max_message
@@ -82,6 +86,11 @@ class NatsLog:
     @property
     def connections(self) -> int:
         return self._connection.opened
+
+    @property
+    def locked_out(self) -> str:
+        """Why the login is not taken, while there is no connection; empty: it is, or something else is wrong."""
+        return self._connection.locked_out
 
     @property
     def refused(self) -> str:

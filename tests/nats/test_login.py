@@ -1,0 +1,246 @@
+"""The login in files, as a Secret is mounted: on a real server, by the sidecar's connection and the operator's."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from sagamesh_operator.adapters.nats import Session
+from sagamesh_sidecar.adapters.nats import NatsLog, Timing
+from support.authority import Authority
+from support.nats_server import NatsServer
+from support.stage import run, until
+
+
+class Guarded(NatsServer):
+    """A server with an authorization and TLS of the test's choice, which may change while it runs."""
+
+    def __init__(self, directory: Path, **config: Any) -> None:
+        super().__init__(directory)
+        self.config = config
+
+    def _config(self) -> dict[str, Any]:
+        return super()._config() | self.config
+
+    async def change(self, **config: Any) -> None:
+        self.config |= config
+        file = self.directory / "nats-server.conf"
+        before = self._log.read_text().count("Reloaded server configuration")
+        file.write_text(json.dumps(json.loads(file.read_text()) | config))
+        os.kill(self.pid, signal.SIGHUP)
+        await until(lambda: self._log.read_text().count("Reloaded server configuration") > before)
+
+
+class Guest(Protocol):
+    """Either of the two, as far as a login goes."""
+
+    locked_out: str
+
+
+@asynccontextmanager
+async def sidecar(url: str, directory: Path | str) -> AsyncIterator[tuple[Guest, Callable[[], bool]]]:
+    timing = Timing(start=0.1, connect=1.0, reply=1.0, watch=0.1)
+    async with NatsLog(url, name="test", directory=str(directory), timing=timing) as log:
+        yield log, lambda: log.connected  # type: ignore[misc]
+
+
+@asynccontextmanager
+async def operator(url: str, directory: Path | str) -> AsyncIterator[tuple[Guest, Callable[[], bool]]]:
+    session = Session(url, directory=str(directory), timeout=2.0, probe=0.1)
+    running = asyncio.create_task(session.run())
+    try:
+        yield session, lambda: not session.trouble
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+
+
+both = pytest.mark.parametrize("guest", [sidecar, operator])
+
+
+def secret(directory: Path, **files: str | Path) -> Path:
+    """A directory as a Secret is mounted; `tls_crt` is `tls.crt`. What is there already stays, unless it is changed."""
+    directory.mkdir(exist_ok=True)
+    for name, content in files.items():
+        text = content.read_text() if isinstance(content, Path) else content
+        (directory / name.replace("_", ".")).write_text(text)
+    return directory
+
+
+def user(password: str) -> dict[str, Any]:
+    return {"users": [{"user": "shop", "password": password}]}
+
+
+@both
+@pytest.mark.parametrize(
+    ("authorization", "files"),
+    [(user("s3cret"), {"username": "shop\n", "password": "s3cret\n"}), ({"token": "t0ken"}, {"token": "t0ken"})],
+    ids=["password", "token"],
+)
+def test_a_login_that_is_taken_and_one_that_is_not(
+    guest: Any, authorization: Any, files: dict[str, str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        right = secret(tmp_path / "right", **files)
+        wrong = secret(tmp_path / "wrong", **files | {[*files][-1]: "guessed"})
+        async with guest(server.url, right) as (_, connected):
+            await until(connected)
+        async with guest(server.url, wrong) as (one, connected):
+            await until(lambda: one.locked_out)
+            sentence = f"NATS does not take the login ('Authorization Violation'): look at the files in {wrong}"
+            assert sentence in one.locked_out
+            assert sentence in caplog.text
+            secret(wrong, **files)
+            await until(connected)
+            await until(lambda: not one.locked_out)
+        for word in ("s3cret", "t0ken", "guessed"):
+            assert word not in caplog.text, "a secret stands in the log"
+
+    with Guarded(tmp_path / "nats", authorization=authorization) as server:
+        run(scenario())
+
+
+@both
+def test_f47_a_login_that_is_rotated_while_it_is_used(guest: Any, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        files = secret(tmp_path / "secret", username="shop", password="old")
+        async with guest(server.url, files) as (one, connected):
+            await until(connected)
+            await server.change(authorization=user("new"))
+            await until(lambda: one.locked_out)
+            assert not connected()
+            secret(files, password="new")
+            await until(connected)
+
+    with Guarded(tmp_path / "nats", authorization=user("old")) as server:
+        run(scenario())
+
+
+def tls(authority: Authority, **more: Any) -> dict[str, Any]:
+    certificate, key = authority.issue("server")
+    return {"cert_file": str(certificate), "key_file": str(key), "ca_file": str(authority.ca), **more}
+
+
+@both
+def test_f48_tls_by_an_authority_of_ones_own_with_client_certificates(guest: Any, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        certificate, key = ours.issue("client")
+        full = secret(tmp_path / "full", ca_crt=ours.ca, tls_crt=certificate, tls_key=key)
+        async with guest(server.url, full) as (_, connected):
+            await until(connected)
+        async with guest(server.url, "") as (one, connected):
+            await until(lambda: "is not trusted" in one.locked_out)
+            assert "set SAGAMESH_NATS_DIR" in one.locked_out
+        async with guest(server.url, secret(tmp_path / "nobody", ca_crt=ours.ca)) as (one, connected):
+            await until(lambda: one.locked_out)
+            assert not connected()
+        certificate, key = theirs.issue("client")
+        stranger = secret(tmp_path / "stranger", ca_crt=ours.ca, tls_crt=certificate, tls_key=key)
+        async with guest(server.url, stranger) as (one, connected):
+            await until(lambda: one.locked_out)
+            assert not connected()
+            certificate, key = ours.issue("another")
+            secret(stranger, tls_crt=certificate, tls_key=key)
+            await until(connected)
+
+    ours, theirs = Authority(tmp_path / "ours"), Authority(tmp_path / "theirs")
+    with Guarded(tmp_path / "nats", tls=tls(ours, verify=True)) as server:
+        run(scenario())
+
+
+@both
+def test_f48_an_authority_that_is_rotated(guest: Any, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        files = secret(tmp_path / "secret", ca_crt=old.ca)
+        async with guest(server.url, files) as (one, connected):
+            await until(connected)
+            server.stop()
+            server.config["tls"] = tls(new)
+            server.start()
+            await until(lambda: "is not trusted" in one.locked_out)
+            assert f"look at the files in {files}, ca.crt above all" in one.locked_out
+            secret(files, ca_crt=new.ca)
+            await until(connected)
+
+    old, new = Authority(tmp_path / "old"), Authority(tmp_path / "new")
+    with Guarded(tmp_path / "nats", tls=tls(old)) as server:
+        run(scenario())
+
+
+@both
+def test_nothing_is_told_in_the_clear_where_tls_is_wanted(guest: Any, tmp_path: Path) -> None:
+    """A server, or somebody on the way to it, that does not ask for TLS gets no password."""
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b'INFO {"server_id":"x","version":"2.15.1","max_payload":1048576,"auth_required":true}\r\n')
+        heard.append(await reader.read())
+        writer.close()
+
+    async def scenario() -> None:
+        authority = Authority(tmp_path / "authority")
+        files = secret(tmp_path / "secret", username="shop", password="s3cret", ca_crt=authority.ca)
+        async with await asyncio.start_server(listen, "127.0.0.1", 0) as spy:
+            port = spy.sockets[0].getsockname()[1]
+            async with guest(f"nats://127.0.0.1:{port}", files) as (one, _):
+                await until(lambda: "does not ask for TLS" in one.locked_out)
+                await until(lambda: heard)
+            assert set(heard) == {b""}
+
+    heard: list[bytes] = []
+    run(scenario())
+
+
+WRONG = {
+    "half": ({"username": "shop"}, "has a file username, but no password"),
+    "key": ({"tls_crt": "x"}, "has a file tls.crt, but no tls.key"),
+    "empty": ({"token": "\n"}, "token is empty"),
+    "none": ({"user": "shop"}, "has none of the files nats.creds, username, password, token, ca.crt, tls.crt, tls.key"),
+    "two": ({"token": "x", "username": "shop", "password": "y"}, "has username and token: one login is enough"),
+    "no-creds": ({"nats_creds": "x"}, "nats.creds does not hold a user's JWT and seed"),
+    "no-ca": ({"ca_crt": "x"}, "ca.crt holds no certificate that can be used"),
+    "no-pair": ({"tls_crt": "x", "tls_key": "y"}, "tls.crt and tls.key cannot be used together"),
+}
+
+
+@both
+@pytest.mark.parametrize("case", WRONG)
+def test_files_that_cannot_be_used(guest: Any, case: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Said in one sentence, and tried again: the files may be on their way."""
+    files, sentence = WRONG[case]
+
+    async def scenario() -> None:
+        directory = secret(tmp_path / "secret", **files)
+        async with guest(server.url, directory) as (one, connected):
+            await until(lambda: one.locked_out)
+            assert f"{directory}" in one.locked_out
+            assert sentence in one.locked_out
+            assert sentence in caplog.text
+            for file in directory.iterdir():
+                file.unlink()
+            secret(directory, token="t0ken")
+            await until(connected)
+
+    caplog.set_level(logging.WARNING)
+    with Guarded(tmp_path / "nats", authorization={"token": "t0ken"}) as server:
+        run(scenario())
+
+
+@both
+def test_a_directory_that_is_not_there_or_not_readable(guest: Any, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with guest("nats://127.0.0.1:9", tmp_path / "no") as (one, _):
+            await until(lambda: f"SAGAMESH_NATS_DIR is {tmp_path / 'no'}, and there is no such" in one.locked_out)
+        (tmp_path / "secret" / "token").mkdir(parents=True)
+        async with guest("nats://127.0.0.1:9", tmp_path / "secret") as (one, _):
+            await until(lambda: "token cannot be read: Is a directory" in one.locked_out)
+
+    run(scenario())
