@@ -123,12 +123,14 @@ GROUND = (
     ),
     Panel(
         "NATS",
-        "Sidecars and operators that reach NATS, and that do not; sidecars that lack rights there.",
+        "Sidecars and operators that reach NATS, and that do not; sidecars that lack rights there; consumers of sagas "
+        "that hand out nothing.",
         "none",
         (
             Query(f"sum({CONNECTED})", "connected"),
             Query(f"sum(1 - ({CONNECTED}))", "away"),
             Query(REFUSED, "refused"),
+            Query(f"sum(1 - sagamesh_consumer_up{{{SAGA}}})", "consumers down"),
         ),
     ),
     _graph(
