@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 JOBS   ?= 2
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test test-faults test-kubernetes bench soak check manifests format clean
+.PHONY: demo test test-faults test-kubernetes test-prometheus bench soak check manifests format clean
 .DEFAULT_GOAL := demo
 
 demo: $(STAMP)             ## 50 orders over four services, with crashes; `make demo SVG=docs/demo.svg` draws the last screen
@@ -22,6 +22,10 @@ test-kubernetes: $(STAMP)  ## against a real API server, which Go builds at firs
 	PYTHONPATH=tests $(BIN)/python -m support.programs
 	$(BIN)/pytest --numprocesses $(JOBS) --dist worksteal tests/kubernetes -m 'not alone' $(ARGS) || test $$? = 5
 	$(BIN)/pytest tests/kubernetes -m alone $(ARGS) || test $$? = 5  # what measures has the machine to itself; 5: none is asked for
+
+test-prometheus: $(STAMP)  ## metrics, alerts and dashboard, by a real Prometheus out of Debian's package
+	PYTHONPATH=tests $(BIN)/python -m support.prometheus
+	$(BIN)/pytest tests/prometheus $(ARGS)
 
 bench: $(VENV)/.bench      ## sagas per second beside the floor; `make bench SVG=docs/performance.svg` draws them
 	$(BIN)/python -m sagamesh_bench bench $(if $(SVG),--svg $(SVG))
@@ -40,11 +44,13 @@ check: $(STAMP)            ## format, lint, types, imports, what is made of the 
 	$(BIN)/lint-imports
 	@$(call same,crd,manifests/crds.yaml)
 	@$(call same,reference,docs/saga-reference.md)
+	@$(call same,dashboard,charts/sagamesh/files/dashboards/overview.json)
 	$(BIN)/sagamesh check examples/*/*.yaml
 
-manifests: $(STAMP)        ## write what is made of the code: the resource's manifest and its reference
+manifests: $(STAMP)        ## write what is made of the code: the resource's manifest and its reference, the dashboard
 	$(BIN)/python -m sagamesh_operator.crd > manifests/crds.yaml
 	$(BIN)/python -m sagamesh_operator.reference > docs/saga-reference.md
+	$(BIN)/python -m sagamesh_operator.dashboard > charts/sagamesh/files/dashboards/overview.json
 
 format: $(STAMP)           ## put the code in order
 	$(BIN)/ruff format .

@@ -12,79 +12,12 @@ from sagamesh import heartbeat, topology
 from sagamesh.heartbeat import Heartbeat
 from sagamesh_operator.adapters.nats import Session
 from sagamesh_operator.meters import Meters
-from sagamesh_operator.ports import ClusterUnavailable
 from sagamesh_operator.reconciler import Reconciler
-from sagamesh_operator.resource import Document, Key, Note, Resource
+from sagamesh_operator.resource import Document, Key
 from sagamesh_operator.watching import GRACE
+from support.memory_cluster import MemoryCluster
 from support.nats_server import NatsServer
 from support.stage import run, until
-
-STEP = {"name": "charge", "participant": "payments", "on": ["go"], "action": {"path": "/charges"}, "pivot": True}
-
-
-class MemoryCluster:
-    """The port `Cluster`. `watched`: who is told of changes; None: the watch is dead."""
-
-    def __init__(self) -> None:
-        self.objects: dict[Key, Document] = {}
-        self.version = 1
-        self.events: list[Note] = []
-        self.patches = 0
-        self.away = False
-        self.watched: Callable[[str | None, Document], None] | None = None
-
-    def apply(self, name: str, **spec: Any) -> None:
-        key = Key("shop", name)
-        old = self.objects.get(key)
-        self.version += 1
-        metadata = {
-            "namespace": "shop",
-            "name": name,
-            "uid": old["metadata"]["uid"] if old else f"uid-{self.version}",
-            "generation": old["metadata"]["generation"] + 1 if old else 1,
-            "resourceVersion": str(self.version),
-        }
-        whole = {"start": {"participant": "orders", "event": "go"}, "steps": [STEP], **spec}
-        made = {"apiVersion": "sagamesh.dev/v1alpha1", "kind": "Saga", "metadata": metadata, "spec": whole}
-        self.objects[key] = made | {"status": old.get("status", {}) if old else {}}
-        self._tell("MODIFIED" if old else "ADDED", self.objects[key])
-
-    def delete(self, name: str) -> None:
-        self.version += 1
-        gone = self.objects.pop(Key("shop", name))
-        self._tell("DELETED", gone)
-
-    def condition(self, name: str, kind: str) -> tuple[str, str]:
-        status = self.objects[Key("shop", name)]["status"]
-        return next(((c["status"], c["reason"]) for c in status.get("conditions", ()) if c["type"] == kind), ("", ""))
-
-    async def sagas(self) -> tuple[list[Document], int]:
-        self._check()
-        return list(self.objects.values()), self.version
-
-    async def apply_status(self, resource: Resource, status: Document) -> str | None:
-        self._check()
-        found = self.objects.get(resource.key)
-        if found is None or found["metadata"]["uid"] != resource.uid:
-            return None
-        self.patches += 1
-        self.version += 1
-        metadata = {**found["metadata"], "resourceVersion": str(self.version)}
-        self.objects[resource.key] = {**found, "metadata": metadata, "status": status}
-        self._tell("MODIFIED", self.objects[resource.key])
-        return str(self.version)
-
-    async def record(self, key: Key, uid: str, note: Note) -> None:
-        self._check()
-        self.events.append(note)
-
-    def _tell(self, kind: str, document: Document) -> None:
-        if self.watched is not None:
-            self.watched(kind, document)
-
-    def _check(self) -> None:
-        if self.away:
-            raise ClusterUnavailable("the cluster is away")
 
 
 class World:
