@@ -72,3 +72,19 @@ class Cluster(Protocol):
     async def record(self, key: Key, uid: str, note: Note) -> None:
         """An Event about a Saga, which may be deleted already (`uid`: empty where it is not known)."""
         ...
+
+
+class Objects(Protocol):
+    """Single objects of Kubernetes, by their paths. All of it raises ClusterUnavailable."""
+
+    async def get(self, path: str) -> Document | None:
+        """As it is now, not as it was a moment ago; None: there is none."""
+        ...
+
+    async def create(self, path: str, document: Document) -> Document | None:
+        """Make it, below the path of its kind; None: somebody else just did."""
+        ...
+
+    async def replace(self, path: str, document: Document) -> Document | None:
+        """Write an object that was read before; None: it was changed since, or is gone."""
+        ...

@@ -62,6 +62,17 @@ class KubernetesCluster:
                 return None
             raise
 
+    async def create(self, path: str, document: Document) -> Document | None:
+        return await self._unless_changed("post", path, document)
+
+    async def replace(self, path: str, document: Document) -> Document | None:
+        return await self._unless_changed("put", path, document)
+
+    async def version(self) -> tuple[int, int]:
+        """Major and minor: (1, 36)."""
+        found = await self._ask("get", "/version")
+        return int(found["major"]), int(found["minor"].rstrip("+"))
+
     async def identity(self) -> str:
         """What makes this cluster one of its own: as is the custom, the uid of `kube-system`."""
         uid: str = (await self._ask("get", "/api/v1/namespaces/kube-system"))["metadata"]["uid"]
@@ -77,13 +88,8 @@ class KubernetesCluster:
         }
         path = f"{SAGAS}/namespaces/{namespace}/{PLURAL}/{name}/status"
         how = {"content_type": "application/apply-patch+yaml", "field_manager": MANAGER, "force_conflicts": "true"}
-        try:
-            version: str = (await self._ask("patch", path, body=body, **how))["metadata"]["resourceVersion"]
-        except ClusterUnavailable as error:
-            if error.status in (NOT_FOUND, CONFLICT):  # it is gone, and perhaps another one has its name
-                return None
-            raise
-        return version
+        found = await self._unless_changed("patch", path, body, **how)
+        return None if found is None else str(found["metadata"]["resourceVersion"])
 
     async def record(self, key: Key, uid: str, note: Note) -> None:
         regarding = {"apiVersion": f"{GROUP}/{VERSION}", "kind": KIND, "namespace": key.namespace, "name": key.saga}
@@ -101,6 +107,15 @@ class KubernetesCluster:
             "reportingInstance": self._instance,
         }
         await self._ask("post", f"/apis/events.k8s.io/v1/namespaces/{key.namespace}/events", body=body)
+
+    async def _unless_changed(self, method: str, path: str, body: Document, **how: Any) -> Document | None:
+        """None: the object is gone, and perhaps another one has its name; or it is not the one that was read."""
+        try:
+            return await self._ask(method, path, body=body, **how)
+        except ClusterUnavailable as error:
+            if error.status in (NOT_FOUND, CONFLICT):
+                return None
+            raise
 
     async def _ask(self, method: str, path: str, **asked: Any) -> Document:
         try:

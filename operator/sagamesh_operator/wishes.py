@@ -1,0 +1,98 @@
+"""What a Pod may ask of its sidecar, by annotations: these and no others, and never in a way that is not understood."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+PREFIX = "sagamesh.dev/"
+APP_PORT, CONCURRENCY, LOG_LEVEL, NATIVE = "app-port", "concurrency", "log-level", "native-sidecar"
+CPU_REQUEST, MEMORY_REQUEST, MEMORY_LIMIT = "cpu-request", "memory-request", "memory-limit"
+ANNOTATIONS = (APP_PORT, CONCURRENCY, LOG_LEVEL, CPU_REQUEST, MEMORY_REQUEST, MEMORY_LIMIT, NATIVE)
+"""What follows the prefix."""
+LEVELS = ("debug", "info", "warning", "error")
+QUANTITY = re.compile(r"(\d{1,12}(?:\.\d{1,9})?)(m|k|Ki|M|Mi|G|Gi|T|Ti)?", re.ASCII)
+FACTORS = {"m": Decimal("0.001"), "": Decimal(1)} | {
+    unit: Decimal(base) ** power
+    for power, letter in enumerate(("k", "M", "G", "T"), 1)
+    for unit, base in ((letter, 1000), (f"{letter.upper()}i", 1024))
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """None: nothing was said. Quantities are those of Kubernetes, as texts."""
+
+    app_port: int | None = None
+    concurrency: int | None = None
+    log_level: str | None = None
+    cpu_request: str = "20m"
+    memory_request: str = "64Mi"  # an idle sidecar takes 43
+    memory_limit: str = "256Mi"
+    native: bool = True
+
+
+def wishes(annotations: Mapping[str, str], known: Sequence[str] = ()) -> tuple[Wishes, list[str]]:
+    """What the annotations ask, and a warning for each of ours that asks nothing; `known` ones are not for us.
+
+    Raises ValueError, with a sentence, where one has a value that it cannot have.
+    """
+    ours = {key.removeprefix(PREFIX): value for key, value in annotations.items() if key.startswith(PREFIX)}
+    warnings = [
+        f"the annotation {PREFIX}{name} is not known; there are {', '.join(ANNOTATIONS)}"
+        for name in sorted(ours)
+        if name not in ANNOTATIONS and PREFIX + name not in known
+    ]
+    default = Wishes()
+    found = Wishes(
+        app_port=_whole(ours, APP_PORT, 65535),
+        concurrency=_whole(ours, CONCURRENCY, 256),
+        log_level=_one_of(ours, LOG_LEVEL, LEVELS),
+        cpu_request=_quantity(ours, CPU_REQUEST, default.cpu_request),
+        memory_request=_quantity(ours, MEMORY_REQUEST, default.memory_request),
+        memory_limit=_quantity(ours, MEMORY_LIMIT, default.memory_limit),
+        native=_one_of(ours, NATIVE, ("true", "false")) != "false",
+    )
+    if amount(found.memory_request) > amount(found.memory_limit):
+        raise ValueError(
+            f"the sidecar's memory request of {found.memory_request} is more than its limit of {found.memory_limit}; "
+            f"set {PREFIX}{MEMORY_REQUEST} and {PREFIX}{MEMORY_LIMIT} to fit each other"
+        )
+    return found, warnings
+
+
+def amount(quantity: str) -> Decimal:
+    """The number that a quantity means; it must be one."""
+    found = QUANTITY.fullmatch(quantity)
+    assert found is not None
+    return Decimal(found[1]) * FACTORS[found[2] or ""]
+
+
+def _whole(ours: Mapping[str, str], name: str, most: int) -> int | None:
+    text = ours.get(name)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= 5 and 1 <= int(text) <= most):
+        raise _wrong(name, text, f"a whole number from 1 to {most}")
+    return int(text)
+
+
+def _one_of(ours: Mapping[str, str], name: str, values: Sequence[str]) -> str | None:
+    text = ours.get(name)
+    if text is not None and text not in values:
+        raise _wrong(name, text, f"{', '.join(values[:-1])} or {values[-1]}")
+    return text
+
+
+def _quantity(ours: Mapping[str, str], name: str, default: str) -> str:
+    text = ours.get(name, default)
+    if not (QUANTITY.fullmatch(text) and amount(text)):
+        raise _wrong(name, text, f"a quantity above zero, such as {default}")
+    return text
+
+
+def _wrong(name: str, text: str, rule: str) -> ValueError:
+    shown = text if len(text) <= 40 else f"{text[:37]}..."
+    return ValueError(f"the annotation {PREFIX}{name} is {shown!r}; it must be {rule}")
