@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from sagamesh_operator.crd import CRD
 from support import control_plane, programs
 from support.control_plane import Cluster
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
+RIGHTS = ("Namespace", "ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")
 FOUND = pytest.StashKey[programs.Source | Exception]()
 
 
@@ -46,9 +47,10 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 @pytest.fixture(scope="session")
 def resources(cluster: Cluster) -> Cluster:
     """The cluster with what an administrator installs first: the Saga resource, and the rights of the operator."""
-    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "sagamesh-system"}}
-    cluster.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(namespace))
-    cluster.kubectl("apply", "--server-side", "-f", MANIFESTS / "crds.yaml", "-f", MANIFESTS / "rbac.yaml")
+    documents = yaml.safe_load_all((MANIFESTS / "install.yaml").read_text())
+    rights = [each for each in documents if each["kind"] in RIGHTS]
+    cluster.kubectl("apply", "--server-side", "-f", "-", stdin=yaml.safe_dump_all(rights))
+    cluster.kubectl("apply", "--server-side", "-f", MANIFESTS / "crds.yaml")
     cluster.kubectl("wait", "--for=condition=Established", f"crd/{CRD}", "--timeout=30s")
     return cluster
 
