@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -261,12 +260,7 @@ def test_a_shared_secret_reaches_everybody() -> None:
 
 
 def test_nats_may_come_with_the_chart(tmp_path: Path) -> None:
-    """A chart in the place of NATS's own, which is fetched at installation, shows what it is told."""
-    ours = Path(shutil.copytree(CHART, tmp_path / "sagamesh"))
-    (ours / "charts" / "nats" / "templates").mkdir(parents=True)
-    (ours / "charts" / "nats" / "Chart.yaml").write_text("{apiVersion: v2, name: nats, version: 1.3.0}")
-    told = "kind: Told\nmetadata: {name: told}\nvalues: {{ toYaml .Values | nindent 2 }}\n"
-    (ours / "charts" / "nats" / "templates" / "told.yaml").write_text(told)
+    ours = chart.complete(tmp_path)
     assert "Told" not in {each["kind"] for each in render(chart=ours)}
     documents = render(chart.highly_available() | {"natsServer": {"enabled": True}}, chart=ours)
     [told_values] = [each["values"] for each in documents if each["kind"] == "Told"]

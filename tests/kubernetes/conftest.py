@@ -11,7 +11,7 @@ import yaml
 
 from sagamesh_operator.crd import CRD
 from support import control_plane, programs
-from support.control_plane import Cluster
+from support.control_plane import Cluster, ControlPlane
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 RIGHTS = ("Namespace", "ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")
@@ -21,7 +21,7 @@ FOUND = pytest.StashKey[programs.Source | Exception]()
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Build the control plane here if need be: a build of minutes must not count as the first test's time."""
-    if any("cluster" in getattr(item, "fixturenames", ()) for item in session.items):
+    if any({"cluster", "empty_cluster"} & {*getattr(item, "fixturenames", ())} for item in session.items):
         session.config.stash[FOUND] = _found()
 
 
@@ -32,15 +32,29 @@ def _found() -> programs.Source | Exception:
         return error
 
 
-@pytest.fixture(scope="session")
-def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A Kubernetes API server; tests that need one are skipped where there is none, unless REQUIRE_CLUSTER is set."""
+def _source(request: pytest.FixtureRequest) -> programs.Source:
     found = request.config.stash[FOUND]
     if isinstance(found, programs.NoPrograms) and not programs.required(os.environ):
         pytest.skip(str(found))
     if isinstance(found, Exception):
         pytest.fail(str(found), pytrace=False)
-    with control_plane.cluster(tmp_path_factory.mktemp("cluster"), found) as running:
+    return found
+
+
+@pytest.fixture(scope="session")
+def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A Kubernetes API server; tests that need one are skipped where there is none, unless REQUIRE_CLUSTER is set."""
+    with control_plane.cluster(tmp_path_factory.mktemp("cluster"), _source(request)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def empty_cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """One more, in which nobody has installed anything: Helm takes over nothing that is not its own."""
+    source = _source(request)
+    if not isinstance(source, programs.Programs):
+        pytest.skip("a given cluster may have Sagamesh already")
+    with ControlPlane(tmp_path_factory.mktemp("empty"), source) as running:
         yield running
 
 

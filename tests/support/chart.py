@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -34,6 +35,16 @@ def render(values: Mapping[str, Any] | None = None, *, chart: Path = CHART, name
         texts = loaded.render(dict(values or {}), name=name, namespace=NAMESPACE)
     found = [yaml.safe_load_all(text) for path, text in sorted(texts.items()) if path.endswith(".yaml")]
     return [document for documents in found for document in documents if document]
+
+
+def complete(directory: Path) -> Path:
+    """A copy that Helm installs: a chart that shows what it is told stands in for NATS's own, which is not ours."""
+    copy = Path(shutil.copytree(CHART, directory / "sagamesh"))
+    nats = copy / "charts" / "nats"
+    (nats / "templates").mkdir(parents=True)
+    (nats / "Chart.yaml").write_text("{apiVersion: v2, name: nats, version: 1.3.0}")
+    (nats / "templates" / "told.yaml").write_text("kind: Told\nvalues: {{ toYaml .Values | nindent 2 }}\n")
+    return copy
 
 
 def highly_available() -> Document:
