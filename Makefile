@@ -37,20 +37,22 @@ soak: $(STAMP)             ## a steady rate with crashes; `make soak MINUTES=60 
 same = $(BIN)/python -m sagamesh_operator.$(1) | cmp -s - $(2) || \
 	{ echo '$(2) is not what the code says: run `make manifests`, and commit it.' >&2; exit 1; }
 
-check: $(STAMP)            ## format, lint, types, imports, what is made of the code, and the examples' sagas
+check: $(STAMP)            ## format, lint, types, imports, what is made of the code, the chart, and the examples' sagas
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	@$(call same,crd,manifests/crds.yaml)
+	@$(call same,crd,charts/sagamesh/files/crds/sagas.yaml)
 	@$(call same,reference,docs/saga-reference.md)
 	@$(call same,dashboard,charts/sagamesh/files/dashboards/overview.json)
+	PYTHONPATH=tests $(BIN)/python -m support.chart check
 	$(BIN)/sagamesh check examples/*/*.yaml
 
-manifests: $(STAMP)        ## write what is made of the code: the resource's manifest and its reference, the dashboard
-	$(BIN)/python -m sagamesh_operator.crd > manifests/crds.yaml
+manifests: $(STAMP)        ## write what is made of code and chart: the resource, its reference, the dashboard, manifests, the chart's README
+	$(BIN)/python -m sagamesh_operator.crd > charts/sagamesh/files/crds/sagas.yaml
 	$(BIN)/python -m sagamesh_operator.reference > docs/saga-reference.md
 	$(BIN)/python -m sagamesh_operator.dashboard > charts/sagamesh/files/dashboards/overview.json
+	PYTHONPATH=tests $(BIN)/python -m support.chart write
 
 format: $(STAMP)           ## put the code in order
 	$(BIN)/ruff format .

@@ -389,7 +389,7 @@ def used_right(call: Document) -> tuple[str, str, str, str]:
 
 
 def role_rules() -> list[Document]:
-    documents = yaml.safe_load_all((ROOT / "manifests" / "rbac.yaml").read_text())
+    documents = yaml.safe_load_all((ROOT / "manifests" / "install.yaml").read_text())
     [role] = [
         each for each in documents if each["kind"] == "ClusterRole" and each["metadata"]["name"] == "sagamesh-operator"
     ]
