@@ -157,6 +157,7 @@ def test_the_injector_may_touch_its_own_and_nothing_else() -> None:
     assert (create["resources"], create["verbs"]) == (["secrets"], ["create"])
     assert own["resourceNames"] == [environment(documents, "injector")["SAGAMESH_CA_SECRET"]]
     [webhook] = one(documents, "ClusterRole", "injector")["rules"]
+    assert webhook["verbs"] == ["get", "update"]
     assert webhook["resourceNames"] == [environment(documents, "injector")["SAGAMESH_WEBHOOK"]]
 
 
@@ -288,6 +289,15 @@ def test_what_is_watched_is_off_until_it_is_wanted() -> None:
 def test_monitors_are_found_by_labels(switch: str) -> None:
     documents = render({switch: {"enabled": True, "labels": {"release": "prometheus"}}})
     assert one(documents, switch[0].upper() + switch[1:])["metadata"]["labels"]["release"] == "prometheus"
+
+
+def test_the_namespace_of_a_metric_is_the_sagas() -> None:
+    """Prometheus would else rename it, in favour of the namespace of the pod that is asked."""
+    documents = render({"podMonitor": {"enabled": True}, "serviceMonitor": {"enabled": True}})
+    [sidecars] = one(documents, "PodMonitor")["spec"]["podMetricsEndpoints"]
+    [control_plane] = one(documents, "ServiceMonitor")["spec"]["endpoints"]
+    assert sidecars["honorLabels"]
+    assert control_plane["honorLabels"]
 
 
 def test_rules_and_dashboards_are_the_files() -> None:
