@@ -12,7 +12,7 @@ import helm_python
 import pytest
 import yaml
 
-from sagamesh_operator import crd
+from sagamesh_operator import crd, settings
 from support import chart
 from support.chart import CHART, NAMESPACE, Document, render
 
@@ -169,6 +169,13 @@ def test_rights_are_left_to_others() -> None:
 # -- operator and injector -------------------------------------------------------------------------------------------
 
 
+def test_the_operator_takes_what_it_is_told() -> None:
+    told = environment(render({"operator": {"installation": "eu-1", "logLevel": "debug"}}), "operator")
+    found = settings.from_environment(told)
+    assert (found.nats, found.installation) == ("nats://nats.nats.svc:4222", "eu-1")
+    assert (found.http_port, found.log_level) == (8080, "debug")
+
+
 def test_the_injector_is_told_who_it_is() -> None:
     documents = render()
     webhook = one(documents, "MutatingWebhookConfiguration")
@@ -292,12 +299,12 @@ def test_monitors_are_found_by_labels(switch: str) -> None:
 
 
 def test_the_namespace_of_a_metric_is_the_sagas() -> None:
-    """Prometheus would else rename it, in favour of the namespace of the pod that is asked."""
+    """Prometheus would else rename it, in favour of the operator's own. Sidecars say none: theirs is their pod's."""
     documents = render({"podMonitor": {"enabled": True}, "serviceMonitor": {"enabled": True}})
-    [sidecars] = one(documents, "PodMonitor")["spec"]["podMetricsEndpoints"]
-    [control_plane] = one(documents, "ServiceMonitor")["spec"]["endpoints"]
-    assert sidecars["honorLabels"]
-    assert control_plane["honorLabels"]
+    [operator] = one(documents, "ServiceMonitor")["spec"]["endpoints"]
+    [sidecar] = one(documents, "PodMonitor")["spec"]["podMetricsEndpoints"]
+    assert operator["honorLabels"]
+    assert "honorLabels" not in sidecar  # or a tenant could speak for another one
 
 
 def test_rules_and_dashboards_are_the_files() -> None:
