@@ -12,7 +12,7 @@ import helm_python
 import pytest
 import yaml
 
-from sagamesh_operator import crd
+from sagamesh_operator import crd, settings
 from support import chart
 from support.chart import CHART, NAMESPACE, Document, render
 
@@ -157,6 +157,7 @@ def test_the_injector_may_touch_its_own_and_nothing_else() -> None:
     assert (create["resources"], create["verbs"]) == (["secrets"], ["create"])
     assert own["resourceNames"] == [environment(documents, "injector")["SAGAMESH_CA_SECRET"]]
     [webhook] = one(documents, "ClusterRole", "injector")["rules"]
+    assert webhook["verbs"] == ["get", "update"]
     assert webhook["resourceNames"] == [environment(documents, "injector")["SAGAMESH_WEBHOOK"]]
 
 
@@ -166,6 +167,13 @@ def test_rights_are_left_to_others() -> None:
 
 
 # -- operator and injector -------------------------------------------------------------------------------------------
+
+
+def test_the_operator_takes_what_it_is_told() -> None:
+    told = environment(render({"operator": {"installation": "eu-1", "logLevel": "debug"}}), "operator")
+    found = settings.from_environment(told)
+    assert (found.nats, found.installation) == ("nats://nats.nats.svc:4222", "eu-1")
+    assert (found.http_port, found.log_level) == (8080, "debug")
 
 
 def test_the_injector_is_told_who_it_is() -> None:
@@ -288,6 +296,15 @@ def test_what_is_watched_is_off_until_it_is_wanted() -> None:
 def test_monitors_are_found_by_labels(switch: str) -> None:
     documents = render({switch: {"enabled": True, "labels": {"release": "prometheus"}}})
     assert one(documents, switch[0].upper() + switch[1:])["metadata"]["labels"]["release"] == "prometheus"
+
+
+def test_the_namespace_of_a_metric_is_the_sagas() -> None:
+    """Prometheus would else rename it, in favour of the operator's own. Sidecars say none: theirs is their pod's."""
+    documents = render({"podMonitor": {"enabled": True}, "serviceMonitor": {"enabled": True}})
+    [operator] = one(documents, "ServiceMonitor")["spec"]["endpoints"]
+    [sidecar] = one(documents, "PodMonitor")["spec"]["podMetricsEndpoints"]
+    assert operator["honorLabels"]
+    assert "honorLabels" not in sidecar  # or a tenant could speak for another one
 
 
 def test_rules_and_dashboards_are_the_files() -> None:

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import operator
 import re
 import shutil
 import sys
@@ -33,7 +35,7 @@ def render(values: Mapping[str, Any] | None = None, *, chart: Path = CHART, name
     """All objects of a release, hooks included. Raises helm_python.HelmError for values that the chart refuses."""
     with helm_python.Chart.load(chart) as loaded:
         texts = loaded.render(dict(values or {}), name=name, namespace=NAMESPACE)
-    found = [yaml.safe_load_all(text) for path, text in sorted(texts.items()) if path.endswith(".yaml")]
+    found = [yaml.load_all(text, yaml.CSafeLoader) for path, text in sorted(texts.items()) if path.endswith(".yaml")]
     return [document for documents in found for document in documents if document]
 
 
@@ -108,26 +110,21 @@ def readme() -> str:
 
 def documented() -> Iterator[tuple[str, Any, str]]:
     """(key, default, meaning) of each value; a map with a meaning of its own is one value."""
+    text = (CHART / "values.yaml").read_text()
+    values = yaml.safe_load(text)
     path: list[str] = []
     meaning, whole = "", "-"
-    for line in (CHART / "values.yaml").read_text().splitlines():
-        text = line.lstrip()
-        if text.startswith("# -- "):
-            meaning = text.removeprefix("# -- ")
-        elif key := re.match(r"\w+(?=:)", text):
-            path[(len(line) - len(text)) // 2 :] = [key[0]]
-            name, default = ".".join(path), _default(path)
+    for line in text.splitlines():
+        words = line.lstrip()
+        if words.startswith("# -- "):
+            meaning = words.removeprefix("# -- ")
+        elif key := re.match(r"\w+(?=:)", words):
+            path[(len(line) - len(words)) // 2 :] = [key[0]]
+            name, default = ".".join(path), functools.reduce(operator.getitem, path, values)
             if not name.startswith(whole) and (meaning or not isinstance(default, dict) or not default):
                 yield name, default, meaning
                 whole = f"{name}."
             meaning = ""
-
-
-def _default(path: list[str]) -> Any:
-    found = yaml.safe_load((CHART / "values.yaml").read_text())
-    for key in path:
-        found = found[key]
-    return found
 
 
 def main(task: str) -> None:

@@ -1,11 +1,11 @@
-"""What `helm test` runs: the services named are ready, and the operator, the first of them, is connected to NATS."""
+"""What `helm test` runs: all services, given as `host:port`, are ready, and the operator, the first, reaches NATS."""
 
 import sys
 import urllib.request
 
 
 def read(service: str, path: str) -> str:
-    with urllib.request.urlopen(f"http://{service}:8080{path}", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://{service}{path}", timeout=10) as answer:
         return answer.read().decode()
 
 

@@ -1,0 +1,37 @@
+"""What `helm test` runs, against what the operator serves."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import pytest
+
+from sagamesh_operator import web
+from sagamesh_operator.meters import Meters
+from support.chart import CHART
+
+
+async def judge(*, connected: bool, trouble: str) -> tuple[int, str]:
+    """How the test ends, and what it says."""
+    meters = Meters(connected=lambda: connected, behind=lambda: 0.0)
+    async with web.serving("127.0.0.1", 0, metrics=meters.exposition, alive=lambda: "", ready=lambda: trouble) as url:
+        program = (sys.executable, CHART / "files" / "installed.py", url.removeprefix("http://"))
+        process = await asyncio.create_subprocess_exec(*program, stdout=-1, stderr=-2)
+        said, _ = await process.communicate()
+        assert process.returncode is not None
+        return process.returncode, said.decode()
+
+
+@pytest.mark.parametrize(
+    ("connected", "trouble", "code", "words"),
+    [
+        (True, "", 0, "NATS: connected"),
+        (False, "", 1, "NATS does not answer the operator"),
+        (True, "the Sagas were not listed yet", 1, "503"),
+    ],
+)
+def test_an_installation_is_judged(connected: bool, trouble: str, code: int, words: str) -> None:
+    ended, said = asyncio.run(judge(connected=connected, trouble=trouble))
+    assert ended == code, said
+    assert words in said
