@@ -198,6 +198,9 @@ class Reconciler:
             standing = replace(standing, trouble=None)
         elif found.key in self._dirty:
             standing = await self._distributed(found.key, verdict, standing)
+            now = self._sagas.get(found.key)
+            if now is None or now.uid != found.uid:  # deleted meanwhile: that has a turn of its own
+                return False
         participants = self._participants(found.key, verdict)
         self._standing[found.key] = standing
         await self._say(

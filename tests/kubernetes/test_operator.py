@@ -206,7 +206,7 @@ def test_a_deleted_saga_is_gone_from_nats(play: Play) -> None:
         await on.sagas.delete("checkout")
         await on.until_gone("checkout")
         assert await on.entries("checkout") == {}
-        assert await on.operator.metric("saga_condition", saga="checkout") is None
+        assert await on.operator.metric("saga_condition", namespace=on.namespace) is None
         await on.sagas.apply(saga())
         await on.sagas.until("checkout", "Distributed", "True")
         assert await on.stream("checkout") is not None
