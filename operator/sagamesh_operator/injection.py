@@ -85,13 +85,10 @@ def _patch(pod: Mapping[str, Any], sidecar: Document, installation: Installation
     yield {"op": "add", "path": path, "value": installation.image}
 
 
-def _listed(path: str, held: Any, value: Document, place: str = "-") -> Document:
+def _listed(path: str, held: Any, value: object, place: str = "-") -> Document:
     """A value put into a list, which may have to be made first."""
-    return {"op": "add", "path": f"{path}/{place}", "value": value} if held else _made(path, [value])
-
-
-def _made(path: str, value: Any) -> Document:
-    return {"op": "add", "path": path, "value": value}
+    where, what = (f"{path}/{place}", value) if held else (path, [value])
+    return {"op": "add", "path": where, "value": what}
 
 
 def _containers(spec: Mapping[str, Any]) -> list[Document]:
