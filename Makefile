@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 JOBS   ?= 2
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test test-faults test-kubernetes bench soak check manifests format clean
+.PHONY: demo test test-faults test-kubernetes test-images images bench soak check manifests format clean
 .DEFAULT_GOAL := demo
 
 demo: $(STAMP)             ## 50 orders over four services, with crashes; `make demo SVG=docs/demo.svg` draws the last screen
@@ -22,6 +22,12 @@ test-kubernetes: $(STAMP)  ## against a real API server, which Go builds at firs
 	PYTHONPATH=tests $(BIN)/python -m support.programs
 	$(BIN)/pytest --numprocesses $(JOBS) --dist worksteal tests/kubernetes -m 'not alone' $(ARGS) || test $$? = 5
 	$(BIN)/pytest tests/kubernetes -m alone $(ARGS) || test $$? = 5  # what measures has the machine to itself; 5: none is asked for
+
+test-images: $(STAMP)      ## what each image installs, in an environment of its own, as the image's user: a minute
+	$(BIN)/pytest tests/images $(ARGS)
+
+images:                    ## build the images by docker or buildah, if one is there; `make images REGISTRY=ghcr.io/me TAG=0.1.0`
+	@images/build.sh $(or $(REGISTRY),sagamesh) $(or $(TAG),dev)
 
 bench: $(VENV)/.bench      ## sagas per second beside the floor; `make bench SVG=docs/performance.svg` draws them
 	$(BIN)/python -m sagamesh_bench bench $(if $(SVG),--svg $(SVG))
