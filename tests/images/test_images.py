@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import shutil
 import signal
 import stat
@@ -31,6 +32,8 @@ SCRIPTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scrip
 USER = 65532
 BUILDERS = ("pip", "setuptools", "wheel", "hatchling")
 EXTRAS = {"sidecar": "sidecar", "operator": "operator", "injector": "operator"}
+ENVIRONMENT = dict(re.findall(r"^(?:ENV| {3}) (HOME|LANG|PYTHON\w+)=(\S+)", DOCKERFILE, re.MULTILINE))
+"""What the image itself sets: no home but the root, which nobody can write to."""
 KUBECONFIG = """
 apiVersion: v1
 kind: Config
@@ -77,7 +80,7 @@ def environments(place: Path, wheel: Path) -> dict[str, Path]:
         made[extra] = place / extra
         subprocess.run([_interpreter(), "-m", "venv", "--without-pip", made[extra]], check=True)
         install = [sys.executable, "-m", "pip", "--python", made[extra] / "bin" / "python", "install", "--quiet"]
-        limits = ["--only-binary", ":all:", "--constraint", ROOT / "constraints.txt"]
+        limits = ["--only-binary", ":all:", "--no-binary", "nkeys", "--constraint", ROOT / "constraints.txt"]
         subprocess.run([*install, *limits, f"{wheel}[{extra}]"], check=True)
     return made
 
@@ -90,7 +93,7 @@ class Container:
         self.directory = directory
         directory.mkdir()
         directory.chmod(0o555)
-        self.variables = {"PATH": f"{environment}/bin:/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1", **variables}
+        self.variables = {"PATH": f"{environment}/bin:/usr/bin:/bin", **ENVIRONMENT, **variables}
         self.log = directory.with_suffix(".log")
         as_root = os.geteuid() == 0 and _reachable(Path(_interpreter()).resolve()) and _reachable(directory)
         self.user = {"user": USER, "group": USER, "extra_groups": []} if as_root else {}
