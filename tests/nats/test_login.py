@@ -262,6 +262,9 @@ def test_credentials_with_a_token_and_a_seed(guest: Any, tmp_path: Path) -> None
             assert not connected()
             secret(strange, nats_creds=tokens.credentials())
             await until(connected)
+        broken = secret(tmp_path / "broken", nats_creds=tokens.credentials().replace("\nSU", "\nXX"))
+        async with guest(server.url, broken) as (one, _):
+            await until(lambda: "nats.creds cannot be used: " in one.locked_out)
 
     tokens = Tokens()
     with Guarded(tmp_path / "nats", **tokens.config) as server:
