@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import nats.aio.client
-import nats.errors
 from nats.aio.client import RawCredentials
 
 CREDENTIALS, USERNAME, PASSWORD, TOKEN = "nats.creds", "username", "password", "token"
@@ -42,10 +41,11 @@ class Client(nats.aio.client.Client):
     def _connect_command(self) -> bytes:
         wanted = "tls" in self.options or (self._current_server and self._current_server.uri.scheme == "tls")
         if wanted and not self._server_info.get("tls_required"):
-            raise nats.errors.Error(
-                "the server does not ask for TLS, and without it nothing is said to it (certificate)"
-            )
-        command: bytes = super()._connect_command()
+            raise LoginError("NATS does not ask for TLS, and without it nothing is told to it")
+        try:
+            command: bytes = super()._connect_command()
+        except Exception as error:  # what nkeys and base64 say of a seed that is none
+            raise LoginError(f"{CREDENTIALS} cannot be used: {str(error) or type(error).__name__}") from error
         return command
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import sys
 import time
 
@@ -46,7 +47,11 @@ async def serve(settings: Settings) -> None:
             log.info("installation %s, metrics at %s/metrics", installation, url)
             tasks = [group.create_task(session.run()), group.create_task(reconciler.run())]
             await kopf.operator(
-                registry=handlers.registry(reconciler), settings=handlers.settings(), clusterwide=True, standalone=True
+                registry=handlers.registry(reconciler),
+                settings=handlers.settings(),
+                clusterwide=True,
+                standalone=True,
+                identity=socket.gethostname(),  # type: ignore[arg-type]  # else the name of a user, who may have none
             )
             for task in tasks:
                 task.cancel()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -17,8 +18,12 @@ import pytest
 from sagamesh_operator.adapters.nats import Session
 from sagamesh_sidecar.adapters.nats import NatsLog, Timing
 from support.authority import Authority
+from support.command import Command
 from support.nats_server import NatsServer
+from support.ports import free_ports
 from support.stage import run, until
+from support.tokens import Tokens
+from support.web import ask
 
 
 class Guarded(NatsServer):
@@ -244,3 +249,67 @@ def test_a_directory_that_is_not_there_or_not_readable(guest: Any, tmp_path: Pat
             await until(lambda: "token cannot be read: Is a directory" in one.locked_out)
 
     run(scenario())
+
+
+@both
+def test_credentials_with_a_token_and_a_seed(guest: Any, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with guest(server.url, secret(tmp_path / "ours", nats_creds=tokens.credentials())) as (_, connected):
+            await until(connected)
+        strange = secret(tmp_path / "theirs", nats_creds=Tokens().credentials())
+        async with guest(server.url, strange) as (one, connected):
+            await until(lambda: one.locked_out)
+            assert not connected()
+            secret(strange, nats_creds=tokens.credentials())
+            await until(connected)
+        broken = secret(tmp_path / "broken", nats_creds=tokens.credentials().replace("\nSU", "\nXX"))
+        async with guest(server.url, broken) as (one, _):
+            await until(lambda: "nats.creds cannot be used: " in one.locked_out)
+
+    tokens = Tokens()
+    with Guarded(tmp_path / "nats", **tokens.config) as server:
+        run(scenario())
+
+
+KUBECONFIG = """
+apiVersion: v1
+kind: Config
+current-context: nowhere
+contexts: [{name: nowhere, context: {cluster: nowhere, user: nobody}}]
+clusters: [{name: nowhere, cluster: {server: "http://127.0.0.1:9"}}]
+users: [{name: nobody, user: {}}]
+"""
+
+
+@pytest.mark.parametrize("program", ["sagamesh-sidecar", "sagamesh-operator"])
+def test_readiness_says_why_the_login_is_not_taken(program: str, tmp_path: Path) -> None:
+    """Of the processes themselves, set as in a cluster."""
+    (tmp_path / "kubeconfig").write_text(KUBECONFIG)
+    api, port = free_ports(2)
+    variables = {"NATS": "", "NATS_DIR": str(tmp_path / "secret"), "HTTP_PORT": str(port), "INSTALLATION": "here"}
+    variables |= {"NAMESPACE": "shop", "PARTICIPANT": "orders", "API_PORT": str(api), "HEALTH_PORT": str(port)}
+
+    async def readiness() -> str:
+        with contextlib.suppress(OSError):
+            return (await ask("GET", f"http://127.0.0.1:{port}/readyz")).text
+        return ""
+
+    async def says(sentence: str) -> None:
+        async with asyncio.timeout(20):
+            while sentence not in await readiness():
+                await asyncio.sleep(0.05)
+
+    async def scenario() -> None:
+        files = secret(tmp_path / "secret", username="shop", password="guessed")
+        variables["NATS"] = server.url
+        environment = {f"SAGAMESH_{name}": value for name, value in variables.items()}
+        with Command(tmp_path, program=program, KUBECONFIG=str(tmp_path / "kubeconfig"), **environment) as command:
+            await says(f"NATS does not take the login ('Authorization Violation'): look at the files in {files}")
+            secret(files, password="s3cret")
+            await says("the rules were not read" if program == "sagamesh-sidecar" else "the Sagas were not listed yet")
+            command.send(signal.SIGTERM)
+            await command.until(lambda: command.process.poll() is not None)
+            assert command.process.returncode == 0, command.complained
+
+    with Guarded(tmp_path / "nats", authorization=user("s3cret")) as server:
+        run(scenario())

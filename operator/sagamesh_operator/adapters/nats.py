@@ -89,7 +89,9 @@ class NatsJetStream:
         except nats.errors.NoRespondersError:  # JetStream is off, and the server is there
             return True
         except (OSError, nats.errors.Error):
+            _heed_cancel()
             return False
+        _heed_cancel()
         return True
 
     async def _ask(self, subject: str, body: bytes, asked: str) -> Document:
@@ -115,6 +117,7 @@ class NatsJetStream:
                 f"nobody at NATS takes {asked}: JetStream is off, has no such stream, or has no leader just now"
             ) from error
         except nats.errors.TimeoutError as error:
+            _heed_cancel()
             # A missing permission is silence, too; its reason comes another way, and perhaps belongs to this request.
             reason = self._client.last_error
             hint = f"; meanwhile the server said: {reason}" if reason is not before else ""
@@ -172,6 +175,7 @@ class Session:
                 self._current = None
                 self.lost()
             log.warning("NATS: %s", self.trouble)
+            _heed_cancel()
             await asyncio.sleep(random.uniform(delay / 2, delay))
             delay = min(2 * delay, MAX_DELAY)
 
@@ -240,6 +244,7 @@ async def _open(client: Client, url: str, directory: str, timeout: float, option
                 **await sagamesh_login.options(directory),
             )
     except (OSError, nats.errors.Error, sagamesh_login.LoginError) as error:  # a timeout is an OSError
+        _heed_cancel()
         why = client.last_error or error
         if explained := sagamesh_login.explained(why, directory):
             raise LockedOut(f"NATS at {address} cannot be reached: {explained}") from error
@@ -256,10 +261,15 @@ def _told(asked: str) -> Iterator[None]:
     try:
         yield
     except (OSError, nats.errors.Error) as error:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():  # nats-py may make another error of a cancel, which must not be lost
-            raise asyncio.CancelledError from error
+        _heed_cancel()
         raise UnavailableError(f"NATS cannot be reached for {asked}: {_words(error)}") from error
+
+
+def _heed_cancel() -> None:
+    """To be called when nats-py is done: it may swallow a cancel, or make another error of it."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _stored(reply: Msg) -> Message:
