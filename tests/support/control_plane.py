@@ -49,6 +49,10 @@ USERS = {
         "system:serviceaccount:sagamesh-system:sagamesh-operator",
         (SYSTEM, f"{SYSTEM}:sagamesh-system", "system:authenticated"),
     ),
+    "injector": User(
+        "system:serviceaccount:sagamesh-system:sagamesh-injector",
+        (SYSTEM, f"{SYSTEM}:sagamesh-system", "system:authenticated"),
+    ),
     "tenant": User("tenant", ("system:authenticated",)),
 }
 """Who may come in. Only the administrator has rights from the start: the others have what a test binds to them."""

@@ -1,0 +1,219 @@
+"""The injector, asked by a real API server: by Service and endpoints, as on any cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from support import injecting
+from support.control_plane import Cluster, ControlPlane, until
+from support.injecting import NAME, SECRET, SYSTEM, Injector
+from support.pods import GOOD, MIB, REFUSED, app_container, pod
+from support.stage import run
+
+Document = dict[str, Any]
+
+
+class World:
+    """Two replicas of the injector, and a namespace whose pods they see."""
+
+    def __init__(self, cluster: Cluster, namespace: str, address: str, replicas: list[Injector]) -> None:
+        self.cluster = cluster
+        self.namespace = namespace
+        self.address = address
+        self.replicas = replicas
+
+    async def kubectl(self, *arguments: object, **how: Any) -> str:
+        done = await asyncio.to_thread(self.cluster.kubectl, "-n", self.namespace, *arguments, **how)
+        return done.stdout if done.returncode == 0 else done.stderr
+
+    async def create(self, document: Document) -> Document | str:
+        """The pod as it is stored; a text: why it was refused."""
+        said = await self.kubectl("create", "-f", "-", "-o", "json", stdin=json.dumps(document), check=False)
+        return json.loads(said) if said.startswith("{") else said
+
+    async def served(self) -> None:
+        """Wait until the API server reaches the injector: it learns of endpoints a moment later."""
+        async with asyncio.timeout(30):
+            while isinstance(await self.create(pod(name="probe")), str):
+                await asyncio.sleep(0.05)
+
+
+Scenario = Callable[[World], Awaitable[None]]
+Play = Callable[..., None]
+
+
+@contextlib.asynccontextmanager
+async def world(cluster: Cluster, namespace: str, directory: Path, **settings: str) -> AsyncIterator[World]:
+    address = injecting.own_address()
+    if address is None:
+        pytest.skip("this machine has no address but loopback, and the API server takes none of those as endpoints")
+    await injecting.install(cluster, injecting.secret(), *injecting.rights(), injecting.webhook())
+    replicas = [Injector(cluster, directory / str(number), address, **settings) for number in range(2)]
+    try:
+        ports = await asyncio.gather(*(each.start() for each in replicas))
+        await injecting.install(cluster, *injecting.service(address, list(ports)))
+        built = World(cluster, namespace, address, replicas)
+        await built.served()
+        yield built
+    finally:
+        await asyncio.gather(*(each.stop() for each in replicas if each.process))
+        for kind, name in (("mutatingwebhookconfiguration", NAME), ("secret", SECRET)):
+            cluster.kubectl("delete", kind, name, "-n", SYSTEM)
+
+
+@pytest.fixture
+def play(resources: Cluster, namespace: str, tmp_path: Path) -> Play:
+    """Plays a scenario in a world of its own."""
+
+    async def whole(scenario: Scenario, **settings: str) -> None:
+        async with world(resources, namespace, tmp_path, **settings) as built:
+            await scenario(built)
+
+    return lambda scenario, **settings: run(whole(scenario, **settings), 200.0)
+
+
+def named(document: Document, name: str) -> Document:
+    return document | {"metadata": document["metadata"] | {"name": name}}
+
+
+def sidecars(document: Document) -> list[str]:
+    """Where a stored pod has its sidecars."""
+    spec = document["spec"]
+    return [
+        field
+        for field in ("initContainers", "containers")
+        for each in spec.get(field, ())
+        if each["name"] == "sagamesh-sidecar"
+    ]
+
+
+def test_good_pods_get_one_and_others_are_refused(play: Play) -> None:
+    async def scenario(world: World) -> None:
+        for number, (what, document) in enumerate(GOOD.items()):
+            stored = await world.create(named(document, f"good-{number}"))
+            assert isinstance(stored, dict), f"{what}: {stored}"
+            native = document["metadata"].get("annotations", {}).get("sagamesh.dev/native-sidecar") != "false"
+            assert sidecars(stored) == ["initContainers" if native else "containers"], what
+        for number, (what, (document, words)) in enumerate(REFUSED.items()):
+            said = await world.create(named(document, f"refused-{number}"))
+            assert isinstance(said, str), what
+            assert f'admission webhook "{injecting.WEBHOOK_ENTRY}" denied the request: ' in said
+            assert words in said, what
+        bare = await world.create(pod(name="bare", participant=None, hostNetwork=True))
+        assert isinstance(bare, dict)
+        assert sidecars(bare) == []
+        results = {
+            result: sum([await each.metric(f'requests_total{{result="{result}"}}') for each in world.replicas])
+            for result in ("injected", "unchanged", "refused", "unreadable")
+        }
+        assert results["injected"] >= len(GOOD)
+        assert results["refused"] == len(REFUSED)
+        assert results["unreadable"] == 0
+
+    play(scenario)
+
+
+def test_a_pod_of_a_restricted_namespace_and_one_that_is_made_again(play: Play) -> None:
+    async def scenario(world: World) -> None:
+        level = "pod-security.kubernetes.io/enforce=restricted"
+        await world.kubectl("label", "namespace", world.namespace, level)
+        stored = await world.create(pod(name="strict", initContainers=[app_container("prepare")]))
+        assert isinstance(stored, dict), stored
+        assert sidecars(stored) == ["initContainers"]
+        again = {**stored, "metadata": {**stored["metadata"], "name": "again", "resourceVersion": None, "uid": None}}
+        copied = await world.create(again)
+        assert isinstance(copied, dict), copied
+        assert sidecars(copied) == ["initContainers"]
+        refused = await world.create(pod(name="lax", containers=[app_container(securityContext={})]))
+        assert "violates PodSecurity" in str(refused), "the level is enforced"
+
+    play(scenario)
+
+
+def test_the_largest_pod_that_is_stored_passes(play: Play) -> None:
+    async def scenario(world: World) -> None:
+        large = await world.create(pod(name="large", containers=[app_container(args=["x" * (MIB * 14 // 10)])]))
+        assert isinstance(large, dict), large[-300:]
+        huge = await world.create(pod(name="huge", containers=[app_container(args=["x" * (MIB * 28 // 10)])]))
+        assert "etcdserver: request is too large" in str(huge), "the injector would have taken it"
+        assert [await each.metric('requests_total{result="unreadable"}') for each in world.replicas] == [0, 0]
+
+    play(scenario)
+
+
+def test_while_it_is_down_only_those_who_ask_are_refused(play: Play) -> None:
+    async def scenario(world: World) -> None:
+        assert [await each.stop() for each in world.replicas] == [0, 0]
+        refused = await world.create(pod(name="wants-one"))
+        assert f'failed calling webhook "{injecting.WEBHOOK_ENTRY}"' in str(refused)
+        assert isinstance(await world.create(pod(name="bare", participant=None)), dict)
+        system = pod(name="in-system")
+        for namespace in ("kube-system", SYSTEM):
+            how = ("create", "-n", namespace, "--dry-run=server", "-f", "-")
+            await asyncio.to_thread(world.cluster.kubectl, *how, stdin=json.dumps(system))
+
+    play(scenario)
+
+
+@pytest.mark.timeout(300)
+def test_500_pods_across_rotations_and_none_is_refused(play: Play) -> None:
+    """Certificates of half a minute: they are renewed after twenty seconds, and once more after forty."""
+
+    async def scenario(world: World) -> None:
+        cluster = world.cluster
+        assert isinstance(cluster, ControlPlane)
+        before = [await each.metric("certificate_expiry_timestamp_seconds") for each in world.replicas]
+        url = f"{cluster.url}/api/v1/namespaces/{world.namespace}/pods"
+        headers = {"Authorization": f"Bearer {cluster.token('admin')}"}
+        made, loaded = 0, 0
+        async with aiohttp.ClientSession(headers=headers) as session:
+            while made < 500 or loaded < 2:
+                documents = [pod(name=f"p{made + number}") for number in range(5)]
+                answers = await asyncio.gather(*(create(session, url, each) for each in documents))
+                for status, text in answers:
+                    assert status == 201, text
+                    assert '"sagamesh-sidecar"' in text
+                made += len(answers)
+                loaded = min(each.log.read_text().count("certificate loaded") - 1 for each in world.replicas)
+        after = [await each.metric("certificate_expiry_timestamp_seconds") for each in world.replicas]
+        assert all(new > old for new, old in zip(after, before, strict=True))
+        assert [await each.probe("readyz") for each in world.replicas] == [200, 200]
+
+    play(scenario, SAGAMESH_CERTIFICATE_LIFETIME="30s")
+
+
+async def create(session: aiohttp.ClientSession, url: str, document: Document) -> tuple[int, str]:
+    async with session.post(url, json=document, ssl=False) as answer:
+        return answer.status, await answer.text()
+
+
+def test_it_does_no_more_than_it_may(play: Play) -> None:
+    async def scenario(world: World) -> None:
+        asked = world.cluster.audit("injector")
+        assert {each["responseStatus"]["code"] for each in asked} <= {200, 409}
+        told = {(each["verb"], each.get("objectRef", {}).get("resource", each["requestURI"])) for each in asked}
+        resources = ("secrets", "mutatingwebhookconfigurations")
+        assert told == {("get", "/version"), *((verb, each) for verb in ("get", "update") for each in resources)}
+
+    play(scenario)
+
+
+def test_a_bundle_that_is_lost_comes_back(play: Play) -> None:
+    async def scenario(world: World) -> None:
+        gone = json.dumps([{"op": "remove", "path": "/webhooks/0/clientConfig/caBundle"}])
+        await world.kubectl("patch", "mutatingwebhookconfiguration", NAME, "--type=json", "-p", gone)
+        path = "jsonpath={.webhooks[0].clientConfig.caBundle}"
+        get = ("get", "mutatingwebhookconfiguration", NAME, "-o", path)
+        await asyncio.to_thread(until, lambda: world.cluster.kubectl(*get).stdout)
+        await world.kubectl("delete", "pod", "probe", "--grace-period=0", "--force")
+        await world.served()
+
+    play(scenario, SAGAMESH_CERTIFICATE_LIFETIME="60s")
