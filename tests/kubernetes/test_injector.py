@@ -167,8 +167,8 @@ def test_while_it_is_down_only_those_who_ask_are_refused(play: Play) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_500_pods_across_rotations_and_none_is_refused(play: Play) -> None:
-    """Certificates of half a minute: they are renewed after twenty seconds, and once more after forty."""
+def test_500_pods_across_a_rotation_and_none_is_refused(play: Play) -> None:
+    """A certificate of a minute: after forty seconds the next one is made, and served three seconds later."""
 
     async def scenario(world: World) -> None:
         cluster = world.cluster
@@ -178,7 +178,7 @@ def test_500_pods_across_rotations_and_none_is_refused(play: Play) -> None:
         headers = {"Authorization": f"Bearer {cluster.token('admin')}"}
         made, loaded = 0, 0
         async with aiohttp.ClientSession(headers=headers) as session:
-            while made < 500 or loaded < 2:
+            while made < 500 or loaded < 1:
                 documents = [pod(name=f"p{made + number}") for number in range(5)]
                 answers = await asyncio.gather(*(create(session, url, each) for each in documents))
                 for status, text in answers:
@@ -190,7 +190,7 @@ def test_500_pods_across_rotations_and_none_is_refused(play: Play) -> None:
         assert all(new > old for new, old in zip(after, before, strict=True))
         assert [await each.probe("readyz") for each in world.replicas] == [200, 200]
 
-    play(scenario, SAGAMESH_CERTIFICATE_LIFETIME="30s")
+    play(scenario, SAGAMESH_CERTIFICATE_LIFETIME="60s")
 
 
 async def create(session: aiohttp.ClientSession, url: str, document: Document) -> tuple[int, str]:
