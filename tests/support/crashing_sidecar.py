@@ -117,8 +117,8 @@ def mortal_log(board: Board, haste: float) -> type[NatsLog]:
     timing = Timing(**{name: seconds / haste for name, seconds in asdict(Timing()).items()})
 
     class MortalLog(NatsLog):
-        def __init__(self, url: str, *, name: str) -> None:
-            super().__init__(url, name=name, timing=timing)
+        def __init__(self, url: str, *, name: str, directory: str) -> None:
+            super().__init__(url, name=name, directory=directory, timing=timing)
 
         async def consume(self, stream: str, consumer: str, accept: Accept, *, slots: int) -> Subscription:
             return await super().consume(stream, consumer, lambda lease: accept(MortalLease(lease, board)), slots=slots)
