@@ -12,12 +12,13 @@ from typing import Any
 from msgspec import Struct
 
 from sagamesh_cli.output import in_line, paint
+from sagamesh_operator.distribution import owner_of
+from sagamesh_operator.status import listed
 
 Document = Mapping[str, Any]
 
 CLUSTER, NATS = "cluster", "nats"
 INSTALL = "python -m sagamesh_operator.crd | kubectl apply --server-side -f -"
-INSTALLATION = "sagamesh.dev/installation"
 SERVERS = 3
 """With so many a log survives the loss of one."""
 
@@ -95,11 +96,17 @@ def _compared(theirs: Document, ours: Document) -> Check:
     more, fewer = set(_fields(there)) - set(_fields(here)), set(_fields(here)) - set(_fields(there))
     if fewer and not more:
         return Check(
-            CLUSTER, what, Level.WARNING, f"the cluster's is older: it lacks {_listed(fewer)}", f"update it: {INSTALL}"
+            CLUSTER,
+            what,
+            Level.WARNING,
+            f"the cluster's is older: it lacks {listed(sorted(fewer))}",
+            f"update it: {INSTALL}",
         )
     if more and not fewer:
         hint = "update the command line"
-        return Check(CLUSTER, what, Level.WARNING, f"the cluster's is newer: it has {_listed(more)} as well", hint)
+        return Check(
+            CLUSTER, what, Level.WARNING, f"the cluster's is newer: it has {listed(sorted(more))} as well", hint
+        )
     hint = "use the command line and the operator of one release"
     return Check(CLUSTER, what, Level.WARNING, "they differ, and neither has fields that the other lacks", hint)
 
@@ -142,7 +149,9 @@ def sagas(documents: Sequence[Document]) -> Iterator[Check]:
 
 def _none(names: Sequence[str], what: str, level: Level, hint: str) -> Check:
     """Well, unless there are some."""
-    return Check(CLUSTER, what, level, f"not {_listed(names)}", hint) if names else Check(CLUSTER, what, Level.OK)
+    return (
+        Check(CLUSTER, what, level, f"not {listed(sorted(names))}", hint) if names else Check(CLUSTER, what, Level.OK)
+    )
 
 
 def _name(saga: Document) -> str:
@@ -182,15 +191,15 @@ def buckets(found: Mapping[str, Document | None], installation: str | None) -> I
             yield Check(
                 NATS, what, Level.WARNING, "not yet", "the operator makes it with the first Saga that it accepts"
             )
-        elif (owner := _owner(info)) is None:
+        elif (owner := owner_of(info["config"])) is None:
             hint = "give Sagamesh a NATS account of its own"
             yield Check(NATS, what, Level.FAILURE, "it was not made by Sagamesh", hint)
         else:
             yield Check(NATS, what, Level.OK, f"it belongs to the installation {owner}")
-    owners = sorted({owner for info in found.values() if info is not None and (owner := _owner(info))})
+    owners = sorted({owner for info in found.values() if info is not None and (owner := owner_of(info["config"]))})
     if len(owners) > 1:
         hint = "give each installation a NATS account of its own"
-        yield Check(NATS, "they belong to one installation", Level.FAILURE, f"to {_listed(owners)}", hint)
+        yield Check(NATS, "they belong to one installation", Level.FAILURE, f"to {listed(owners)}", hint)
     elif owners and installation is not None and owners != [installation]:
         hint = f"right, if the operator is set to SAGAMESH_INSTALLATION={owners[0]}; else it refuses this NATS"
         found_ = f"the cluster is {installation}"
@@ -201,13 +210,3 @@ def sync() -> Check:
     """No client is told it."""
     hint = "see `sync_always` at /jsz of the server's monitoring port: without it a power cut loses what was accepted"
     return Check(NATS, "NATS syncs before it confirms (sync_interval: always)", Level.SKIPPED, "not visible", hint)
-
-
-def _owner(info: Document) -> str | None:
-    return (info["config"].get("metadata") or {}).get(INSTALLATION)
-
-
-def _listed(names: Iterable[str], most: int = 5) -> str:
-    first = sorted(names)
-    more = len(first) - most
-    return ", ".join(first[:most]) + (f" and {more} more" if more > 0 else "")

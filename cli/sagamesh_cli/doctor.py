@@ -15,7 +15,7 @@ from sagamesh_cli.checkup import CLUSTER, NATS, Check, Document, Level
 from sagamesh_cli.cluster import FORBIDDEN, NOT_FOUND, Access, Context, Kubeconfig
 from sagamesh_cli.output import Format, show
 from sagamesh_operator import crd
-from sagamesh_operator.distribution import STREAM_MISSING
+from sagamesh_operator.asking import ask
 from sagamesh_operator.ports import ApiRefused, ClusterUnavailable, JetStream, NoCluster, UnavailableError
 
 if TYPE_CHECKING:
@@ -138,9 +138,4 @@ async def _of_jetstream(js: JetStream, said: Document, installation: str | None)
 
 
 async def _bucket(js: JetStream, name: str) -> Document | None:
-    try:
-        return await js.api(f"STREAM.INFO.KV_{name}")
-    except ApiRefused as refused:
-        if refused.err_code == STREAM_MISSING:
-            return None
-        raise
+    return await ask(js, f"STREAM.INFO.KV_{name}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-import sys
 import time
 
 import kopf
@@ -14,10 +13,10 @@ from sagamesh import topology
 from sagamesh_operator import handlers, web
 from sagamesh_operator.adapters import kubernetes
 from sagamesh_operator.adapters.nats import Session
+from sagamesh_operator.exits import exits
 from sagamesh_operator.meters import Meters
-from sagamesh_operator.ports import ClusterUnavailable
 from sagamesh_operator.reconciler import Reconciler
-from sagamesh_operator.settings import Settings, SettingsError, from_environment
+from sagamesh_operator.settings import Settings, from_environment
 
 log = logging.getLogger("sagamesh.operator")
 
@@ -67,20 +66,10 @@ def configure(level: str) -> None:
 
 
 def main() -> None:
-    """Exit 2: a setting is missing or wrong. Exit 3: a port or the cluster cannot be had."""
-    try:
+    with exits("sagamesh-operator"):
         settings = from_environment()
         configure(settings.log_level)
         asyncio.run(serve(settings))
-    except SettingsError as error:
-        sys.exit(_say(error, 2))
-    except (ClusterUnavailable, OSError) as error:
-        sys.exit(_say(error, 3))
-
-
-def _say(error: Exception, code: int) -> int:
-    print(f"sagamesh-operator: {error}", file=sys.stderr)
-    return code
 
 
 if __name__ == "__main__":

@@ -10,11 +10,9 @@ revisions may still run.
 
 from __future__ import annotations
 
-import asyncio
-import base64
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from types import MappingProxyType
@@ -26,6 +24,7 @@ from sagamesh import codec, registers, topology
 from sagamesh.errors import SagameshError, UnreadableError
 from sagamesh.rules import LocalRules
 from sagamesh.topology import Config
+from sagamesh_operator.asking import STREAM_MISSING, ask_all, stored, subjects
 from sagamesh_operator.ports import ApiRefused, JetStream
 from sagamesh_operator.resource import Document
 
@@ -36,8 +35,6 @@ FINGERPRINT = "sagamesh.dev/config"
 LOOKS = 10
 PAGE = 250
 """Subjects of one read: what the server answers at once."""
-STREAM_MISSING, CONSUMER_MISSING, MESSAGE_MISSING = 10059, 10014, 10037
-MISSING = frozenset({STREAM_MISSING, CONSUMER_MISSING, MESSAGE_MISSING})
 TOO_FEW_SERVERS = frozenset({10005, 10074})
 """A cluster with fewer servers than replicas; a server that is none."""
 OVERTAKEN = frozenset({10058, 10148, 10149, STREAM_MISSING})
@@ -132,8 +129,7 @@ def _plan_stream(wanted: Config, found: Config | None, installation: str) -> Ite
     if found is None:
         yield Call(f"STREAM.CREATE.{name}", config)
         return
-    owner = _metadata(found).get(INSTALLATION)
-    if owner != installation:
+    if (owner := owner_of(found)) != installation:
         raise ForeignStreamError(name, owner, installation)
     if _differs(config, found):
         yield Call(f"STREAM.UPDATE.{name}", {**config, **{key: found[key] for key in THEIRS if key in found}})
@@ -232,6 +228,11 @@ def _marked(config: Config, installation: str) -> Config:
     return {**config, "metadata": {INSTALLATION: installation, FINGERPRINT: fingerprint}}
 
 
+def owner_of(config: Config) -> str | None:
+    """The installation that has made a stream or bucket; None: it was not Sagamesh."""
+    return _metadata(config).get(INSTALLATION)
+
+
 def _metadata(config: Config) -> Mapping[str, str]:
     return config.get("metadata") or {}
 
@@ -307,48 +308,30 @@ async def observe(
     saga = _any(documents)
     stream, bucket = registers.stream(saga.namespace, saga.saga), f"KV_{topology.RULES_BUCKET}"
     ours = {"subjects_filter": topology.saga_subjects(saga.namespace, saga.saga)}
-    streams = await _ask_all(js, {s["name"]: (f"STREAM.INFO.{s['name']}", ours) for s in _streams(documents, 1)})
+    streams = await ask_all(js, {s["name"]: (f"STREAM.INFO.{s['name']}", ours) for s in _streams(documents, 1)})
 
-    subjects = streams[bucket]["state"].get("subjects", {}) if bucket in streams else {}
-    found = await read_entries(js, subjects, known)
+    found = await read_entries(js, subjects(streams.get(bucket)), known)
     participants = _needed(documents, found)
-    consumers = await _ask_all(js, {p: (f"CONSUMER.INFO.{stream}.{p}", None) for p in participants})
+    consumers = await ask_all(js, {p: (f"CONSUMER.INFO.{stream}.{p}", None) for p in participants})
     return Observed(_configs(streams), _configs(consumers), found)
 
 
 async def read_entries(
-    js: JetStream, subjects: Iterable[str], known: Mapping[str, bytes] = MappingProxyType({})
+    js: JetStream, wanted: Sequence[str], known: Mapping[str, bytes] = MappingProxyType({})
 ) -> dict[str, bytes]:
     """What stands in the rules bucket at these subjects. `known`: what was read a moment ago.
 
     Documents are never rewritten: those that are known are not read again, and of the others many at once from
     whichever server is near. What is not found that way, and `active`, which does change, is asked of the leader.
     """
-    bucket, wanted = f"KV_{topology.RULES_BUCKET}", list(subjects)
+    bucket = f"KV_{topology.RULES_BUCKET}"
     documents = [subject for subject in wanted if not subject.endswith(".active")]
     found = {subject: known[subject] for subject in documents if subject in known}
     unknown = [subject for subject in documents if subject not in found]
     for at in range(0, len(unknown), PAGE):
         found |= {message.subject: message.body for message in await js.last(bucket, unknown[at : at + PAGE])}
-    left = {s: (f"STREAM.MSG.GET.{bucket}", {"last_by_subj": s}) for s in wanted if s not in found}
-    messages = await _ask_all(js, left)
-    return found | {s: base64.b64decode(reply["message"].get("data", "")) for s, reply in messages.items()}
+    return found | await stored(js, bucket, [subject for subject in wanted if subject not in found])
 
 
 def _configs(infos: Mapping[str, Document]) -> dict[str, Config]:
     return {name: info["config"] for name, info in infos.items()}
-
-
-async def _ask_all(js: JetStream, questions: Mapping[str, tuple[str, Document | None]]) -> dict[str, Document]:
-    """The answers by name, without those that say that it is not there."""
-    answers = await asyncio.gather(*(_ask(js, *question) for question in questions.values()))
-    return {name: answer for name, answer in zip(questions, answers, strict=True) if answer is not None}
-
-
-async def _ask(js: JetStream, verb: str, body: Document | None) -> Document | None:
-    try:
-        return await js.api(verb, body)
-    except ApiRefused as refused:
-        if refused.err_code in MISSING:
-            return None
-        raise

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import base64
 import logging
 from typing import NamedTuple
 
 from sagamesh import heartbeat, topology
 from sagamesh.errors import UnreadableError
 from sagamesh.heartbeat import Heartbeat
-from sagamesh_operator.ports import ApiRefused, JetStream
+from sagamesh_operator.asking import ask, stored, subjects
+from sagamesh_operator.ports import JetStream
 
 log = logging.getLogger(__name__)
 
 STREAM = f"KV_{topology.SIDECARS_BUCKET}"
-STREAM_MISSING, MESSAGE_MISSING = 10059, 10037
 
 
 class Heard(NamedTuple):
@@ -85,14 +83,9 @@ async def heartbeats(js: JetStream, namespace: str = "*") -> dict[str, bytes]:
     Without the bucket nothing does. Raises ApiRefused and UnavailableError.
     """
     wanted = topology.heartbeat_subjects(namespace)
-    try:
-        info = await js.api(f"STREAM.INFO.{STREAM}", {"subjects_filter": wanted})
-    except ApiRefused as refused:
-        if refused.err_code == STREAM_MISSING:
-            return {}
-        raise
-    subjects = info["state"].get("subjects") or {}
-    return dict(zip(subjects, await asyncio.gather(*(_entry(js, s) for s in subjects)), strict=True))
+    listed = subjects(await ask(js, f"STREAM.INFO.{STREAM}", {"subjects_filter": wanted}))
+    # What has just run out is as if goodbye had been said.
+    return dict.fromkeys(listed, b"") | await stored(js, STREAM, listed)
 
 
 async def read_fleet(js: JetStream, namespace: str = "*") -> Fleet:
@@ -101,14 +94,3 @@ async def read_fleet(js: JetStream, namespace: str = "*") -> Fleet:
     for subject, body in (await heartbeats(js, namespace)).items():
         fleet.hear(subject, body, 0.0)
     return fleet
-
-
-async def _entry(js: JetStream, subject: str) -> bytes:
-    """The last body on a subject; none where it has just run out, as if goodbye had been said."""
-    try:
-        reply = await js.api(f"STREAM.MSG.GET.{STREAM}", {"last_by_subj": subject})
-    except ApiRefused as refused:
-        if refused.err_code == MESSAGE_MISSING:
-            return b""
-        raise
-    return base64.b64decode(reply["message"].get("data", ""))

@@ -12,8 +12,7 @@ import signal
 import ssl
 import sys
 import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,13 +23,13 @@ from sagamesh import durations
 from sagamesh_operator.adapters import kubernetes
 from sagamesh_operator.admission import Unreadable, answer
 from sagamesh_operator.certificates import Pair, Schedule
+from sagamesh_operator.exits import exits
 from sagamesh_operator.injector_settings import InjectorSettings, from_environment
 from sagamesh_operator.keeper import Directory, Keeper, NoCertificate, Source
 from sagamesh_operator.manifest import Installation
 from sagamesh_operator.meters import InjectorMeters
 from sagamesh_operator.ports import ClusterUnavailable, Objects
-from sagamesh_operator.settings import SettingsError
-from sagamesh_operator.web import serving
+from sagamesh_operator.web import listening, serving
 
 log = logging.getLogger("sagamesh.injector")
 LARGEST = 4 * 1024 * 1024
@@ -66,18 +65,11 @@ class Injector:
             return self.trouble
         return "" if self._pair.expiry > datetime.now(UTC) else f"the certificate has expired: {self.trouble}"
 
-    @asynccontextmanager
-    async def listening(self, host: str, port: int) -> AsyncIterator[int]:
+    def listening(self, host: str, port: int) -> AbstractAsyncContextManager[int]:
         """The port on which it is served, for as long as the block lasts. Raises OSError where it cannot be had."""
         app = web.Application(client_max_size=LARGEST)
         app.router.add_post("/inject", self._inject)
-        runner = web.AppRunner(app, access_log=None)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, host, port, ssl_context=self.context).start()
-            yield runner.addresses[0][1]
-        finally:
-            await runner.cleanup()
+        return listening(app, host, port, self.context)
 
     async def _inject(self, request: web.Request) -> web.Response:
         try:
@@ -177,20 +169,10 @@ def configure(level: str) -> None:
 
 
 def main() -> None:
-    """Exit 2: a setting is missing or wrong. Exit 3: a port or the cluster cannot be had."""
-    try:
+    with exits("sagamesh-injector"):
         settings = from_environment()
         configure(settings.log_level)
         asyncio.run(serve(settings))
-    except SettingsError as error:
-        sys.exit(_say(error, 2))
-    except (ClusterUnavailable, OSError) as error:
-        sys.exit(_say(error, 3))
-
-
-def _say(error: Exception, code: int) -> int:
-    print(f"sagamesh-injector: {error}", file=sys.stderr)
-    return code
 
 
 if __name__ == "__main__":

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sagamesh import codec, registers, topology
 from sagamesh.errors import UnreadableError
 from sagamesh.registers import FINISH, OUTCOME, START, Instance, Name
-from sagamesh_operator.distribution import INSTALLATION, PAGE, STREAM_MISSING, read_entries, readable
-from sagamesh_operator.ports import ApiRefused, JetStream
+from sagamesh_operator.asking import ask, subjects
+from sagamesh_operator.distribution import PAGE, owner_of, read_entries, readable
+from sagamesh_operator.ports import JetStream
 from sagamesh_operator.resource import Document, Key
 
 BUCKET = f"KV_{topology.RULES_BUCKET}"
@@ -32,8 +33,8 @@ async def retire(js: JetStream, key: Key, *, starting: bool, installation: str) 
 
     What belongs to another installation is none of ours, and left alone. Raises ApiRefused and UnavailableError.
     """
-    log = await _info(js, registers.stream(*key))
-    bucket = await _info(js, BUCKET, subjects_filter=topology.saga_subjects(*key))
+    log = await ask(js, f"STREAM.INFO.{registers.stream(*key)}")
+    bucket = await ask(js, f"STREAM.INFO.{BUCKET}", {"subjects_filter": topology.saga_subjects(*key)})
     if _is_foreign(log, installation) or _is_foreign(bucket, installation):
         return None
     found = await read_entries(js, _entries(bucket))
@@ -47,7 +48,7 @@ async def retire(js: JetStream, key: Key, *, starting: bool, installation: str) 
 
 async def left_over(js: JetStream, installation: str) -> set[Key]:
     """Every saga of this installation of which NATS holds something."""
-    bucket = await _info(js, BUCKET, subjects_filter=f"$KV.{topology.RULES_BUCKET}.>")
+    bucket = await ask(js, f"STREAM.INFO.{BUCKET}", {"subjects_filter": f"$KV.{topology.RULES_BUCKET}.>"})
     if bucket is None or _is_foreign(bucket, installation):
         return set()
     found = {Key(*topology.saga_of(subject)) for subject in _entries(bucket)}
@@ -115,8 +116,9 @@ async def _ids(js: JetStream, key: Key, name: Name) -> set[str]:
     wanted = registers.filter_subject(key.namespace, key.saga, name)
     found: set[str] = set()
     while True:
-        info = await _info(js, registers.stream(*key), subjects_filter=wanted, offset=len(found))
-        page = _subjects(info)
+        asked = {"subjects_filter": wanted, "offset": len(found)}
+        info = await ask(js, f"STREAM.INFO.{registers.stream(*key)}", asked)
+        page = subjects(info)
         found |= {registers.parse(subject)[0].id for subject in page}
         if info is None or not page or len(found) >= info.get("total", 0):
             return found
@@ -133,26 +135,13 @@ async def _streams(js: JetStream) -> AsyncIterator[Document]:
             return
 
 
-async def _info(js: JetStream, stream: str, **asked: Any) -> Document | None:
-    try:
-        return await js.api(f"STREAM.INFO.{stream}", asked)
-    except ApiRefused as refused:
-        if refused.err_code == STREAM_MISSING:
-            return None
-        raise
-
-
 def _entries(bucket: Document | None) -> list[str]:
     """What the bucket holds of sagas, but for the word that one was deleted."""
-    return [subject for subject in _subjects(bucket) if not subject.endswith(".retired")]
-
-
-def _subjects(info: Document | None) -> list[str]:
-    return [] if info is None else list(info["state"].get("subjects") or {})
+    return [subject for subject in subjects(bucket) if not subject.endswith(".retired")]
 
 
 def _is_foreign(info: Document | None, installation: str) -> bool:
-    return info is not None and (info["config"].get("metadata") or {}).get(INSTALLATION) != installation
+    return info is not None and owner_of(info["config"]) != installation
 
 
 def _pages(subjects: Sequence[str]) -> Iterable[Sequence[str]]:

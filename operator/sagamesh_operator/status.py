@@ -109,9 +109,9 @@ def _ready(distributed: Condition, standing: Standing) -> Condition:
         reason = distributed.reason if distributed.reason in (NOT_ACCEPTED, NATS_UNAVAILABLE) else NOT_DISTRIBUTED
         return Condition(READY, distributed.status, reason, distributed.message)
     if missing := [each.name for each in standing.participants if not each.sidecars]:
-        return Condition(READY, "False", SIDECARS_MISSING, f"no sidecar tells of itself at {_listed(missing)}")
+        return Condition(READY, "False", SIDECARS_MISSING, f"no sidecar tells of itself at {listed(missing)}")
     if behind := [each.name for each in standing.participants if each.synced < each.sidecars]:
-        message = f"revision {standing.active} is not held yet by every sidecar of {_listed(behind)}"
+        message = f"revision {standing.active} is not held yet by every sidecar of {listed(behind)}"
         return Condition(READY, "False", SIDECARS_BEHIND, message)
     return Condition(READY, "True", READY, f"every sidecar holds revision {standing.active}")
 
@@ -179,8 +179,8 @@ def _count(number: int, word: str) -> str:
     return f"{number} {word}{'' if number == 1 else 's'}"
 
 
-def _listed(names: Iterable[str], most: int = 5) -> str:
-    first, *rest = names
-    shown = [first, *rest[: most - 1]]
-    more = len(rest) + 1 - len(shown)
-    return ", ".join(shown) + (f" and {more} more" if more else "")
+def listed(names: Iterable[str], most: int = 5) -> str:
+    """The first of them, and how many more there are."""
+    every = list(names)
+    more = len(every) - most
+    return ", ".join(every[:most]) + (f" and {more} more" if more > 0 else "")

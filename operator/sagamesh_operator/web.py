@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -32,11 +33,19 @@ async def serving(
     app.router.add_get("/metrics", show_metrics)
     for path, ask in (("/livez", alive), ("/readyz", ready)):
         app.router.add_get(path, probe(ask))  # type: ignore[arg-type]
+    async with listening(app, host, port) as taken:
+        yield f"http://127.0.0.1:{taken}"
+
+
+@asynccontextmanager
+async def listening(
+    app: web.Application, host: str, port: int, context: ssl.SSLContext | None = None
+) -> AsyncIterator[int]:
+    """The port on which an app is served, for as long as the block lasts. Raises OSError where it cannot be had."""
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, host, port)
-        await site.start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+        await web.TCPSite(runner, host, port, ssl_context=context).start()
+        yield runner.addresses[0][1]
     finally:
         await runner.cleanup()

@@ -21,6 +21,7 @@ from yaml import YAMLError
 from sagamesh_operator.crd import GROUP, KIND, PLURAL, VERSION
 from sagamesh_operator.ports import ClusterUnavailable, NoCluster
 from sagamesh_operator.resource import Document, Key, Note, Resource
+from sagamesh_operator.status import shortened
 
 MANAGER = "sagamesh-operator"
 TIMEOUT = 15.0
@@ -101,7 +102,7 @@ class KubernetesCluster:
             "regarding": {**regarding, "uid": uid} if uid else regarding,
             "type": note.kind,
             "reason": note.reason,
-            "note": note.message if len(note.message) <= LONGEST_NOTE else f"{note.message[: LONGEST_NOTE - 3]}...",
+            "note": shortened(note.message, LONGEST_NOTE),
             "action": "Reconcile",
             "reportingController": f"{GROUP}/operator",
             "reportingInstance": self._instance,

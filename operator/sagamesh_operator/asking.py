@@ -1,0 +1,41 @@
+"""Questions to JetStream that may be answered by: it is not there. Nothing is decided here."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Iterable, Mapping
+
+from sagamesh_operator.ports import ApiRefused, JetStream
+from sagamesh_operator.resource import Document
+
+STREAM_MISSING, CONSUMER_MISSING, MESSAGE_MISSING = 10059, 10014, 10037
+MISSING = frozenset({STREAM_MISSING, CONSUMER_MISSING, MESSAGE_MISSING})
+
+
+async def ask(js: JetStream, verb: str, body: Document | None = None) -> Document | None:
+    """The reply; None: what was asked for is not there. Raises ApiRefused for any other no, and UnavailableError."""
+    try:
+        return await js.api(verb, body)
+    except ApiRefused as refused:
+        if refused.err_code in MISSING:
+            return None
+        raise
+
+
+async def ask_all(js: JetStream, questions: Mapping[str, tuple[str, Document | None]]) -> dict[str, Document]:
+    """The replies by name, without those that say that it is not there."""
+    answers = await asyncio.gather(*(ask(js, *question) for question in questions.values()))
+    return {name: answer for name, answer in zip(questions, answers, strict=True) if answer is not None}
+
+
+async def stored(js: JetStream, stream: str, subjects: Iterable[str]) -> dict[str, bytes]:
+    """The last body on each of these subjects, as the stream's leader knows it; what is not there has no entry."""
+    asked = {subject: (f"STREAM.MSG.GET.{stream}", {"last_by_subj": subject}) for subject in subjects}
+    replies = await ask_all(js, asked)
+    return {subject: base64.b64decode(reply["message"].get("data", "")) for subject, reply in replies.items()}
+
+
+def subjects(info: Document | None) -> list[str]:
+    """The subjects that the reply to a `STREAM.INFO` lists."""
+    return [] if info is None else list(info["state"].get("subjects") or {})
