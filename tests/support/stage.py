@@ -131,8 +131,11 @@ class Stage:
             answer = await ask("POST", url, events, "application/cloudevents-batch+json")
             assert answer.status in (200, 202), answer
 
-    async def start(self, key: str, **order: Any) -> list[int]:
-        """Send an order until it is taken, as its sender would: the statuses that came, 0 for no answer."""
+    async def start(self, key: str, told: list[int] | None = None, **order: Any) -> list[int]:
+        """Send an order until it is taken, as its sender would: the statuses that came, 0 for no answer.
+
+        They come to `told`, too, as they come.
+        """
         statuses: list[int] = []
         while not statuses or statuses[-1] in (0, 503):
             if statuses:
@@ -141,6 +144,8 @@ class Stage:
                 statuses.append((await self.post(key, **order)).status)
             except OSError:
                 statuses.append(0)
+            if told is not None:
+                told.append(statuses[-1])
         assert statuses[-1] in (200, 202), f"{key} was answered {statuses}"
         return statuses
 
