@@ -11,10 +11,9 @@ from typing import Literal, cast, get_args
 
 from sagamesh import durations
 from sagamesh_operator.certificates import Schedule
-from sagamesh_operator.settings import PREFIX, SettingsError
+from sagamesh_operator.settings import LEVELS, PREFIX, SettingsError, one_of, port
 
 Native = Literal["auto", "always", "never"]
-LEVELS = ("debug", "info", "warning")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,18 +62,6 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> InjectorSet
             raise SettingsError(f"{PREFIX}{name} is not set")
         return value
 
-    def port(name: str, default: int) -> int:
-        value = text(name, str(default))
-        if not (value.isascii() and value.isdigit() and int(value) < 65536):
-            raise SettingsError(f"{PREFIX}{name} is {value!r}; it must be a port, such as {default}")
-        return int(value)
-
-    def one_of(name: str, values: tuple[str, ...], default: str) -> str:
-        value = text(name, default)
-        if value not in values:
-            raise SettingsError(f"{PREFIX}{name} is {value!r}; it must be {', '.join(values[:-1])} or {values[-1]}")
-        return value
-
     def duration(name: str, default: str) -> str:
         value = text(name, default)
         try:
@@ -91,7 +78,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> InjectorSet
         sidecar_image=text("SIDECAR_IMAGE"),
         nats=text("NATS"),
         nats_secret=text("NATS_SECRET", ""),
-        native_sidecar=cast("Native", one_of("NATIVE_SIDECAR", get_args(Native), "auto")),
+        native_sidecar=cast("Native", one_of("NATIVE_SIDECAR", text("NATIVE_SIDECAR", "auto"), get_args(Native))),
         namespace=text("NAMESPACE"),
         service=text("SERVICE"),
         webhook=text("WEBHOOK", kept),
@@ -99,9 +86,9 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> InjectorSet
         certificate_dir=directory,
         certificate_lifetime=duration("CERTIFICATE_LIFETIME", "2160h"),
         webhook_host=text("WEBHOOK_HOST", "0.0.0.0"),
-        webhook_port=port("WEBHOOK_PORT", 10250),
+        webhook_port=port("WEBHOOK_PORT", text("WEBHOOK_PORT", "10250"), such_as=10250),
         http_host=text("HTTP_HOST", "0.0.0.0"),
-        http_port=port("HTTP_PORT", 8080),
+        http_port=port("HTTP_PORT", text("HTTP_PORT", "8080"), such_as=8080),
         linger=duration("LINGER", "5s"),
-        log_level=one_of("LOG_LEVEL", LEVELS, "info"),
+        log_level=one_of("LOG_LEVEL", text("LOG_LEVEL", "info"), LEVELS),
     )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from sagamesh.errors import SagameshError
 
 PREFIX = "SAGAMESH_"
+LEVELS = ("debug", "info", "warning")
 
 
 class SettingsError(SagameshError):
@@ -34,6 +35,20 @@ class Settings:
     log_level: str = "info"
 
 
+def port(name: str, value: str, *, such_as: int) -> int:
+    """The number of a port. Raises SettingsError."""
+    if not (value.isascii() and value.isdigit() and int(value) < 65536):
+        raise SettingsError(f"{PREFIX}{name} is {value!r}; it must be a port, such as {such_as}")
+    return int(value)
+
+
+def one_of(name: str, value: str, values: tuple[str, ...]) -> str:
+    """The value, which is one of these. Raises SettingsError."""
+    if value not in values:
+        raise SettingsError(f"{PREFIX}{name} is {value!r}; it must be {', '.join(values[:-1])} or {values[-1]}")
+    return value
+
+
 def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
     """Settings from `SAGAMESH_...` variables. Raises SettingsError."""
 
@@ -43,21 +58,17 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
     nats = text("NATS", "")
     if not nats:
         raise SettingsError(f"{PREFIX}NATS is not set; write it as in nats://nats.nats.svc:4222")
-    port = text("HTTP_PORT", "8080")
-    if not (port.isascii() and port.isdigit() and int(port) < 65536):
-        raise SettingsError(f"{PREFIX}HTTP_PORT is {port!r}; it must be a port, such as 8080")
+    http_port = port("HTTP_PORT", text("HTTP_PORT", "8080"), such_as=8080)
     resync = text("RESYNC", "60")
     if not (resync.isascii() and resync.isdigit() and 1 <= int(resync) <= 3600):
         raise SettingsError(f"{PREFIX}RESYNC is {resync!r}; it must be seconds, from 1 to 3600")
-    level = text("LOG_LEVEL", "info")
-    if level not in ("debug", "info", "warning"):
-        raise SettingsError(f"{PREFIX}LOG_LEVEL is {level!r}; it must be debug, info or warning")
+    log_level = one_of("LOG_LEVEL", text("LOG_LEVEL", "info"), LEVELS)
     return Settings(
         nats=nats,
         nats_dir=text("NATS_DIR", ""),
         installation=text("INSTALLATION", ""),
         http_host=text("HTTP_HOST", "0.0.0.0"),
-        http_port=int(port),
+        http_port=http_port,
         resync=int(resync),
-        log_level=level,
+        log_level=log_level,
     )
