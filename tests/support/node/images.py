@@ -2,8 +2,8 @@
 
     python -m support.node.images FOLDER      # in a mount namespace of its own: it lays Debian's packages over /usr
 
-Stand-ins are Debian with its own Python for the `python:...-slim` that the Dockerfile starts from, the nats-server of the
-tests for NATS's own image, and busybox for the pause of a pod.
+Stand-ins are Debian with its own Python for the `python:...-slim` that the Dockerfile starts from, the nats-server of
+the tests for NATS's own image, and busybox for the pause of a pod.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """One node with its control plane: real pods in containers, real Services, real names, and no registry.
 
-All of it runs in namespaces of its own (`machine.ALONE`). NetworkPolicies are the one thing that nobody carries out: the
-plugins of Debian do not know them.
+All of it runs in namespaces of its own (`machine.ALONE`). NetworkPolicies are the one thing that nobody carries out:
+the plugins of Debian do not know them.
 """
 
 from __future__ import annotations

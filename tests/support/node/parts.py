@@ -1,4 +1,4 @@
-"""What a node is made of: programs of Debian and of Go's module proxy, each fetched or built once into the user's cache."""
+"""What a node is made of: programs from Debian and Go's module proxy, fetched or built once, into the user's cache."""
 
 from __future__ import annotations
 
