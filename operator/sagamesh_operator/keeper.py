@@ -69,7 +69,7 @@ class Keeper:
         self, cluster: Objects, *, namespace: str, secret: str, webhook: str, name: str, schedule: Schedule
     ) -> None:
         self._cluster = cluster
-        self._secrets = f"/api/v1/namespaces/{namespace}/secrets"
+        self._path = f"/api/v1/namespaces/{namespace}/secrets/{secret}"
         self._secret = secret
         self._webhook = webhook
         self._name = name
@@ -99,22 +99,17 @@ class Keeper:
 
     async def _keyring(self, known: tuple[bytes, ...], now: datetime) -> Keyring | None:
         """What the Secret holds, once it holds what it should."""
-        secret = await self._cluster.get(f"{self._secrets}/{self._secret}")
-        held = from_secret((secret or {}).get("data") or {})
+        secret = await self._cluster.get(self._path)
+        if secret is None:  # a right to create it would be one to create any
+            raise NoCertificate(f"there is no Secret {self._secret}, which is installed empty: install it again")
+        held = from_secret(secret.get("data") or {})
         wanted = plan(held, now, self._name, self._schedule, settled=self._settled(held, known, now))
-        if secret is not None and wanted == held:
+        if wanted == held:
             return held
-        if await self._store(secret, to_secret(wanted)) is None:
+        if await self._cluster.replace(self._path, secret | {"data": to_secret(wanted)}) is None:
             return None
         log.info("certificates changed", extra={"stage": "next" if wanted.next else "current"})
         return wanted
-
-    async def _store(self, secret: Document | None, data: dict[str, str]) -> Document | None:
-        if secret is None:
-            metadata = {"name": self._secret}
-            fresh = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data}
-            return await self._cluster.create(self._secrets, fresh)
-        return await self._cluster.replace(f"{self._secrets}/{self._secret}", secret | {"data": data})
 
     async def _publish(self, keyring: Keyring, webhook: Document) -> bool:
         """Let the API servers know the bundle; whether they do."""

@@ -81,10 +81,6 @@ class Objects(Protocol):
         """As it is now, not as it was a moment ago; None: there is none."""
         ...
 
-    async def create(self, path: str, document: Document) -> Document | None:
-        """Make it, below the path of its kind; None: somebody else just did."""
-        ...
-
     async def replace(self, path: str, document: Document) -> Document | None:
         """Write an object that was read before; None: it was changed since, or is gone."""
         ...

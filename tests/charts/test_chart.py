@@ -153,9 +153,12 @@ def test_the_resource_is_what_the_code_says_and_outlives_the_release() -> None:
 
 def test_the_injector_may_touch_its_own_and_nothing_else() -> None:
     documents = render()
-    [create, own] = one(documents, "Role", "injector")["rules"]
-    assert (create["resources"], create["verbs"]) == (["secrets"], ["create"])
+    [own] = one(documents, "Role", "injector")["rules"]
+    assert (own["resources"], own["verbs"]) == (["secrets"], ["get", "update"])
     assert own["resourceNames"] == [environment(documents, "injector")["SAGAMESH_CA_SECRET"]]
+    secret = one(documents, "Secret")
+    assert own["resourceNames"] == [secret["metadata"]["name"]]
+    assert not secret.keys() & {"data", "stringData", "immutable"}  # what is said here would be taken back by upgrades
     [webhook] = one(documents, "ClusterRole", "injector")["rules"]
     assert webhook["verbs"] == ["get", "update"]
     assert webhook["resourceNames"] == [environment(documents, "injector")["SAGAMESH_WEBHOOK"]]
@@ -224,7 +227,7 @@ def test_cert_manager_keeps_the_certificate() -> None:
     ]
     assert mounted["secretName"] == certificate["spec"]["secretName"]
     assert environment(documents, "injector")["SAGAMESH_CERTIFICATE_DIR"] == "/etc/sagamesh/certificate"
-    assert "Role" not in {each["kind"] for each in documents}
+    assert not {each["kind"] for each in documents} & {"Role", "Secret"}
 
 
 def test_cert_manager_may_use_another_issuer() -> None:

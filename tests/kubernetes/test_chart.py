@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import helm_python
 import pytest
 import yaml
 
+from sagamesh_operator.adapters import kubernetes
+from sagamesh_operator.certificates import Schedule
 from sagamesh_operator.crd import CRD
+from sagamesh_operator.keeper import Keeper
+from sagamesh_operator.ports import ClusterUnavailable
 from support import chart
 from support.chart import NAMESPACE, ROOT, Document
-from support.control_plane import ControlPlane
+from support.control_plane import ControlPlane, until
+from support.injecting import NAME, SECRET
 
 VALUES: dict[str, Document] = {
     "default": {},
@@ -71,8 +79,31 @@ def log_level(cluster: ControlPlane) -> str:
 
 
 def ca_bundle(cluster: ControlPlane) -> str:
-    [webhook] = read(cluster, "mutatingwebhookconfiguration", "sagamesh-injector")["webhooks"]
+    [webhook] = read(cluster, "mutatingwebhookconfiguration", NAME)["webhooks"]
     return str(webhook["clientConfig"].get("caBundle", ""))
+
+
+def keep_certificates(cluster: ControlPlane) -> None:
+    """As the injector does, with the rights that were installed: the API server learns of them a moment later."""
+
+    async def look() -> None:
+        async with kubernetes.connect(str(cluster.kubeconfig("injector"))) as api:
+            name = f"{NAME}.{NAMESPACE}.svc"
+            keeper = Keeper(api, namespace=NAMESPACE, secret=SECRET, webhook=NAME, name=name, schedule=Schedule())
+            await keeper.look(datetime.now(UTC))
+
+    def kept() -> bool:
+        with contextlib.suppress(ClusterUnavailable):
+            asyncio.run(look())
+            return True
+        return False
+
+    until(kept)
+
+
+def written(cluster: ControlPlane) -> tuple[Document, str]:
+    """What the injector has written: the data of its Secret, and the `caBundle`."""
+    return read(cluster, "secret", SECRET).get("data", {}), ca_bundle(cluster)
 
 
 def refusal(cluster: ControlPlane, pod: Document) -> str:
@@ -106,23 +137,19 @@ def test_sagas_outlive_the_release(empty_cluster: ControlPlane, helm: Helm) -> N
 
 
 def test_what_the_injector_wrote_stays(empty_cluster: ControlPlane, helm: Helm) -> None:
-    """A `caBundle` that an upgrade took away would refuse every pod until it is written again."""
+    """What an upgrade took away would refuse every pod until it is written again."""
     helm.install({})
-    written = (ROOT / "manifests" / "crds.yaml").read_text()[:0] + "Q0E="
-    patch = [{"op": "add", "path": "/webhooks/0/clientConfig/caBundle", "value": written}]
-    empty_cluster.kubectl(
-        "patch",
-        "mutatingwebhookconfiguration",
-        "sagamesh-injector",
-        "--type=json",
-        "-p",
-        json.dumps(patch),
-        check=False,
-    )
-    helm.upgrade({"injector": {"replicas": 3}})
-    assert ca_bundle(empty_cluster) == written
+    assert written(empty_cluster) == ({}, "")
+    keep_certificates(empty_cluster)
+    before = written(empty_cluster)
+    assert before[0].keys() == {"ca.crt", "tls.crt", "tls.key"}
+    assert before[1] == before[0]["ca.crt"]
+    helm.upgrade({"injector": {"replicas": 3}, "commonLabels": {"team": "payments"}})
+    assert read(empty_cluster, "secret", SECRET)["metadata"]["labels"]["team"] == "payments"
+    assert written(empty_cluster) == before
     helm.rollback()
-    assert ca_bundle(empty_cluster) == written
+    assert "team" not in read(empty_cluster, "secret", SECRET)["metadata"]["labels"]
+    assert written(empty_cluster) == before
 
 
 def test_without_an_injector_only_participants_are_refused(empty_cluster: ControlPlane, helm: Helm) -> None:
@@ -157,9 +184,16 @@ def test_its_pods_pass_the_restricted_standard(empty_cluster: ControlPlane) -> N
 
 def test_without_helm_the_manifests_do(empty_cluster: ControlPlane, helm: Helm) -> None:
     files = ("-f", ROOT / "manifests" / "crds.yaml", "-f", ROOT / "manifests" / "install.yaml")
-    empty_cluster.kubectl("apply", "--server-side", "--force-conflicts", "--validate=strict", *files)
+    server_side = ("apply", "--server-side", "--force-conflicts", "--validate=strict")
+    empty_cluster.kubectl(*server_side, *files)
     try:
         assert log_level(empty_cluster) == "info"
+        keep_certificates(empty_cluster)
+        before = written(empty_cluster)
+        assert all(before)
+        for way in (server_side, ("apply",), ("apply",)):
+            empty_cluster.kubectl(*way, "-f", ROOT / "manifests" / "install.yaml")
+            assert written(empty_cluster) == before
     finally:
         documents = yaml.safe_load_all(Path(files[3]).read_text())
         ours = [each for each in documents if each["kind"] != "Namespace"]  # which nothing here could end

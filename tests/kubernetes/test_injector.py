@@ -60,7 +60,7 @@ async def world(cluster: Cluster, namespace: str, directory: Path, **settings: s
     address = injecting.own_address()
     if address is None:
         pytest.skip("this machine has no address but loopback, and the API server takes none of those as endpoints")
-    await injecting.install(cluster, injecting.secret(), *injecting.rights(), injecting.webhook())
+    await injecting.install(cluster, *injecting.given())
     replicas = [Injector(cluster, directory / str(number), address, **settings) for number in range(2)]
     try:
         ports = await asyncio.gather(*(each.start() for each in replicas))

@@ -14,91 +14,24 @@ from pathlib import Path
 from typing import Any
 
 from sagamesh_cli.embedded import die_with
-from support.control_plane import USERS, Cluster
+from support import chart
+from support.control_plane import Cluster
 
 Document = dict[str, Any]
 SYSTEM = "sagamesh-system"
 NAME = "sagamesh-injector"
 SECRET = f"{NAME}-certificate"
 WEBHOOK_ENTRY = "injector.sagamesh.dev"
+KINDS = ("MutatingWebhookConfiguration", "Secret", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")
 
 
-def webhook(name: str = NAME, namespace: str = SYSTEM) -> Document:
-    """The webhook configuration, whose `caBundle` the injector keeps."""
-    return {
-        "apiVersion": "admissionregistration.k8s.io/v1",
-        "kind": "MutatingWebhookConfiguration",
-        "metadata": {"name": name},
-        "webhooks": [
-            {
-                "name": WEBHOOK_ENTRY,
-                "admissionReviewVersions": ["v1"],
-                "clientConfig": {
-                    "service": {"name": name, "namespace": namespace, "path": "/inject", "port": 443},
-                },
-                "rules": [
-                    {
-                        "apiGroups": [""],
-                        "apiVersions": ["v1"],
-                        "operations": ["CREATE"],
-                        "resources": ["pods"],
-                        "scope": "Namespaced",
-                    }
-                ],
-                "namespaceSelector": {
-                    "matchExpressions": [
-                        {
-                            "key": "kubernetes.io/metadata.name",
-                            "operator": "NotIn",
-                            "values": ["kube-system", namespace],
-                        }
-                    ]
-                },
-                "objectSelector": {"matchExpressions": [{"key": "sagamesh.dev/participant", "operator": "Exists"}]},
-                "matchConditions": [
-                    {
-                        "name": "not-a-mirror",
-                        "expression": "!has(object.metadata.annotations) || "
-                        "!('kubernetes.io/config.mirror' in object.metadata.annotations)",
-                    }
-                ],
-                "failurePolicy": "Fail",
-                "matchPolicy": "Equivalent",
-                "reinvocationPolicy": "IfNeeded",
-                "sideEffects": "None",
-                "timeoutSeconds": 5,
-            }
-        ],
-    }
-
-
-def secret(namespace: str = SYSTEM) -> Document:
-    """Made empty, so that the injector needs no right to make Secrets."""
-    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": SECRET, "namespace": namespace}}
-
-
-def rights(namespace: str = SYSTEM) -> list[Document]:
-    """All that the injector may do; with certificates of somebody else, nothing of it."""
-    group = "rbac.authorization.k8s.io"
-    subject = {"kind": "User", "name": USERS["injector"].name, "apiGroup": group}
-    verbs = ["get", "update"]
-    found: list[Document] = []
-    for kind, place, groups, resource, name in (
-        ("Role", {"namespace": namespace}, [""], "secrets", SECRET),
-        ("ClusterRole", {}, ["admissionregistration.k8s.io"], "mutatingwebhookconfigurations", NAME),
-    ):
-        rule = {"apiGroups": groups, "resources": [resource], "resourceNames": [name], "verbs": verbs}
-        about = {"apiVersion": f"{group}/v1", "metadata": {"name": NAME, **place}}
-        found += [
-            {**about, "kind": kind, "rules": [rule]},
-            {
-                **about,
-                "kind": f"{kind}Binding",
-                "roleRef": {"apiGroup": group, "kind": kind, "name": NAME},
-                "subjects": [subject],
-            },
-        ]
-    return found
+def given() -> list[Document]:
+    """What the chart installs for it: the webhook, the empty Secret, and all its rights."""
+    return [
+        each
+        for each in chart.render()
+        if each["kind"] in KINDS and each["metadata"]["labels"]["app.kubernetes.io/component"] == "injector"
+    ]
 
 
 def service(address: str, ports: list[int], namespace: str = SYSTEM) -> list[Document]:

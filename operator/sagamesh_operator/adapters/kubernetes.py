@@ -63,9 +63,6 @@ class KubernetesCluster:
                 return None
             raise
 
-    async def create(self, path: str, document: Document) -> Document | None:
-        return await self._unless_changed("post", path, document)
-
     async def replace(self, path: str, document: Document) -> Document | None:
         return await self._unless_changed("put", path, document)
 

@@ -110,8 +110,7 @@ def test_a_foreign_key_makes_no_pair() -> None:
 # -- several replicas ------------------------------------------------------------------------------------------------
 
 WEBHOOK = f"{WEBHOOKS}/injector"
-SECRETS = "/api/v1/namespaces/sagamesh-system/secrets"
-SECRET = f"{SECRETS}/certificate"
+SECRET = "/api/v1/namespaces/sagamesh-system/secrets/certificate"
 
 
 class Shelf:
@@ -119,18 +118,16 @@ class Shelf:
 
     def __init__(self) -> None:
         entries = [{"name": name, "clientConfig": {"service": {"name": "injector"}}} for name in ("a", "b")]
-        self.objects: dict[str, Any] = {WEBHOOK: {"metadata": {"resourceVersion": 0}, "webhooks": entries}}
+        self.objects: dict[str, Any] = {
+            WEBHOOK: {"metadata": {"resourceVersion": 0}, "webhooks": entries},
+            SECRET: {"metadata": {"resourceVersion": 0}, "type": "Opaque"},
+        }
         self.writes = 0
         self.bundles: list[tuple[bytes, ...]] = []
 
     async def get(self, path: str) -> dict[str, Any] | None:
         await asyncio.sleep(0)
         return copy.deepcopy(self.objects.get(path))
-
-    async def create(self, path: str, document: dict[str, Any]) -> dict[str, Any] | None:
-        await asyncio.sleep(0)
-        where = f"{path}/{document['metadata']['name']}"
-        return None if where in self.objects else self._write(where, document)
 
     async def replace(self, path: str, document: dict[str, Any]) -> dict[str, Any] | None:
         await asyncio.sleep(0)
@@ -158,12 +155,9 @@ def keeper(shelf: Shelf) -> Keeper:
     )
 
 
-@pytest.mark.parametrize("is_there", [False, True], ids=["no Secret", "an empty Secret"])
-def test_replicas_that_start_at_once_agree(is_there: bool) -> None:
+def test_replicas_that_start_at_once_agree() -> None:
     async def scenario() -> None:
         shelf = Shelf()
-        if is_there:
-            shelf.objects[SECRET] = {"metadata": {"name": "certificate", "resourceVersion": 0}, "type": "Opaque"}
         served = await asyncio.gather(*(keeper(shelf).look(START) for _ in range(4)))
         assert len(set(served)) == 1
         assert authority(served[0], shelf.known()) is not None
@@ -215,11 +209,19 @@ def test_a_bundle_that_somebody_took_away_is_put_back_and_settles_anew() -> None
     asyncio.run(scenario())
 
 
-def test_without_a_webhook_it_says_so() -> None:
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [
+        (WEBHOOK, "there is no MutatingWebhookConfiguration injector"),
+        (SECRET, "there is no Secret certificate, which is installed empty: install it again"),
+    ],
+)
+def test_without_webhook_or_secret_it_says_so(path: str, sentence: str) -> None:
     shelf = Shelf()
-    del shelf.objects[WEBHOOK]
-    with pytest.raises(NoCertificate, match="there is no MutatingWebhookConfiguration injector"):
+    del shelf.objects[path]
+    with pytest.raises(NoCertificate, match=sentence):
         asyncio.run(keeper(shelf).look(START))
+    assert shelf.writes == 0
 
 
 def test_certificates_of_somebody_else_are_read_as_they_are(tmp_path: Path) -> None:
