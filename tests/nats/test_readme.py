@@ -18,11 +18,8 @@ PORTS = ("9001", "9002", "3650")
 @pytest.fixture
 def shell(tmp_path: Path) -> Iterator[Shell]:
     (tmp_path / "examples").symlink_to(ROOT / "examples")
-    shell = Shell(tmp_path)
-    yield shell
-    assert shell.process.stdin is not None
-    shell.process.stdin.write("kill $(jobs -p) 2>/dev/null; wait\n")
-    shell.process.communicate(timeout=30)
+    with Shell(tmp_path) as shell:
+        yield shell
 
 
 def test_the_tour_works_line_by_line_and_once_more(shell: Shell) -> None:

@@ -6,10 +6,13 @@ import os
 import re
 import subprocess
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Self
 
 MARK = "--- exit status:"
+LAST = "kill %1"
+"""With this command docs/install.md begins to remove what it has installed."""
 
 
 def steps(page: Path) -> Iterator[tuple[str, str]]:
@@ -33,9 +36,9 @@ def _literal(line: str) -> str:
 class Shell:
     """One bash, as the reader has it: what a command says, on both channels, until it ends."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, environment: Mapping[str, str] = os.environ) -> None:
         scripts = sysconfig.get_path("scripts")
-        environment = {**os.environ, "PATH": f"{scripts}:{os.environ['PATH']}", "COLUMNS": "100"}
+        environment = {**environment, "PATH": f"{scripts}:{environment['PATH']}", "COLUMNS": "100"}
         self.process = subprocess.Popen(
             ["bash", "--norc"],
             cwd=folder,
@@ -46,6 +49,15 @@ class Shell:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Ends it, and what it has left in the background."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("kill $(jobs -p) 2>/dev/null; wait\n")
+        self.process.communicate(timeout=30)
 
     def run(self, command: str) -> str:
         assert self.process.stdin is not None
@@ -58,3 +70,23 @@ class Shell:
                 return said
             said += line
         raise AssertionError(f"bash ended after {command!r}: {said}")
+
+
+class Tour:
+    """The commands of the page in one shell, each of which must say what the page shows."""
+
+    def __init__(self, page: Path, shell: Shell) -> None:
+        self.shell = shell
+        self.steps = list(steps(page))
+        self.turn = [command for command, _ in self.steps].index(LAST)
+
+    def until_installed(self) -> None:
+        self._walk(self.steps[: self.turn])
+
+    def until_removed(self) -> None:
+        self._walk(self.steps[self.turn :])
+
+    def _walk(self, steps: list[tuple[str, str]]) -> None:
+        for command, shown in steps:
+            said = self.shell.run(command)
+            assert pattern(shown).fullmatch(said), f"$ {command}\n{said}\nbut the page shows\n{shown}"
