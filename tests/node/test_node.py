@@ -1,4 +1,4 @@
-"""Sagamesh on a real node, from the first day on: docs/install.md line by line, then restarts and outages, then the end.
+"""Sagamesh on a real node, from the first day on: docs/install.md line by line, then restarts and outages.
 
 The tests build on one another, in this order: a node takes half a minute, and the installation a minute more.
 """

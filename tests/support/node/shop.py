@@ -1,4 +1,4 @@
-"""What the tests of a node do in the shop of docs/install.md: its pods, what their sidecars count, and who orders there."""
+"""The shop of docs/install.md, to the tests of a node: its pods, what their sidecars count, and who orders there."""
 
 from __future__ import annotations
 
