@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 JOBS   ?= 2
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test test-faults test-kubernetes test-prometheus test-images images bench soak check manifests format clean
+.PHONY: demo test test-faults test-kubernetes test-prometheus test-node test-images images bench soak check manifests format clean
 .DEFAULT_GOAL := demo
 
 demo: $(STAMP)             ## 50 orders over four services, with crashes; `make demo SVG=docs/demo.svg` draws the last screen
@@ -26,6 +26,9 @@ test-kubernetes: $(STAMP)  ## against a real API server, which Go builds at firs
 test-prometheus: $(STAMP)  ## metrics, alerts and dashboard, by a real Prometheus out of Debian's package
 	PYTHONPATH=tests $(BIN)/python -m support.prometheus
 	$(BIN)/pytest tests/prometheus $(ARGS)
+
+test-node: $(STAMP)        ## on a real node of this machine, as root: docs/install.md, restarts and outages; ten minutes, once ten more
+	PYTHONPATH=tests $(BIN)/python -m support.node $(ARGS)
 
 test-images: $(STAMP)      ## what each image installs, in an environment of its own, as the image's user: a minute
 	$(BIN)/pytest tests/images $(ARGS)

@@ -10,6 +10,7 @@ import itertools
 import json
 import os
 import signal
+import socket
 import sqlite3
 import sys
 import threading
@@ -111,9 +112,10 @@ class Participant:
 
 
 class Server(ThreadingHTTPServer):
-    """One participant on one port of this host, with one database. What follows `port` is for tests."""
+    """One participant on one port of this host, with one database. What follows `host` is for tests."""
 
     request_queue_size = 128
+    daemon_threads = False  # `server_close` waits for the connections
 
     def __init__(
         self,
@@ -121,6 +123,7 @@ class Server(ThreadingHTTPServer):
         path: str,
         port: int = 0,
         *,
+        host: str = "127.0.0.1",
         slow: float = 0,
         hang_every: int = 0,
         crash_after_commit: int = 0,
@@ -128,11 +131,27 @@ class Server(ThreadingHTTPServer):
         self.participant, self.path = participant, path
         self.slow, self.hang_every, self.commits_to_crash = slow, hang_every, crash_after_commit
         self.calls = itertools.count(1)
+        self.connections: set[socket.socket] = set()
         self.turn = threading.Lock()  # SQLite has one writer at a time: waiting in line here is faster than its polling
         db = self.connect()
         db.executescript("PRAGMA journal_mode = WAL;" + TABLE + participant.tables)
         db.close()
-        super().__init__(("127.0.0.1", port), Handler)
+        super().__init__((host, port), Handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self.connections.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self.connections.discard(request)
+        super().shutdown_request(request)
+
+    def server_close(self) -> None:
+        """Finish what has arrived: each connection answers that, and then finds that nothing more can come."""
+        for connection in list(self.connections):
+            with contextlib.suppress(OSError):  # it has just ended by itself
+                connection.shutdown(socket.SHUT_RD)
+        super().server_close()
 
     def connect(self) -> sqlite3.Connection:
         db = sqlite3.connect(self.path, timeout=30, isolation_level=None)
@@ -227,11 +246,12 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def main(*participants: Participant) -> None:
-    """Run the one of them that the command line names, until SIGTERM or Ctrl-C."""
+    """Run the one of them that the command line names, until SIGTERM or Ctrl-C; then finish the calls that run."""
     named = {participant.name: participant for participant in participants}
     parser = argparse.ArgumentParser(description="A service of this example.")
     parser.add_argument("participant", choices=named)
     parser.add_argument("--port", type=int, default=0, help="0 (default): any free one; see the line that is printed")
+    parser.add_argument("--host", default="127.0.0.1", help="where to listen; in a pod 0.0.0.0, for its probes")
     parser.add_argument("--db", help="SQLite file; default: <participant>.db")
     parser.add_argument("--slow", type=float, default=0, metavar="SECONDS", help="wait before each answer to a POST")
     parser.add_argument(
@@ -245,10 +265,11 @@ def main(*participants: Participant) -> None:
         "--crash-after-commit", type=int, default=0, metavar="N", help="die after the N-th action, done but unanswered"
     )
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
-    signal.signal(signal.SIGINT, lambda *_: sys.exit())
     path = options.db or f"{options.participant}.db"
     faults = {name: getattr(options, name) for name in ("slow", "hang_every", "crash_after_commit")}
-    with Server(named[options.participant], path, options.port, **faults) as server:
-        print(f"listening on http://127.0.0.1:{server.server_port}", flush=True)
-        server.serve_forever()
+    with Server(named[options.participant], path, options.port, host=options.host, **faults) as server:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            # `shutdown` waits for `serve_forever`, which is what a signal interrupts: hence a thread.
+            signal.signal(number, lambda *_: threading.Thread(target=server.shutdown).start())
+        print(f"listening on http://{options.host}:{server.server_port}", flush=True)
+        server.serve_forever(poll_interval=0.1)

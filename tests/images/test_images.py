@@ -19,8 +19,10 @@ import tempfile
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from support.ports import free_ports
 from support.stage import run
@@ -88,8 +90,10 @@ def environments(place: Path, wheel: Path) -> dict[str, Path]:
 class Container:
     """An entry point as the image runs it, in `directory`."""
 
-    def __init__(self, environment: Path, script: str, directory: Path, variables: Mapping[str, str]) -> None:
-        self.command = environment / "bin" / script
+    def __init__(
+        self, environment: Path, script: str, directory: Path, variables: Mapping[str, str], *arguments: str
+    ) -> None:
+        self.command = [environment / "bin" / script, *arguments]
         self.directory = directory
         directory.mkdir()
         directory.chmod(0o555)
@@ -100,7 +104,7 @@ class Container:
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(  # type: ignore[call-overload]
-            [self.command, *arguments],
+            [*self.command, *arguments],
             env=self.variables,
             cwd=self.directory,
             capture_output=True,
@@ -114,7 +118,7 @@ class Container:
     def running(self) -> Iterator[subprocess.Popen[bytes]]:
         with self.log.open("wb") as log:
             process = subprocess.Popen(
-                [self.command], env=self.variables, cwd=self.directory, stdout=log, stderr=log, **self.user
+                self.command, env=self.variables, cwd=self.directory, stdout=log, stderr=log, **self.user
             )
         try:
             yield process
@@ -213,6 +217,36 @@ def test_the_operator_starts_and_stops(environments: dict[str, Path], place: Pat
     container = Container(environments["operator"], "sagamesh-operator", place / "operator-cwd", variables)
     who(container, report)
     run(scenario())
+
+
+def test_a_service_of_the_examples_starts_and_stops(environments: dict[str, Path], place: Path) -> None:
+    """As its Deployment runs it; but for the database, whose volume is somewhere else here."""
+
+    async def scenario() -> None:
+        with container.running() as process:
+            state = await container.answers(process, f"http://127.0.0.1:{port}/")
+            assert set(state.body) == {"orders"}
+            container.stop(process)
+
+    assert 'COPY examples /examples\nWORKDIR /examples\nENTRYPOINT ["python"]\n' in DOCKERFILE
+    [deployment, *_] = deployments()
+    [_, participant, *_] = arguments = deployment["spec"]["template"]["spec"]["containers"][0]["args"]
+    [port] = free_ports(1)
+    data = place / "data"
+    data.mkdir()
+    changed = {"9000": str(port), f"/data/{participant}.db": str(data / "orders.db")}
+    shutil.copytree(ROOT / "examples", place / "examples")
+    script, *options = (changed.get(each, each) for each in arguments)
+    program = str(place / "examples" / script)
+    container = Container(environments["sidecar"], "python", place / "examples-cwd", {}, program, *options)
+    if container.user:
+        os.chown(data, USER, USER)
+    run(scenario())
+
+
+def deployments() -> list[dict[str, Any]]:
+    text = (ROOT / "manifests" / "examples" / "02-create-order.yaml").read_text()
+    return [each for each in yaml.safe_load_all(text) if each["kind"] == "Deployment"]
 
 
 @pytest.mark.parametrize("image", EXTRAS)

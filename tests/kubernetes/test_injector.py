@@ -13,6 +13,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+import yaml
 
 from sagamesh_operator.certificates import Schedule, generation
 from support import injecting
@@ -22,6 +23,7 @@ from support.pods import GOOD, MIB, REFUSED, app_container, pod
 from support.stage import run
 
 Document = dict[str, Any]
+EXAMPLES = Path(__file__).parents[2] / "manifests" / "examples"
 
 
 class World:
@@ -243,3 +245,32 @@ def test_certificates_of_somebody_else_are_served_and_read_again(resources: Clus
         assert await injector.stop() == 0
 
     run(scenario(), 60.0)
+
+
+def services() -> list[tuple[str, Document]]:
+    """What the Deployments of the examples make: their names, and their pods as participants."""
+    found = []
+    for path in EXAMPLES.glob("*.yaml"):
+        for each in yaml.safe_load_all(path.read_text()):
+            if each["kind"] == "Deployment":
+                name, template = each["metadata"]["name"], each["spec"]["template"]
+                labels = {**template["metadata"]["labels"], "sagamesh.dev/participant": name}
+                metadata = {"name": name, "labels": labels}
+                found.append((name, {"apiVersion": "v1", "kind": "Pod", **template, "metadata": metadata}))
+    return found
+
+
+def test_the_services_of_the_examples_get_one_that_calls_them_where_they_listen(play: Play) -> None:
+    async def scenario(world: World) -> None:
+        await world.kubectl("label", "namespace", world.namespace, "pod-security.kubernetes.io/enforce=restricted")
+        for name, document in services():
+            stored = await world.create(document)
+            assert isinstance(stored, dict), stored
+            [sidecar] = stored["spec"]["initContainers"]
+            [app] = stored["spec"]["containers"]
+            told = {each["name"]: each.get("value") for each in sidecar["env"]}
+            port = app["args"][app["args"].index("--port") + 1]
+            assert (told["SAGAMESH_PARTICIPANT"], told["SAGAMESH_APP"]) == (name, f"http://127.0.0.1:{port}")
+
+    assert len(services()) == 4
+    play(scenario)

@@ -131,6 +131,8 @@ class ControlPlane(Cluster):
     """etcd and kube-apiserver in `directory`, which keeps their logs: processes of our own, to kill and start again."""
 
     source: Programs
+    host = "127.0.0.1"
+    """Where the API server is served."""
 
     def __init__(self, directory: Path, source: Programs) -> None:
         super().__init__(directory, source)
@@ -142,7 +144,7 @@ class ControlPlane(Cluster):
         self._starter = ThreadPoolExecutor(1)
         self._ports = [reserve(), reserve()]
         self._etcd = f"http://127.0.0.1:{_number(self._ports[0])}"
-        self.url = f"https://127.0.0.1:{_number(self._ports[1])}"
+        self.url = f"https://{self.host}:{_number(self._ports[1])}"
         try:
             self._prepare()
             self._spawn("etcd", **self._etcd_options())
@@ -229,7 +231,7 @@ class ControlPlane(Cluster):
         key = self.ca.with_suffix(".key")  # which it makes for itself: one key less
         return {
             "etcd_servers": self._etcd,
-            "bind_address": "127.0.0.1",
+            "bind_address": self.host,
             "secure_port": _number(self._ports[1]),
             "permit_port_sharing": "true",
             "cert_dir": self.ca.parent,
@@ -249,7 +251,7 @@ class ControlPlane(Cluster):
         }
 
     def _spawn(self, name: str, **options: object) -> None:
-        command = [self.source.folder / name, *(f"--{key.replace('_', '-')}={value}" for key, value in options.items())]
+        command = [self._program(name), *(f"--{key.replace('_', '-')}={value}" for key, value in options.items())]
         with self._log(name).open("ab") as log:
             self._processes[name] = self._starter.submit(
                 subprocess.Popen,
@@ -261,6 +263,9 @@ class ControlPlane(Cluster):
                 start_new_session=True,
                 preexec_fn=die_with(os.getpid(), signal.SIGKILL),  # in order, each waits long for the other
             ).result()
+
+    def _program(self, name: str) -> Path:
+        return self.source.folder / name
 
     def _ready(self) -> bool:
         try:

@@ -18,12 +18,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 MODULE = Path(__file__).parents[1] / "kubernetes" / "controlplane"
-NAMES = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet")
+NAMES = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy")
 NEEDED = NAMES[:2]
 STAMPED = "k8s.io/component-base/version"
 PROBE = "github.com/spf13/cobra"
@@ -94,16 +94,16 @@ def named(environment: Environment) -> Source | None:
 
 
 def cache(environment: Environment) -> Path:
-    """The folder of all builds."""
+    """The folder of all that tests fetch or build once."""
     home = environment.get("XDG_CACHE_HOME") or Path(environment.get("HOME") or Path.home()) / ".cache"
-    return Path(home) / "sagamesh" / "controlplane"
+    return Path(home) / "sagamesh"
 
 
 def fingerprint(module: Path, compiler: str) -> str:
     """The name of a build: another one wherever its sources or `go version` differ."""
     digest = hashlib.sha256(compiler.encode())
-    for name in ("go.mod", "go.sum", "main.go"):
-        digest.update((module / name).read_bytes())
+    for source in sorted(module.glob("*.*")):
+        digest.update(source.read_bytes())
     return digest.hexdigest()[:16]
 
 
@@ -136,32 +136,47 @@ def stamps(version: str) -> str:
 @functools.cache
 def find() -> Source:
     """What the tests run against; builds it if need be. Raises NoPrograms and WrongSource."""
-    environment = os.environ
-    if asked := named(environment):
+    if asked := named(os.environ):
         return asked
+    try:
+        return Programs(built(MODULE, "controlplane", "etcd and Kubernetes", build), built=True)
+    except NoBuild as error:
+        raise NoPrograms(f"no Kubernetes API server, and {error} to build one: {WAYS.format(*least_go())}") from None
+
+
+class NoBuild(Exception):  # noqa: N818 - whether that is an error is for its receiver to say
+    """What is needed for a build is not here."""
+
+
+def built(module: Path, name: str, what: str, build: Callable[[Path], None]) -> Path:
+    """The folder that `build` has filled from these sources with this compiler, once. Raises NoBuild and WrongSource.
+
+    It is filled under another name, and gets its own when it is complete.
+    """
     compiler = _compiler()
-    if not suffices(MODULE, compiler):
-        raise _none("no Go that is new enough" if compiler else "no Go")
-    folder = cache(environment) / fingerprint(MODULE, compiler)
+    if not suffices(module, compiler):
+        raise NoBuild("no Go that is new enough" if compiler else "no Go")
+    folder = cache(os.environ) / name / fingerprint(module, compiler)
     if not folder.is_dir():
         with _alone(folder.parent):
             if not folder.is_dir():  # nobody else has built it while we waited
-                _probe()
-                _build(folder)
-    return Programs(folder, built=True)
+                _probe(module)
+                print(f"building {what} in {folder}: five minutes, once", file=sys.stderr, flush=True)
+                with tempfile.TemporaryDirectory(prefix="building-", dir=folder.parent) as scratch:
+                    place = Path(scratch) / folder.name
+                    place.mkdir()
+                    build(place)
+                    place.rename(folder)
+    return folder
 
 
-def _none(reason: str) -> NoPrograms:
-    return NoPrograms(f"no Kubernetes API server, and {reason} to build one: {WAYS.format(*least_go())}")
-
-
-def _go(*arguments: str, timeout: float | None = None) -> subprocess.CompletedProcess[str]:
+def go(module: Path, *arguments: str, timeout: float | None = None) -> subprocess.CompletedProcess[str]:
     """Runs the compiler that is here: it fetches no other one, and changes nothing in the module."""
     own = {"GOTOOLCHAIN": "local", "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOWORK": "off"}
     return subprocess.run(
         ["go", *arguments],
         check=False,
-        cwd=MODULE,
+        cwd=module,
         env={**os.environ, **own},
         capture_output=True,
         text=True,
@@ -169,9 +184,16 @@ def _go(*arguments: str, timeout: float | None = None) -> subprocess.CompletedPr
     )
 
 
+def compile_into(place: Path, module: Path, flags: str, *packages: str) -> None:
+    """Raises WrongSource where they do not build."""
+    ended = go(module, "build", "-trimpath", "-buildvcs=false", f"-ldflags={flags}", "-o", f"{place}/", *packages)
+    if ended.returncode != 0:
+        raise WrongSource(f"what is in {module} does not build:\n{ended.stderr}")
+
+
 def _compiler() -> str:
     """What `go version` says, or nothing."""
-    return _go("version").stdout.strip() if shutil.which("go") else ""
+    return go(MODULE, "version").stdout.strip() if shutil.which("go") else ""
 
 
 @contextlib.contextmanager
@@ -182,29 +204,19 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def _probe() -> None:
+def _probe(module: Path) -> None:
     try:
-        answer = _go("mod", "download", PROBE, timeout=PROBE_TIMEOUT)
+        answer = go(module, "mod", "download", PROBE, timeout=PROBE_TIMEOUT)
     except subprocess.TimeoutExpired:
-        raise _none(f"no answer of the module proxy within {PROBE_TIMEOUT:g} s") from None
+        raise NoBuild(f"no answer of the module proxy within {PROBE_TIMEOUT:g} s") from None
     if answer.returncode != 0:
-        raise _none(f"no answer of the module proxy ({answer.stderr.strip()})")
+        raise NoBuild(f"no answer of the module proxy ({answer.stderr.strip()})")
 
 
-def _build(folder: Path) -> None:
-    """Into another folder, which gets its name when it is complete."""
-    version = kubernetes_version()
-    print(f"building etcd and Kubernetes {version} in {folder}: five minutes, once", file=sys.stderr, flush=True)
-    with tempfile.TemporaryDirectory(prefix="building-", dir=folder.parent) as scratch:
-        place = Path(scratch) / folder.name
-        program = place / "controlplane"
-        place.mkdir()
-        ended = _go("build", "-trimpath", "-buildvcs=false", f"-ldflags={stamps(version)}", "-o", str(program), ".")
-        if ended.returncode != 0:
-            raise WrongSource(f"the control plane in {MODULE} does not build:\n{ended.stderr}")
-        for name in NAMES:
-            (place / name).symlink_to(program.name)
-        place.rename(folder)
+def build(place: Path) -> None:
+    compile_into(place, MODULE, stamps(kubernetes_version()), ".")
+    for name in NAMES:
+        (place / name).symlink_to(MODULE.name)
 
 
 def main() -> int:

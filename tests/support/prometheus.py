@@ -16,7 +16,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -25,10 +24,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sagamesh_cli.embedded import die_with
+from support import debian
 from support.ports import free_ports
+from support.programs import cache
 
 NAMES = ("prometheus", "promtool")
-FETCH_TIMEOUT = 300.0
 INTERVAL = "500ms"
 """Between two scrapes, and between two looks at the rules."""
 
@@ -47,44 +47,10 @@ def find() -> Path:
     found = [shutil.which(name) for name in NAMES]
     if all(found) and len({Path(str(program)).parent for program in found}) == 1:
         return Path(str(found[0])).parent
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(home) / "sagamesh" / "prometheus"
-    if not folder.is_dir():
-        if not shutil.which("apt-get") or not shutil.which("dpkg"):
-            raise NoPrometheus("no prometheus and promtool on the PATH, and no Debian to fetch its package from")
-        _fetch(folder)
-    return folder
-
-
-def _fetch(folder: Path) -> None:
-    """Into another folder, which gets its name when it is complete."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="fetching-", dir=folder.parent) as scratch:
-        _download(Path(scratch))
-        [package] = Path(scratch).glob("prometheus_*.deb")
-        _run("dpkg", "-x", str(package), "unpacked", cwd=scratch)
-        with contextlib.suppress(OSError):  # somebody else was faster
-            (Path(scratch) / "unpacked" / "usr" / "bin").rename(folder)
-
-
-def _download(scratch: Path) -> None:
-    """By the lists of packages that are here; where they lack it or are too old, by new ones of our own."""
     try:
-        _run("apt-get", "download", "prometheus", cwd=scratch)
-    except NoPrometheus:
-        (scratch / "lists" / "partial").mkdir(parents=True)
-        own = ("-o", f"Dir::State::lists={scratch / 'lists'}", "-o", "APT::Sandbox::User=")
-        _run("apt-get", *own, "update", cwd=scratch)
-        _run("apt-get", *own, "download", "prometheus", cwd=scratch)
-
-
-def _run(*command: str, cwd: str | Path) -> None:
-    try:
-        ended = subprocess.run(command, check=False, cwd=cwd, capture_output=True, text=True, timeout=FETCH_TIMEOUT)
-    except subprocess.TimeoutExpired:
-        raise NoPrometheus(f"{' '.join(command)} takes longer than {FETCH_TIMEOUT:g} s") from None
-    if ended.returncode != 0:
-        raise NoPrometheus(f"{' '.join(command)}: {ended.stderr.strip()}")
+        return debian.unpacked(cache(os.environ) / "debian" / "prometheus", "prometheus") / "usr" / "bin"
+    except debian.NoPackage as error:
+        raise NoPrometheus(f"no prometheus and promtool on the PATH, and {error}") from None
 
 
 def promtool(folder: Path, *arguments: object, stdin: str = "") -> str:

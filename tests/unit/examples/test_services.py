@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -289,13 +290,13 @@ def test_a_connection_serves_many_requests_errors_included(serve: Serve) -> None
     service = serve(meals.orders)
     with closing(HTTPConnection("127.0.0.1", service.port, timeout=30)) as connection:
         assert ask(connection, "POST", "/orders", meal("o-1"), key("o-1", "create-order/action")).status == 200
-        socket = connection.sock
+        held = connection.sock
         assert ask(connection, "POST", "/orders", {}, key("o-2", "create-order/action")).status == 422
         assert ask(connection, "POST", "/orders", {}).status == 400  # no key
         assert ask(connection, "GET", "/elsewhere").status == 404
         assert ask(connection, "POST", "/elsewhere", {}, key("o-3", "create-order/compensation")).status == 501
         assert set(ask(connection, "GET", "/").body["orders"]) == {"o-1"}
-        assert connection.sock is socket
+        assert connection.sock is held
 
 
 def test_slow_waits_before_the_answer(serve: Serve) -> None:
@@ -318,6 +319,37 @@ def test_a_call_that_hangs_was_done_all_the_same(serve: Serve, capfd: pytest.Cap
         "only actions hang"
     )
     assert [booking["state"] for booking in hotels.state()["bookings"].values()] == ["HELD", "CANCELLED"]
+
+
+def test_a_service_that_is_stopped_finishes_the_calls_that_run(tmp_path: Path) -> None:
+    database = tmp_path / "orders.db"
+    body = json.dumps(meal("o-1"))
+    with process("orders", "--db", str(database)) as (running, orders), closing(sqlite3.connect(database)) as holder:
+        called, idle = (HTTPConnection("127.0.0.1", orders.port, timeout=30) for _ in range(2))
+        with closing(called), closing(idle):
+            assert {ask(each, "GET", "/").status for each in (called, idle)} == {200}
+            holder.execute("BEGIN IMMEDIATE")  # the call waits for it
+            called.request("POST", "/orders", body, {"Idempotency-Key": f'"{key("o-1", "create-order")}/action"'})
+            running.send_signal(signal.SIGTERM)
+            until(lambda: refuses(orders.port))
+            holder.rollback()
+            assert called.getresponse().status == 200
+            assert running.wait(30) == 0, "an idle connection holds nothing up"
+
+
+def refuses(port: int) -> bool:
+    """Whether nobody listens there any more."""
+    try:
+        socket.create_connection(("127.0.0.1", port), 30).close()
+    except ConnectionError:
+        return True
+    return False
+
+
+def until(condition: Callable[[], bool], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
 
 
 def test_a_crash_between_commit_and_answer_costs_nothing_but_a_retry(tmp_path: Path) -> None:

@@ -79,8 +79,8 @@ def test_a_folder_without_one_of_them(assets: str, name: str) -> None:
 
 
 def test_builds_are_in_the_users_cache() -> None:
-    assert cache({"XDG_CACHE_HOME": "/cache", "HOME": "/home/me"}) == Path("/cache/sagamesh/controlplane")
-    assert cache({"HOME": "/home/me"}) == Path("/home/me/.cache/sagamesh/controlplane")
+    assert cache({"XDG_CACHE_HOME": "/cache", "HOME": "/home/me"}) == Path("/cache/sagamesh")
+    assert cache({"HOME": "/home/me"}) == Path("/home/me/.cache/sagamesh")
 
 
 def test_a_build_is_of_its_sources_and_its_compiler(tmp_path: Path) -> None:
