@@ -15,14 +15,14 @@ from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
-from urllib.parse import urlsplit
 
 import typer
 
 from sagamesh.errors import SagameshError
 from sagamesh.model import Saga
 from sagamesh.projection import project
-from sagamesh_cli import lines, spread
+from sagamesh_cli import addresses, lines, spread
+from sagamesh_cli.addresses import NatsDir
 from sagamesh_cli.check import accepted
 from sagamesh_cli.embedded import EmbeddedServer
 from sagamesh_cli.fleet import Member, ProcessMember, TaskMember, Urls
@@ -32,7 +32,6 @@ from sagamesh_cli.trouble import EnvironmentTrouble
 from sagamesh_operator.adapters.nats import connect
 from sagamesh_operator.distribution import distribute
 from sagamesh_sidecar import logs
-from sagamesh_sidecar.adapters.http import parse_url
 from sagamesh_sidecar.settings import Settings
 
 Result = TypeVar("Result")
@@ -55,6 +54,7 @@ class Options:
     apps: Mapping[str, str]
     apis: Mapping[str, int] = field(default_factory=dict)
     nats: str = ""
+    nats_dir: str = ""
     port: int = 0
     state: Path | None = None
     processes: bool = False
@@ -70,6 +70,7 @@ def dev(
         list[str] | None, typer.Option(metavar="NAME=PORT", help="Port of a participant's API; else a free one.")
     ] = None,
     nats: Annotated[str, typer.Option(metavar="URL", help="Use this NATS server instead of an own one.")] = "",
+    nats_dir: NatsDir = "",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the own NATS server; 0: a free one.")] = 0,
     state: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Keep the log here; else it is gone at the end.")
@@ -83,9 +84,13 @@ def dev(
     logs.configure("warning", lines.NewsFormatter())
     options = Options(
         files=files,
-        apps={name: _url(name, url) for name, url in _pairs("--app", app, "payments=http://127.0.0.1:9001")},
-        apis={name: _port(name, number) for name, number in _pairs("--api", api, "payments=3650")},
-        nats=_server(nats),
+        apps={
+            name: addresses.service(name, url)
+            for name, url in addresses.pairs("--app", app, "payments=http://127.0.0.1:9001")
+        },
+        apis={name: addresses.port(name, number) for name, number in addresses.pairs("--api", api, "payments=3650")},
+        nats=addresses.server(nats),
+        nats_dir=nats_dir if nats else "",  # the own one takes everybody from this machine
         port=port,
         state=state,
         processes=processes,
@@ -192,8 +197,9 @@ async def running(
         directory = stack.enter_context(_directory(options.state))
         server = None if options.nats else stack.enter_context(EmbeddedServer(directory / "nats", options.port))
         url = server.url if server else options.nats
-        revisions = await provision(url, sagas, allow_reconnect=False)
-        await stack.enter_async_context(following(url, namespace, [saga.name for saga in sagas], heard))
+        revisions = await provision(url, sagas, directory=options.nats_dir, allow_reconnect=False)
+        names = [saga.name for saga in sagas]
+        await stack.enter_async_context(following(url, namespace, names, heard, options.nats_dir))
         members = {name: _member(options, namespace, name, url, directory, told) for name in participants_of(sagas)}
         for member in members.values():
             stack.push_async_callback(member.stop)
@@ -214,7 +220,7 @@ async def _start(members: Collection[Member]) -> list[Urls]:
 async def provision(url: str, sagas: list[Saga], **options: Any) -> dict[str, str]:
     """Stream, consumers and rules of each saga, by the operator's own code. Gives saga -> active revision.
 
-    `options` are nats-py's.
+    `options` are those of `connect`.
     """
     revisions = {}
     try:
@@ -233,6 +239,7 @@ def _member(options: Options, namespace: str, participant: str, url: str, direct
         namespace=namespace,
         participant=participant,
         nats=url,
+        nats_dir=options.nats_dir,
         app=options.apps[participant],
         pod=POD.format(participant),
         api_port=options.apis.get(participant, 0),
@@ -266,7 +273,7 @@ async def _take(bench: Bench, stop: asyncio.Event) -> None:
     try:
         sagas = read(bench.options.files)
         _check_cast(bench, sagas)
-        revisions = await provision(bench.nats, sagas)
+        revisions = await provision(bench.nats, sagas, directory=bench.options.nats_dir)
     except (Complaint, EnvironmentTrouble) as trouble:
         complain(f"the files changed, but the old revisions stay: {trouble}")
         return
@@ -277,7 +284,8 @@ async def _take(bench: Bench, stop: asyncio.Event) -> None:
 
 async def _spread(bench: Bench, sagas: Collection[Saga], stop: asyncio.Event) -> None:
     """Say which revisions are in force, when their sidecars have said it."""
-    await spread.tell(bench.nats, [spread.awaited(saga, POD.format) for saga in sagas], stop)
+    revisions = [spread.awaited(saga, POD.format) for saga in sagas]
+    await spread.tell(bench.nats, bench.options.nats_dir, revisions, stop)
 
 
 def _check_cast(bench: Bench, sagas: list[Saga]) -> None:
@@ -362,37 +370,3 @@ def _stamps(options: Options) -> list[tuple[int, int]]:
         except OSError:  # it is not there just now
             stamps.append((0, 0))
     return stamps
-
-
-def _pairs(option: str, given: list[str] | None, example: str) -> Iterator[tuple[str, str]]:
-    for text in given or ():
-        name, equals, value = text.partition("=")
-        if not (name and equals and value):
-            raise Complaint(f"{option} {text}: write it as in {option} {example}")
-        yield name, value
-
-
-def _url(name: str, url: str) -> str:
-    try:
-        parse_url(url)
-    except ValueError:
-        example = f"--app {name}=http://127.0.0.1:9001"
-        raise Complaint(f"--app {name}={url}: write the service's address with its port, as in {example}") from None
-    return url.rstrip("/")
-
-
-def _server(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        good = parts.scheme in ("nats", "tls", "ws", "wss") and parts.hostname and parts.port != 0
-    except ValueError:
-        good = False
-    if url and not good:
-        raise Complaint(f"--nats {url}: write the server's address, as in --nats nats://127.0.0.1:4222")
-    return url
-
-
-def _port(name: str, text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) < 65536):
-        raise Complaint(f"--api {name}={text}: a port is a number from 0 to 65535")
-    return int(text)

@@ -11,6 +11,7 @@ from msgspec import to_builtins
 
 from sagamesh import topology
 from sagamesh_cli import checkup, cluster
+from sagamesh_cli.addresses import NatsDir
 from sagamesh_cli.checkup import CLUSTER, NATS, Check, Document, Level
 from sagamesh_cli.cluster import FORBIDDEN, NOT_FOUND, Access, Context, Kubeconfig
 from sagamesh_cli.output import Format, show
@@ -31,12 +32,13 @@ def doctor(
     nats: Annotated[
         str | None, typer.Option(envvar="SAGAMESH_NATS", metavar="URL", help="Look at this NATS.", show_default="none")
     ] = None,
+    nats_dir: NatsDir = "",
     context: Context = None,
     kubeconfig: Kubeconfig = None,
     output: Annotated[Format, typer.Option("-o", "--output", help="How to show it.")] = Format.TEXT,
 ) -> None:
     """Check the environment: the cluster, and NATS. Exit code 1: something is wrong; with warnings alone 0."""
-    checks = asyncio.run(_all(Access(kubeconfig, context), nats))
+    checks = asyncio.run(_all(Access(kubeconfig, context), nats, nats_dir))
     good = checkup.succeeded(checks)
     if output is Format.TEXT:
         typer.echo("\n".join(checkup.lines(checks)))
@@ -45,12 +47,12 @@ def doctor(
     raise typer.Exit(0 if good else 1)
 
 
-async def _all(access: Access, nats: str | None) -> list[Check]:
+async def _all(access: Access, nats: str | None, nats_dir: str) -> list[Check]:
     checks, installation = await _of_cluster(access, is_needed=nats is None or access.context is not None)
     if nats is None:
         checks.append(Check(NATS, "NATS", Level.SKIPPED, "name a server with --nats or SAGAMESH_NATS"))
     else:
-        checks += [check async for check in _of_nats(nats, installation)]
+        checks += [check async for check in _of_nats(nats, nats_dir, installation)]
     return checks
 
 
@@ -105,16 +107,18 @@ async def _of_sagas(asked: KubernetesCluster) -> AsyncIterator[Check]:
         yield check
 
 
-async def _of_nats(url: str, installation: str | None) -> AsyncIterator[Check]:
-    from sagamesh_operator.adapters.nats import connect  # noqa: PLC0415 - who looks at no NATS need not wait for it
+async def _of_nats(url: str, directory: str, installation: str | None) -> AsyncIterator[Check]:
+    from sagamesh_operator.adapters.nats import LockedOut, connect  # noqa: PLC0415 - who looks at no NATS need not wait for it
 
     answers = "the server answers"
     try:
-        async with connect(url, timeout=TIMEOUT) as js:
+        async with connect(url, directory=directory, timeout=TIMEOUT) as js:
             said = js.server()
             yield Check(NATS, answers, Level.OK, f"version {said.get('version')}")
             async for check in _of_jetstream(js, said, installation):
                 yield check
+    except LockedOut as error:
+        yield Check(NATS, answers, Level.FAILURE, str(error), "--nats-dir names the directory with the login")
     except UnavailableError as error:
         yield Check(NATS, answers, Level.FAILURE, str(error), "is it up, and is that its address?")
 

@@ -10,7 +10,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js.api import DeliverPolicy
 
-import nats
+import sagamesh_login
 from sagamesh import codec, registers
 from sagamesh.errors import UnreadableError
 from sagamesh.registers import Instance, Register
@@ -19,9 +19,16 @@ Heard = Callable[[Instance, Register], None]
 
 
 @contextlib.asynccontextmanager
-async def following(url: str, namespace: str, sagas: list[str], heard: Heard) -> AsyncIterator[None]:
-    """Call `heard` with each register that is written to these sagas from now on, but for markers."""
-    client = await nats.connect(url, max_reconnect_attempts=-1, error_cb=_ignore, name="sagamesh follow")
+async def following(
+    url: str, namespace: str, sagas: list[str], heard: Heard, directory: str = ""
+) -> AsyncIterator[None]:
+    """Call `heard` with each register that is written to these sagas from now on, but for markers.
+
+    `directory`: with the login of NATS.
+    """
+    client = sagamesh_login.Client()
+    login = await sagamesh_login.options(directory)
+    await client.connect(url, max_reconnect_attempts=-1, error_cb=_ignore, name="sagamesh follow", **login)
     try:
         for saga in sagas:
             await _subscribe(client, registers.subjects(namespace, saga), heard)

@@ -54,14 +54,14 @@ def awaited(saga: Saga, pod: Callable[[str], str]) -> Awaited:
     return Awaited(saga.namespace, saga.name, revision, saga.start.participant, pods)
 
 
-async def tell(url: str, revisions: Iterable[Awaited], stop: asyncio.Event) -> None:
+async def tell(url: str, directory: str, revisions: Iterable[Awaited], stop: asyncio.Event) -> None:
     """Say which revision new instances take, once every sidecar has told so; after a while, who has not.
 
-    Returns soon after `stop` was set.
+    `directory`: with the login of NATS. Returns soon after `stop` was set.
     """
     late = {one: list(one.pods) for one in revisions}
     with contextlib.suppress(TimeoutError, UnavailableError, ApiRefused):
-        async with asyncio.timeout(PATIENCE), connect(url, allow_reconnect=False) as js:
+        async with asyncio.timeout(PATIENCE), connect(url, directory=directory, allow_reconnect=False) as js:
             while late and not stop.is_set():
                 fleet = await read_fleet(js, next(iter(late)).namespace)
                 late = {one: one.missing(fleet) for one in late}

@@ -150,6 +150,10 @@ def test_what_the_injector_wrote_stays(empty_cluster: ControlPlane, helm: Helm) 
     helm.rollback()
     assert "team" not in read(empty_cluster, "secret", SECRET)["metadata"]["labels"]
     assert written(empty_cluster) == before
+    empty_cluster.kubectl("delete", "secret", SECRET, "-n", NAMESPACE)
+    helm.upgrade({})
+    keep_certificates(empty_cluster)
+    assert written(empty_cluster)[1] != before[1]
 
 
 def test_without_an_injector_only_participants_are_refused(empty_cluster: ControlPlane, helm: Helm) -> None:

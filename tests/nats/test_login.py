@@ -1,4 +1,4 @@
-"""The login in files, as a Secret is mounted: on a real server, by the sidecar's connection and the operator's."""
+"""The login in files, as a Secret is mounted: on a real server, by sidecar, operator and command line."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
+from typer.testing import CliRunner
 
+from sagamesh_cli.main import app
+from sagamesh_cli.services import example
 from sagamesh_operator.adapters.nats import Session
 from sagamesh_sidecar.adapters.nats import NatsLog, Timing
 from support.authority import Authority
-from support.command import Command
+from support.command import Command, dev
 from support.nats_server import NatsServer
 from support.ports import free_ports
 from support.stage import run, until
@@ -313,3 +316,36 @@ def test_readiness_says_why_the_login_is_not_taken(program: str, tmp_path: Path)
 
     with Guarded(tmp_path / "nats", authorization=user("s3cret")) as server:
         run(scenario())
+
+
+def test_the_command_line_logs_in_as_sidecars_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    authority = Authority(tmp_path / "authority")
+    right = secret(tmp_path / "right", ca_crt=authority.ca, username="shop", password="s3cret")
+    wrong = secret(tmp_path / "wrong", ca_crt=authority.ca, username="shop", password="guessed")
+    here = [part for name in ("orders", "customers") for part in ("--app", f"{name}=http://127.0.0.1:9")]
+
+    def doctor(directory: Path | str) -> str:
+        done = CliRunner().invoke(app, ["doctor", "--nats", server.url], env={"SAGAMESH_NATS_DIR": str(directory)})
+        assert done.exit_code == (0 if directory == right else 1)
+        return done.stdout.partition("\nnats\n")[2]
+
+    async def scenario() -> None:
+        saga = example("01-customers-and-orders") / "saga.yaml"
+        async with dev(tmp_path, saga, *here, "--nats", server.url, "--nats-dir", right) as running:
+            await running.until(lambda: "new instances take revision" in running.said)
+            await running.stop()
+        monkeypatch.setenv("SAGAMESH_NATS_DIR", str(wrong))  # which is not meant for a server of its own
+        async with dev(tmp_path, saga, *here) as running:
+            await running.stop()
+
+    with Guarded(tmp_path / "nats", authorization=user("s3cret"), tls=tls(authority)) as server:
+        run(scenario())
+        assert "ok       there is the bucket sagamesh-rules" in doctor(right)
+        assert f"NATS does not take the login ('Authorization Violation'): look at the files in {wrong}" in doctor(
+            wrong
+        )
+        without = doctor("")
+        assert "is not trusted" in without
+        assert "--nats-dir names the directory with the login" in without

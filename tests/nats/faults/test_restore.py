@@ -1,0 +1,54 @@
+"""The log is put back as it was a while ago, as docs/operations.md says; the services have gone on since then."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from pathlib import Path
+
+from sagamesh_cli.dev import provision
+from support.orders import MEALS, Orders, conclude, mixed, place, slow_kitchen, under_way
+from support.stage import Stage, run, stage, until
+
+
+async def put_back(on: Stage, backup: Path) -> None:
+    """Nobody runs meanwhile; afterwards consumers are made again, as after a restore without them."""
+    await on.dismiss()
+    on.sidecars.clear()
+    on.urls.clear()
+    on.server.stop()
+    shutil.rmtree(on.server.directory)
+    shutil.copytree(backup, on.server.directory)
+    on.server.start()
+    for name in await on.consumers():
+        await on.api(f"CONSUMER.DELETE.{on.stream}.{name}")
+    await provision(on.server.url, [on.saga])
+    await asyncio.gather(*(on.scale(name, 1) for name in on.services))
+    await until(lambda: on.log.connected)
+
+
+async def written(on: Stage, orders: Orders) -> dict[str, list[float]]:
+    """When each register of each of these was written, by the server's time."""
+    return {key: [each.time for each in (await on.registers(key)).values()] for key in orders}
+
+
+def test_f60_the_log_is_restored_from_an_older_backup(tmp_path: Path, full: bool) -> None:
+    """What was open comes to the same end, with no second effect; of what was started since only the apps know."""
+
+    async def scenario() -> None:
+        async with stage(MEALS, tmp_path, **slow_kitchen(full)) as on:
+            old, later = await under_way(on, "old"), mixed("later", 6)
+            on.server.stop()
+            backup = Path(shutil.copytree(on.server.directory, tmp_path / "backup"))
+            on.server.start()
+            await conclude(on, old)
+            await place(on, later)
+            await conclude(on, later)
+            tables, first = on.tables(), await written(on, old)
+            await put_back(on, backup)
+            assert set(map(tuple, (await written(on, later)).values())) == {()}
+            await conclude(on, old)
+            assert await written(on, old) != first, "nothing was open in the backup"
+            assert on.tables() == tables
+
+    run(scenario(), 120.0)
