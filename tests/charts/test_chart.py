@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ import yaml
 
 from sagamesh_operator import crd, settings
 from support import chart
-from support.chart import CHART, NAMESPACE, Document, render
+from support.chart import CHART, NAMESPACE, ROOT, Document, render
 
 FEW: Document = {
     "crds": {"enabled": False},
@@ -281,6 +283,16 @@ def test_nats_may_come_with_the_chart(tmp_path: Path) -> None:
 
 
 # -- monitoring ------------------------------------------------------------------------------------------------------
+
+
+def test_without_a_network_its_dependency_can_be_taken_out(tmp_path: Path) -> None:
+    """By the line of docs/install.md, after which Helm misses nothing, and all else is as before."""
+    copy = shutil.copytree(CHART, tmp_path / "charts" / "sagamesh")
+    [command] = re.findall(r"`(sed .+ charts/sagamesh/Chart\.yaml)`", (ROOT / "docs" / "install.md").read_text())
+    subprocess.run(command, shell=True, check=True, cwd=tmp_path)
+    said = helm_python.lint(copy, {}, strict=True, namespace=NAMESPACE)["messages"]
+    assert not any(message["severity"] > 1 for message in said), said
+    assert render(chart=copy) == render()
 
 
 def test_what_is_watched_is_off_until_it_is_wanted() -> None:

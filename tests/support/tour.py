@@ -12,7 +12,7 @@ from typing import Self
 
 MARK = "--- exit status:"
 LAST = "kill %1"
-"""With this command docs/install.md begins to remove what it has installed."""
+"""With this command docs/install.md has shown everything: what follows removes what it has installed."""
 
 
 def steps(page: Path) -> Iterator[tuple[str, str]]:
