@@ -8,7 +8,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ from support.node.node import Node
 from support.node.shop import EXAMPLE, PARTICIPANTS, SHOP, Calls, Shoppers, pods
 from support.tour import Tour
 
+SYSTEM = "sagamesh-system"
 RESTARTS = 5
 ENDLESS = 10**9
 UNANSWERED = {"away", "none", "5xx", "503"}
@@ -28,19 +28,22 @@ pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture(scope="module")
-def shoppers(tour: Tour, node: Node) -> Iterator[Shoppers]:
-    """One of them places orders all the time. The operator has told all of the saga, and is gone from then on."""
+def shoppers(tour: Tour, node: Node) -> Shoppers:
+    """One of them places orders all the time. The operator has told all of their saga, and is gone from then on."""
     shoppers = Shoppers(node)
     shoppers.send("all-day", ENDLESS)
     shoppers.saga()
     node.kubectl("-n", SHOP, "wait", "--for=condition=Ready", "saga/bulk-order", "--timeout=50s")
-    operator = ("-n", "sagamesh-system", "scale", "deployment/sagamesh-operator")
-    node.kubectl(*operator, "--replicas=0")
-    gone = ("-n", "sagamesh-system", "wait", "--for=delete", "pod", "--selector=app.kubernetes.io/component=operator")
-    node.kubectl(*gone, "--timeout=50s")
-    yield shoppers
-    node.kubectl(*operator, "--replicas=1")
-    node.kubectl("-n", "sagamesh-system", "rollout", "status", "deployment/sagamesh-operator", "--timeout=50s")
+    operators(node, 0)
+    return shoppers
+
+
+def operators(node: Node, count: int) -> None:
+    """So many there are from now on."""
+    node.kubectl("-n", SYSTEM, "scale", "deployment/sagamesh-operator", f"--replicas={count}")
+    of_operator = "--selector=app.kubernetes.io/component=operator"
+    until(lambda: len(node.kubectl("-n", SYSTEM, "get", "pods", of_operator, "--output=name").stdout.split()) == count)
+    node.kubectl("-n", SYSTEM, "rollout", "status", "deployment/sagamesh-operator", "--timeout=50s")
 
 
 def test_the_first_day_is_as_docs_install_tells(tour: Tour) -> None:
@@ -107,6 +110,7 @@ def test_the_books_of_the_services_agree(shoppers: Shoppers, node: Node, tmp_pat
 
 
 def test_all_of_it_is_removed_as_docs_install_tells(tour: Tour, shoppers: Shoppers, node: Node) -> None:
+    operators(node, 1)  # whatever was deleted it retires
     tour.until_removed()
     left = node.kubectl("get", "namespaces,crds,clusterroles,mutatingwebhookconfigurations", "--output=name").stdout
     assert "sagamesh" not in left
