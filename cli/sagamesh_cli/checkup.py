@@ -18,7 +18,7 @@ from sagamesh_operator.status import listed
 Document = Mapping[str, Any]
 
 CLUSTER, NATS = "cluster", "nats"
-INSTALL = "python -m sagamesh_operator.crd | kubectl apply --server-side -f -"
+INSTALL = "by the chart (docs/install.md), or alone: python -m sagamesh_operator.crd | kubectl apply --server-side -f -"
 SERVERS = 3
 """With so many a log survives the loss of one."""
 
@@ -65,7 +65,7 @@ def lines(checks: Sequence[Check]) -> list[str]:
 
 def definition(found: Document | None, ours: Document, version: str) -> Iterator[Check]:
     """The Saga definition as it is installed (None: it is not), beside the one that this command line knows."""
-    what, hint = "the Saga definition is installed", f"install it: {INSTALL}"
+    what, hint = "the Saga definition is installed", f"install it {INSTALL}"
     if found is None:
         yield Check(CLUSTER, what, Level.FAILURE, "it is not", hint)
         return
@@ -100,7 +100,7 @@ def _compared(theirs: Document, ours: Document) -> Check:
             what,
             Level.WARNING,
             f"the cluster's is older: it lacks {listed(sorted(fewer))}",
-            f"update it: {INSTALL}",
+            f"update it {INSTALL}",
         )
     if more and not fewer:
         hint = "update the command line"

@@ -75,7 +75,7 @@ def sentence(error: ClusterUnavailable) -> str:
     if isinstance(error, NoCluster):
         return f"{error}; give a kubeconfig with --kubeconfig or KUBECONFIG, and its context with --context"
     if error.status == NOT_FOUND:
-        return f"this cluster knows no Sagas; install their definition: {INSTALL}"
+        return f"this cluster knows no Sagas; install their definition {INSTALL}"
     if error.status == UNAUTHORIZED:
         return f"the cluster does not know you ({error}); log in, or choose another context with --context"
     if error.status == FORBIDDEN:
