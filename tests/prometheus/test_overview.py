@@ -208,9 +208,9 @@ def test_every_panel_shows_something_and_every_alert_sees_its_trouble(programs: 
                 await on.services["accounting"].stop()
                 await screen.shows("SagameshAppAway", all_but=REFUSALS | AWAY)
                 await refuse(on)
-                await screen.shows(all_but=AWAY)
+                await screen.shows("SagameshNatsAway", all_but=AWAY)
                 governed(on).kill()
-                await screen.shows("SagameshNatsAway")
+                await screen.shows()
                 governed(on).denied = ()
                 governed(on).restart()  # so that everybody can take his leave
 
