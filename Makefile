@@ -33,7 +33,7 @@ test-node: $(STAMP)        ## on a real node of this machine, as root: docs/inst
 test-images: $(STAMP)      ## what each image installs, in an environment of its own, as the image's user: a minute
 	$(BIN)/pytest tests/images $(ARGS)
 
-images:                    ## build the images by docker or buildah, if one is there; `make images REGISTRY=ghcr.io/me TAG=0.1.0`
+images:                    ## build the images by docker or buildah, if one is there; `make images REGISTRY=ghcr.io/me TAG=0.1.0 BUILDER=buildah`
 	@images/build.sh $(or $(REGISTRY),sagamesh) $(or $(TAG),dev)
 
 bench: $(VENV)/.bench      ## sagas per second beside the floor; `make bench SVG=docs/performance.svg` draws them

@@ -19,7 +19,7 @@ from collections import Counter
 CUSTOMERS = 6
 PAUSE = 0.2  # seconds between two orders of one customer
 GOOD, DECLINED = "4242424242424242", "4000000000000002"
-ended: Counter[str] = Counter()
+ended: Counter[str | None] = Counter()
 wrong: list[str] = []
 closed = threading.Event()
 
@@ -38,10 +38,11 @@ def order(key: str, card: str, expected: str) -> None:
     request = urllib.request.Request(url, json.dumps(data).encode(), event | {"content-type": "application/json"})
     try:
         with urllib.request.urlopen(request, timeout=90) as answer:
-            [instance] = json.load(answer)["instances"]
-            ended[instance["state"]] += 1
-            if instance["state"] != expected:
-                wrong.append(f"{key} is {instance}, not {expected}")
+            [entry] = json.load(answer)["instances"]
+        state = (entry["instance"] or {}).get("state")
+        ended[state] += 1
+        if state != expected:
+            wrong.append(f"{key} is not {expected}: {entry}")
     except urllib.error.HTTPError as error:
         wrong.append(f"{key}: {error.code} {error.read().decode()}")
     except OSError as error:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ADDRESS = "192.0.2.1"  # documentation's own (RFC 5737), so nobody's here
+SETTINGS = Path("/proc/sys")
 OF_KUBELET = ("vm/overcommit_memory", "kernel/panic", "kernel/panic_on_oops")
 """What a kubelet sets, and what no namespace has for itself."""
 CGROUPS = Path("/sys/fs/cgroup")
@@ -18,7 +19,7 @@ ALONE = ("unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mo
 @contextlib.contextmanager
 def restored(cgroup: str) -> Iterator[None]:
     """Afterwards the kernel's settings are as before, and this cgroup is gone, with all below it."""
-    paths = [Path("/proc/sys") / name for name in OF_KUBELET]
+    paths = [SETTINGS / name for name in OF_KUBELET]
     before = [path.read_text() for path in paths]
     for controller in _controllers():
         (controller / cgroup).mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""What the tests of a node do in the shop of docs/install.md: its pods, what their sidecars count, and who orders there."""
+"""The shop of docs/install.md, to the tests of a node: its pods, what their sidecars count, and who orders there."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import threading
 import urllib.request
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[3]
 SHOP = "shop"
 PARTICIPANTS = ("orders", "consumers", "kitchen", "accounting")
 EXAMPLE = ROOT / "examples" / "02-create-order"
+TERMINATE = "import os, signal; os.kill(1, signal.SIGTERM)"
 SHOPPER = ROOT / "tests" / "node" / "shopper.py"
 
 
@@ -34,8 +35,15 @@ class Calls:
         self.node = node
         self.last: dict[str, dict[str, float]] = {}  # by pod, then by answer
         self.over = threading.Event()
-        self.thread = threading.Thread(target=self._watch, daemon=True)
+        self.thread = threading.Thread(target=self._watch)
+
+    def __enter__(self) -> Self:
         self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.over.set()
+        self.thread.join()
 
     def _watch(self) -> None:
         while not self.over.wait(0.1):
@@ -54,9 +62,7 @@ class Calls:
                         counts[sample.labels["answer"]] += int(sample.value)
         return dict(counts)
 
-    def ended(self) -> Counter[str]:
-        self.over.set()
-        self.thread.join()
+    def by_answer(self) -> Counter[str]:
         return sum((Counter(counts) for counts in self.last.values()), Counter[str]())
 
 
@@ -104,7 +110,7 @@ class Shoppers:
         self.apply(job | {"spec": {"backoffLimit": 0, "template": template}})
 
     def close(self, name: str) -> None:
-        self.node.kubectl("-n", SHOP, "exec", f"job/{name}", "--container=shopper", "--", "kill", "-TERM", "1")
+        self.node.kubectl("-n", SHOP, "exec", f"job/{name}", "--container=shopper", "--", "python", "-c", TERMINATE)
 
     def result(self, name: str) -> dict[str, Any]:
         """What it said, once its Job is complete."""
