@@ -1,6 +1,6 @@
 """The Grafana dashboard of an installation: alarms, sagas, steps, and what they stand on.
 
-It asks for the metrics of sidecars and operator, as Prometheus has them where each series bears the namespace of its
+It asks for the metrics of sidecars, operator and injector, as Prometheus has them where each bears the namespace of its
 pod, and those of sidecars also `pod`. `python -m sagamesh_operator.dashboard` prints it.
 """
 
@@ -157,11 +157,29 @@ GROUND = (
     ),
 )
 
+INJECTOR = (
+    _graph(
+        "Pods that ask for a sidecar",
+        "How often the injector was asked about a pod, by what came of it.",
+        "cps",
+        "sum by (result) (rate(sagamesh_injector_requests_total[$__rate_interval]))",
+        "{{result}}",
+    ),
+    _graph(
+        "Certificate",
+        "How long the webhook's certificate still lasts: it is renewed in time by itself.",
+        "s",
+        "min(sagamesh_injector_certificate_expiry_timestamp_seconds) - time()",
+        "left",
+    ),
+)
+
 ROWS = (
     Row("Alarms: all of it should be zero", 6, 4, ALARMS),
     Row("Sagas", 3, 8, SAGAS),
     Row("Steps", 3, 8, STEPS),
     Row("Apps, NATS, rules", 3, 8, GROUND),
+    Row("Injector", 2, 8, INJECTOR),
 )
 
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}

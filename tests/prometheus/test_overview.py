@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import re
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import count
@@ -21,7 +22,7 @@ from sagamesh.registers import START
 from sagamesh_cli.services import example
 from sagamesh_operator import web
 from sagamesh_operator.adapters.nats import Session
-from sagamesh_operator.meters import Meters
+from sagamesh_operator.meters import InjectorMeters, Meters
 from sagamesh_operator.reconciler import Reconciler
 from support.memory_cluster import MemoryCluster
 from support.nats_server import GovernedServer
@@ -69,6 +70,19 @@ async def operating(nats: str, cluster: MemoryCluster) -> AsyncIterator[Operator
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
+
+
+@contextlib.asynccontextmanager
+async def injecting() -> AsyncIterator[Target]:
+    """What an injector tells of itself while it is asked about pods, without an end."""
+    meters = InjectorMeters(expiry=lambda: time.time() + 3600)
+
+    def asked() -> tuple[bytes, str]:
+        meters.answered("injected")
+        return meters.exposition()
+
+    async with web.serving("127.0.0.1", 0, metrics=asked, alive=str, ready=str) as url:
+        yield Target(url, "sagamesh-system", "sagamesh-injector-0")
 
 
 def queries() -> dict[str, tuple[str, str]]:
@@ -190,8 +204,8 @@ async def refuse(on: Stage) -> None:
 
 def test_every_panel_shows_something_and_every_alert_sees_its_trouble(programs: Path, tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with meals(tmp_path) as (on, operator):
-            scraped = targets(on, operator)
+        async with meals(tmp_path) as (on, operator), injecting() as injector:
+            scraped = targets(on, operator) | {"injector": injector}
             async with scraping(programs, tmp_path, scraped, ALERTS) as prometheus:
                 screen = Screen(prometheus)
                 async with asyncio.timeout(20):  # what is counted before the first scrape is no increase
@@ -208,9 +222,9 @@ def test_every_panel_shows_something_and_every_alert_sees_its_trouble(programs: 
                 await on.services["accounting"].stop()
                 await screen.shows("SagameshAppAway", all_but=REFUSALS | AWAY)
                 await refuse(on)
-                await screen.shows(all_but=AWAY)
+                await screen.shows("SagameshNatsAway", all_but=AWAY)
                 governed(on).kill()
-                await screen.shows("SagameshNatsAway")
+                await screen.shows()
                 governed(on).denied = ()
                 governed(on).restart()  # so that everybody can take his leave
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from sagamesh_operator.dashboard import SOURCE, WIDTH, dashboard
-from sagamesh_operator.meters import Meters
+from sagamesh_operator.meters import InjectorMeters, Meters
 from sagamesh_sidecar.adapters.metrics import PrometheusMeters
 
 ROOT = Path(__file__).parents[3]
@@ -33,7 +33,7 @@ def described(exposition: str) -> set[str]:
 
 def exposed() -> set[str]:
     sidecar = PrometheusMeters(app_up=lambda: True, connected=lambda: True)
-    return described(sidecar.exposition()[0].decode()) | described(Meters().exposition()[0].decode())
+    return {name for each in (sidecar, Meters(), InjectorMeters()) for name in described(each.exposition()[0].decode())}
 
 
 def names(expression: str) -> set[str]:
