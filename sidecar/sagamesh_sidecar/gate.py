@@ -1,4 +1,4 @@
-"""Whether the app is away. While it is, no call is made and no step begins; a probe finds out when it is back."""
+"""Whether the app is there. While it is not, no call is made and no step begins; a probe finds out when it is."""
 
 from __future__ import annotations
 
@@ -12,51 +12,59 @@ log = logging.getLogger("sagamesh.app")
 
 
 class Gate:
-    """Closed by an answer that says `away`, opened by any other answer.
+    """Closed until the app is seen, and by an answer that says `away`; opened by any other answer.
 
-    An app whose port was closed is back when it takes a connection. One that said so itself (503) takes connections
-    all the time: now and then a single attempt is let through to ask it.
+    A sidecar starts before its app, and must not call it to find that out. An app whose port is closed is there when it
+    takes a connection. One that said so itself (503) takes connections all the time: now and then a single attempt is
+    let through to ask it.
     """
 
     def __init__(self, app: App, *, interval: float = 0.25) -> None:
         self.app = app
         self.interval = interval
-        self._away = asyncio.Event()
+        self.away = False
+        """Whether it is missed. An app that nobody has needed yet is not: some participants only start sagas."""
+        self._shut = asyncio.Event()
+        self._shut.set()
         self._listens = False
         self._trial = False
 
-    @property
-    def away(self) -> bool:
-        return self._away.is_set()
-
     def closed(self) -> bool:
         """Whether an attempt must do without the app. Takes the one that is let through to ask."""
-        if not self.away or self._trial:
+        if not self._shut.is_set() or self._trial:
             self._trial = False
             return False
+        self._miss()
         return True
 
     def observe(self, answer: Answer) -> None:
         """Learn from an answer."""
         if is_away(answer):
-            if not self.away:
-                log.warning("the app is away")
             self._listens = not isinstance(answer, Away)
-            self._away.set()
-        elif self.away:
+            self._shut.set()
+            self._miss()
+        elif self._shut.is_set():
             self._open()
 
+    def _miss(self) -> None:
+        if not self.away:
+            log.warning("the app is away")
+        self.away = True
+
     def _open(self) -> None:
-        log.warning("the app is back")
-        self._trial = False
-        self._away.clear()
+        if self.away:
+            log.warning("the app is back")
+        self.away = self._trial = False
+        self._shut.clear()
 
     async def run(self) -> None:
-        """Probe while the app is away."""
+        """Probe at once, and then while the app is not there."""
+        if await self.app.reachable():
+            self._open()
         while True:
-            await self._away.wait()
+            await self._shut.wait()
             await asyncio.sleep(self.interval)
-            if not self.away or not await self.app.reachable():
+            if not self._shut.is_set() or not await self.app.reachable():
                 continue
             if self._listens:
                 self._trial = True

@@ -15,8 +15,10 @@ BUSY = Answered(503, {}, b"")
 
 @contextlib.asynccontextmanager
 async def gate(app: FakeApp) -> AsyncIterator[Gate]:
+    """One that is open, if the app is there."""
     probed = Gate(app, interval=0.01)
     probing = asyncio.create_task(probed.run())
+    await asyncio.sleep(0)
     yield probed
     probing.cancel()
 
@@ -24,6 +26,30 @@ async def gate(app: FakeApp) -> AsyncIterator[Gate]:
 async def until(condition) -> None:
     while not condition():
         await asyncio.sleep(0.005)
+
+
+@scenario
+async def test_an_app_is_not_called_before_it_was_seen():
+    app = FakeApp()
+    app.away = True
+    async with gate(app) as probed:
+        assert not probed.away, "nobody has needed it"
+        assert probed.closed()
+        assert probed.away
+        app.away = False
+        await until(lambda: not probed.away)
+        assert not probed.closed()
+
+
+@scenario
+async def test_an_app_that_comes_before_it_is_needed_was_never_away():
+    app = FakeApp()
+    app.away = True
+    async with gate(app) as probed:
+        app.away = False
+        await until(lambda: not probed._shut.is_set())
+        assert not probed.closed()
+        assert not probed.away
 
 
 @scenario
