@@ -46,6 +46,5 @@ def tour(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tour]
 def _machine(node: Node, report: list[str]) -> None:
     """Says at the end what all this ran on, and how large the images are."""
     report.append(", ".join(f"{name} {version}" for name, version in parts.versions(node.parts).items()))
-    report.append(
-        "images: " + re.sub(r"\S*/(\S+):\S+: ([\d.]+ \wB)\n?", r"\1 \2, ", (node.images / "sizes.txt").read_text())
-    )
+    sizes = re.findall(r"([\w-]+):\S+: (.+)", (node.images / "sizes.txt").read_text())
+    report.append("images: " + ", ".join(f"{name} {size}" for name, size in sizes))

@@ -92,7 +92,9 @@ def test_rolling_restarts_under_load_fail_no_saga_and_refuse_no_call(
         shoppers.close("all-day")
         result = shoppers.result("all-day")
     answers = calls.by_answer()
-    report.append(f"{RESTARTS} rolling restarts in {minutes:.1f} minutes: {result}, calls by answer {dict(answers)}")
+    sagas = f"{result['completed']} sagas completed, {result['compensated']} compensated"
+    counts = ", ".join(f"{answer} {count}" for answer, count in sorted(answers.items()))
+    report.append(f"{RESTARTS} rolling restarts in {minutes:.1f} minutes: {sagas}; calls by answer: {counts}")
     assert not before & {pod["metadata"]["name"] for pod in pods(node, "app.kubernetes.io/part-of=create-order")}
     assert result["wrong"] == []
     assert result["completed"] > result["compensated"] > 50

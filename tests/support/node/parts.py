@@ -77,7 +77,7 @@ def _only(pattern: str, text: str) -> str:
 
 def _says(program: Path) -> str:
     said = subprocess.run([program, "--version"], check=True, capture_output=True, text=True).stdout
-    return _only(r"\b(\d+\.\d+\.\d+\S*)", said)
+    return _only(r"\b(\d+\.\d+\.\d+)", said)
 
 
 def _unpacked() -> Path:
