@@ -39,26 +39,45 @@ def test_where_there_is_none_the_reason_is_said(
     assert refused(monkeypatch, programs.WrongSource("it does not build")) == 1, "somebody broke it"
 
 
-@pytest.mark.parametrize("hierarchies", [("memory", "pids"), ()])
-def test_what_a_kubelet_changes_is_put_back(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, hierarchies: tuple[str, ...]
-) -> None:
-    """Cgroups of version 1 have a folder for each controller, those of version 2 have one."""
-    monkeypatch.setattr(machine, "CGROUPS", tmp_path / "cgroup")
+@pytest.fixture
+def kernel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Folders that stand for a machine, and for what it shows of its kernel."""
     monkeypatch.setattr(machine, "SETTINGS", tmp_path / "sys")
+    monkeypatch.setattr(machine, "CGROUPS", tmp_path / "cgroup")
     for name in machine.OF_KUBELET:
         (tmp_path / "sys" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "sys" / name).write_text("0\n")
-    roots = [tmp_path / "cgroup" / hierarchy for hierarchy in hierarchies or ("",)]
-    for root in roots:
-        root.mkdir(parents=True)
-        (root / "cgroup.procs").touch()
-        (root / ("cgroup.controllers" if not hierarchies else "tasks")).touch()
+    monkeypatch.setattr(machine, "FOLDERS", (tmp_path / "run", tmp_path / "var" / "kubelet"))
+    for name in ("cgroup", "run", "var"):
+        (tmp_path / name).mkdir()
+    return tmp_path
+
+
+def interrupted(kernel: Path, *hierarchies: Path) -> None:
+    """A run that leaves everything behind."""
     with contextlib.suppress(KeyboardInterrupt), machine.restored("node"):
-        for root in roots:
-            (root / "node" / "kubepods" / "pod1").mkdir(parents=True)
+        for hierarchy in hierarchies:
+            (hierarchy / "node" / "kubepods" / "pod1").mkdir(parents=True)
         for name in machine.OF_KUBELET:
-            (tmp_path / "sys" / name).write_text("1\n")
+            (kernel / "sys" / name).write_text("1\n")
         raise KeyboardInterrupt
-    assert not any((root / "node").exists() for root in roots)
-    assert {(tmp_path / "sys" / name).read_text() for name in machine.OF_KUBELET} == {"0\n"}
+    assert (kernel / "run").is_dir(), "it was there before"
+    assert not (kernel / "var" / "kubelet").exists()
+    assert not any((hierarchy / "node").exists() for hierarchy in hierarchies)
+    assert {(kernel / "sys" / name).read_text() for name in machine.OF_KUBELET} == {"0\n"}
+
+
+def test_what_a_kubelet_changes_is_put_back_with_a_hierarchy_for_each_controller(kernel: Path) -> None:
+    hierarchies = [kernel / "cgroup" / name for name in ("memory", "pids")]
+    for hierarchy in hierarchies:
+        hierarchy.mkdir()
+        (hierarchy / "cgroup.procs").touch()
+    interrupted(kernel, *hierarchies)
+
+
+def test_what_a_kubelet_changes_is_put_back_with_one_hierarchy(kernel: Path) -> None:
+    control = kernel / "cgroup" / "cgroup.subtree_control"
+    (kernel / "cgroup" / "cgroup.controllers").write_text("cpu memory rdma\n")
+    control.write_text("memory\n")
+    interrupted(kernel, kernel / "cgroup")
+    assert control.read_text() == "-cpu", "the last that was written: it was not handed down before"
