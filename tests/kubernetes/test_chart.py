@@ -188,8 +188,8 @@ def test_its_pods_pass_the_restricted_standard(empty_cluster: ControlPlane) -> N
 
 def test_without_helm_the_manifests_do(empty_cluster: ControlPlane, helm: Helm) -> None:
     files = ("-f", ROOT / "manifests" / "crds.yaml", "-f", ROOT / "manifests" / "install.yaml")
-    server_side = ("apply", "--server-side", "--force-conflicts", "--validate=strict")
-    empty_cluster.kubectl(*server_side, *files)
+    server_side = ("apply", "--server-side", "--validate=strict")
+    empty_cluster.kubectl(*server_side, "--force-conflicts", *files)  # with the resource that Helm has left
     try:
         assert log_level(empty_cluster) == "info"
         keep_certificates(empty_cluster)
