@@ -103,6 +103,7 @@ class Sidecar:
         serving = [asyncio.create_task(server.serve(), name=name) for name, server in self._servers()]
         try:
             self.rulebook.restore(await self.copy.load())
+            await self.gate.look()
             await self.log.start()
             async with asyncio.TaskGroup() as group:
                 working = [

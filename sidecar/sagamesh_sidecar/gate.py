@@ -57,10 +57,13 @@ class Gate:
         self.away = self._trial = False
         self._shut.clear()
 
-    async def run(self) -> None:
-        """Probe at once, and then while the app is not there."""
+    async def look(self) -> None:
+        """The first probe: before any delivery comes, or that one would have to come again."""
         if await self.app.reachable():
             self._open()
+
+    async def run(self) -> None:
+        """Probe while the app is not there."""
         while True:
             await self._shut.wait()
             await asyncio.sleep(self.interval)

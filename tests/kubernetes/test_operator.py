@@ -100,7 +100,6 @@ def play(resources: Cluster, cluster: Cluster, namespace: str, tmp_path: Path) -
 def test_what_is_applied_stands_in_nats(play: Play) -> None:
     async def scenario(on: World) -> None:
         document = yaml.safe_load(EXAMPLE.read_text())
-        del document["metadata"]["namespace"]
         await on.sagas.apply(document)
         distributed = await on.sagas.until("create-order", "Distributed", "True")
         assert "one server only" in distributed["message"]

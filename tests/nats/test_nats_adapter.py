@@ -270,6 +270,7 @@ async def test_f28_the_consumer_is_deleted_while_nothing_is_asked_for(server, lo
     await api(server.url, f"CONSUMER.DELETE.{NAME}.c")
     await hands.subscription.inquire()  # as it does by the minute
     assert hands.subscription.trouble == "consumer not found"
+    await until(lambda: not [*server.directory.rglob("obs/c")])  # it says that it is deleted before its files are
     await provide_consumer(server.url)
     hands.go.set()
     await hands.take("a")

@@ -110,6 +110,7 @@ class Peer:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Peer]:
         """At work until the end of the block, and then until it has drained."""
+        await self.gate.look()
         async with asyncio.TaskGroup() as group:
             works = (self.gate.run(), self.relay.renew(), self.rulebook.run(), self.intake.run())
             tasks = [group.create_task(work) for work in works]

@@ -17,8 +17,8 @@ BUSY = Answered(503, {}, b"")
 async def gate(app: FakeApp) -> AsyncIterator[Gate]:
     """One that is open, if the app is there."""
     probed = Gate(app, interval=0.01)
+    await probed.look()
     probing = asyncio.create_task(probed.run())
-    await asyncio.sleep(0)
     yield probed
     probing.cancel()
 
