@@ -27,7 +27,7 @@ test-prometheus: $(STAMP)  ## metrics, alerts and dashboard, by a real Prometheu
 	PYTHONPATH=tests $(BIN)/python -m support.prometheus
 	$(BIN)/pytest tests/prometheus $(ARGS)
 
-test-node: $(STAMP)        ## on a real node of this machine, as root: docs/install.md, restarts and outages; ten minutes, once ten more
+test-node: $(STAMP)        ## on a real node of this machine, as root: docs/install.md, then restarts under load: eight minutes, once twelve more
 	PYTHONPATH=tests $(BIN)/python -m support.node $(ARGS)
 
 test-images: $(STAMP)      ## what each image installs, in an environment of its own, as the image's user: a minute

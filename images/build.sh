@@ -12,7 +12,7 @@ if [ -z "${BUILDER:-}" ]; then
         BUILDER=buildah
     else
         echo 'no images are built: neither a docker daemon answers nor is buildah installed' >&2
-        exit 0
+        exit 1
     fi
 fi
 

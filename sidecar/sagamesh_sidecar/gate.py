@@ -9,6 +9,8 @@ from sagamesh.answers import Answer, Away, is_away
 from sagamesh_sidecar.ports import App
 
 log = logging.getLogger("sagamesh.app")
+PATIENCE = 4
+"""So much longer are the pauses between probes while nobody misses the app: it may be that there is none."""
 
 
 class Gate:
@@ -23,7 +25,8 @@ class Gate:
         self.app = app
         self.interval = interval
         self.away = False
-        """Whether it is missed. An app that nobody has needed yet is not: some participants only start sagas."""
+        """Whether it is missed: an attempt came while it was not there. Some participants only start sagas."""
+        self._seen = False
         self._shut = asyncio.Event()
         self._shut.set()
         self._listens = False
@@ -48,13 +51,13 @@ class Gate:
 
     def _miss(self) -> None:
         if not self.away:
-            log.warning("the app is away")
+            log.log(*((logging.WARNING, "the app is away") if self._seen else (logging.INFO, "waiting for the app")))
         self.away = True
 
     def _open(self) -> None:
         if self.away:
-            log.warning("the app is back")
-        self.away = self._trial = False
+            log.log(*((logging.WARNING, "the app is back") if self._seen else (logging.INFO, "the app is there")))
+        self._seen, self.away, self._trial = True, False, False
         self._shut.clear()
 
     async def look(self) -> None:
@@ -66,7 +69,7 @@ class Gate:
         """Probe while the app is not there."""
         while True:
             await self._shut.wait()
-            await asyncio.sleep(self.interval)
+            await asyncio.sleep(self.interval if self.away else PATIENCE * self.interval)
             if not self._shut.is_set() or not await self.app.reachable():
                 continue
             if self._listens:

@@ -41,7 +41,7 @@ def test_the_builder_that_is_asked_for_makes_every_image(
 def test_it_says_why_nothing_is_built(tmp_path: Path) -> None:
     (tmp_path / "dirname").symlink_to("/usr/bin/dirname")
     none, wrong = build(tmp_path, ""), build(tmp_path, "podman")
-    assert (none.returncode, wrong.returncode) == (0, 2)
+    assert (none.returncode, wrong.returncode) == (1, 2)
     assert none.stderr == "no images are built: neither a docker daemon answers nor is buildah installed\n"
     assert wrong.stderr == "BUILDER is docker or buildah, not podman\n"
 

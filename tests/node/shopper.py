@@ -56,8 +56,19 @@ def shop(prefix: str, numbers: itertools.count[int], count: int) -> None:
         closed.wait(PAUSE)
 
 
+def opened() -> bool:
+    """Whether the sidecar knows the saga: it may have been told a moment after this pod began."""
+    try:
+        urllib.request.urlopen(f"{os.environ['SAGAMESH_URL']}/v1/sagas/bulk-order/none", timeout=10)
+    except urllib.error.HTTPError as error:
+        return bool(json.load(error)["code"] == "unknown-instance")
+    return True
+
+
 def main(prefix: str, count: str) -> None:
     signal.signal(signal.SIGTERM, lambda *_: closed.set())
+    while not opened():
+        closed.wait(PAUSE)
     numbers = itertools.count()
     customers = [threading.Thread(target=shop, args=(prefix, numbers, int(count))) for _ in range(CUSTOMERS)]
     for customer in customers:

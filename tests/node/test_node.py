@@ -5,6 +5,7 @@ The tests build on one another, in this order: a node takes half a minute, and t
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import time
@@ -34,6 +35,8 @@ def shoppers(tour: Tour, node: Node) -> Shoppers:
     shoppers.send("all-day", ENDLESS)
     shoppers.saga()
     node.kubectl("-n", SHOP, "wait", "--for=condition=Ready", "saga/bulk-order", "--timeout=50s")
+    node.kubectl("-n", SYSTEM, "scale", "deployment/sagamesh-operator", "--replicas=0")
+    subprocess.run(["pkill", "-KILL", "-f", "bin/sagamesh-operator"], check=True)  # before it has put anything away
     operators(node, 0)
     return shoppers
 
@@ -59,11 +62,14 @@ def test_pods_run_with_their_sidecars_as_they_were_injected(tour: Tour, node: No
         assert sidecar["image"] == f"{images.REGISTRY}/sagamesh-sidecar:{images.tag()}"
         seen[pod["metadata"]["labels"]["sagamesh.dev/participant"]] = pod["metadata"]["name"]
     assert seen.keys() == set(PARTICIPANTS)
-    look = "import os; print(os.getuid(), os.access('/', os.W_OK), open('/proc/1/status').read())"
+    look = (
+        "import os; print(os.getuid(), *(open(f'/proc/1/{file}').read() for file in ('mounts', 'status')), sep='\\n')"
+    )
     inside = ("exec", seen["orders"], "--container=sagamesh-sidecar", "--", "python", "-c", look)
-    said = node.kubectl("-n", SHOP, *inside).stdout
-    assert said.startswith("65532 False ")
-    assert {"CapEff:\t0000000000000000", "NoNewPrivs:\t1", "Seccomp:\t2"} < set(said.splitlines())
+    user, root, *rest = node.kubectl("-n", SHOP, *inside).stdout.splitlines()
+    assert user == "65532"
+    assert re.match(r"overlay / overlay ro,", root)
+    assert {"CapEff:\t0000000000000000", "NoNewPrivs:\t1", "Seccomp:\t2"} < set(rest)
 
 
 def test_a_job_with_a_sidecar_completes_while_the_operator_is_dead(shoppers: Shoppers) -> None:
@@ -91,6 +97,7 @@ def test_rolling_restarts_under_load_fail_no_saga_and_refuse_no_call(
         minutes = (time.monotonic() - began) / 60
         shoppers.close("all-day")
         result = shoppers.result("all-day")
+    assert not calls.unheard
     answers = calls.by_answer()
     sagas = f"{result['completed']} sagas completed, {result['compensated']} compensated"
     counts = ", ".join(f"{answer} {count}" for answer, count in sorted(answers.items()))

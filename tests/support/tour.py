@@ -62,11 +62,12 @@ class Shell:
     def run(self, command: str) -> str:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self.process.stdin.write(f"{command}\necho; echo {MARK}\n")
+        self.process.stdin.write(f"{command}\nstatus=$?; echo; echo {MARK} $status\n")
         self.process.stdin.flush()
         said = ""
         for line in self.process.stdout:
             if line.startswith(MARK):
+                self.status = int(line.removeprefix(MARK))
                 return said
             said += line
         raise AssertionError(f"bash ended after {command!r}: {said}")
@@ -89,4 +90,5 @@ class Tour:
     def _walk(self, steps: list[tuple[str, str]]) -> None:
         for command, shown in steps:
             said = self.shell.run(command)
+            assert self.shell.status == 0, f"$ {command}\n{said}"
             assert pattern(shown).fullmatch(said), f"$ {command}\n{said}\nbut the page shows\n{shown}"

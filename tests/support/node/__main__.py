@@ -6,6 +6,7 @@ What needs a network comes first: programs and images. Then the tests begin, whe
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -26,7 +27,11 @@ def main(arguments: list[str]) -> int:
     except (parts.NoNode, programs.WrongSource) as error:
         print(f"no node: {error}", file=sys.stderr)
         return int(isinstance(error, programs.WrongSource) or os.environ.get("REQUIRE_NODE", "") not in ("", "0"))
-    with tempfile.TemporaryDirectory(prefix="sagamesh-node-") as images, machine.restored(Path(images).name):
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # what was changed is put back then, too
+    with (
+        tempfile.TemporaryDirectory(prefix="sagamesh-node-", dir="/var/tmp") as images,
+        machine.restored(Path(images).name),
+    ):
         build = ["unshare", "--mount", sys.executable, "-m", "support.node.images", images]
         subprocess.run(build, check=True)
         tests = [*machine.ALONE, sys.executable, "-m", "pytest", str(TESTS), *arguments]

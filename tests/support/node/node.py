@@ -34,7 +34,7 @@ NETWORK = {
 }
 CONTAINERD = """
 version = 2
-root = "{folder}/containerd"
+root = "{scratch}/containerd"
 state = "/run/containerd"
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "{pause}"
@@ -59,7 +59,10 @@ START_TIMEOUT = 120.0
 
 
 class Node(ControlPlane):
-    """`images` is a folder of tars. Everything listens in this network namespace, and everybody is an administrator."""
+    """`images` is a folder of tars, beside which containers are unpacked.
+
+    Everything listens in this network namespace, and everybody is an administrator.
+    """
 
     host = machine.ADDRESS
 
@@ -134,7 +137,7 @@ class Node(ControlPlane):
     def _containerd(self) -> str:
         (self.directory / "cni").mkdir()
         self._file("cni/pods.conflist", json.dumps(NETWORK))
-        return CONTAINERD.format(folder=self.directory, pause=images.PAUSE)
+        return CONTAINERD.format(folder=self.directory, scratch=self.images, pause=images.PAUSE)
 
     def _kubelet(self) -> dict[str, object]:
         config = {
@@ -160,7 +163,7 @@ class Node(ControlPlane):
             "kubeconfig": self.kubeconfig("admin"),
             "hostname_override": NAME,
             "node_ip": machine.ADDRESS,
-            "root_dir": self.directory / "kubelet",
+            "root_dir": self.images / "kubelet",
             "cert_dir": self.directory / "kubelet-certificates",
         }
 

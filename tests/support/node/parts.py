@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from support import debian, programs
+from support.node import machine
 
 TOOLS = Path(__file__).parents[2] / "node" / "tools"
 PACKAGES = (
@@ -20,6 +22,7 @@ PACKAGES = (
 )
 """The programs, and what of their dependencies a small Debian lacks."""
 SUITE = "bookworm"
+RELEASE = Path("/etc/os-release")
 BASE = ("python3", "python3-pip", "python3-venv", "ca-certificates")
 TRUST = Path("etc/ssl/certs/ca-certificates.crt")
 NEEDED = ("unshare", "mount", "ip")
@@ -45,6 +48,10 @@ def find() -> Parts:
         raise NoNode("only root can run a kubelet")
     if missing := [name for name in NEEDED if not shutil.which(name)]:
         raise NoNode(f"no {' and no '.join(missing)}")
+    if f"VERSION_CODENAME={SUITE}" not in _text(RELEASE):
+        raise NoNode(f"the packages are those of Debian {SUITE}, and this is another system")
+    if said := machine.unable():
+        raise NoNode(said)
     try:
         unpacked = _unpacked()
         tools = programs.built(TOOLS, "tools", "helm and CoreDNS", _build_tools)
@@ -70,6 +77,10 @@ def versions(parts: Parts) -> dict[str, str]:
     return {name: version.removeprefix("v") for name, version in found.items()}
 
 
+def _text(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
+
+
 def _only(pattern: str, text: str) -> str:
     found = re.search(pattern, text)
     return found[1] if found else "?"
@@ -81,7 +92,7 @@ def _says(program: Path) -> str:
 
 
 def _unpacked() -> Path:
-    folder = debian.unpacked(programs.cache(os.environ) / "debian" / "node", *PACKAGES)
+    folder = debian.unpacked(programs.cache(os.environ) / "debian" / f"node-{_digest(*PACKAGES)}", *PACKAGES)
     for name in ("iptables", "ip6tables"):  # as the package would set its alternatives
         for kind in ("", "-save", "-restore"):
             link = folder / "usr" / "sbin" / f"{name}{kind}"
@@ -90,13 +101,18 @@ def _unpacked() -> Path:
     return folder
 
 
+def _digest(*words: str) -> str:
+    """The name of what is made of these: another one where they change."""
+    return hashlib.sha256(" ".join(words).encode()).hexdigest()[:8]
+
+
 def _build_tools(place: Path) -> None:
     programs.compile_into(place, TOOLS, "-s -w", "helm.sh/helm/v4/cmd/helm", "github.com/coredns/coredns")
 
 
 def _base(unpacked: Path) -> Path:
     """A small Debian with its own Python and this machine's trust, in place of the image `python:...-slim`."""
-    base = programs.cache(os.environ) / "debian" / f"{SUITE}.tar"
+    base = programs.cache(os.environ) / "debian" / f"{SUITE}-{_digest(*BASE)}.tar"
     if base.exists():
         return base
     with tempfile.TemporaryDirectory(prefix="making-", dir=base.parent) as scratch:
@@ -113,7 +129,7 @@ def _base(unpacked: Path) -> Path:
         )
         if ended.returncode != 0:
             raise NoNode(f"debootstrap made no {SUITE}: {ended.stdout[-500:]}")
-        shutil.copy(Path("/") / TRUST, root / TRUST)
+        (root / TRUST).write_text(_text(Path("/") / TRUST) or (root / TRUST).read_text())
         (root / "usr" / "local" / "bin" / "python").symlink_to("../../bin/python3")
         debian.run("tar", "--create", f"--file={tar}", f"--directory={root}", ".", cwd=scratch)
         tar.rename(base)

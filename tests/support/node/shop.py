@@ -6,6 +6,7 @@ import json
 import threading
 import urllib.request
 from collections import Counter
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Self
 
@@ -34,6 +35,8 @@ class Calls:
     def __init__(self, node: Node) -> None:
         self.node = node
         self.last: dict[str, dict[str, float]] = {}  # by pod, then by answer
+        self.unheard: set[str] = set()
+        """Pods that have never answered."""
         self.over = threading.Event()
         self.thread = threading.Thread(target=self._watch)
 
@@ -48,10 +51,13 @@ class Calls:
     def _watch(self) -> None:
         while not self.over.wait(0.1):
             for pod in pods(self.node, "sagamesh.dev/participant"):
+                name = pod["metadata"]["name"]
+                self.unheard.add(name)
                 try:
-                    self.last[pod["metadata"]["name"]] = self._ask(pod["status"]["podIP"])
-                except (OSError, KeyError):  # it is not there yet, or not any more
+                    self.last[name] = self._ask(pod["status"]["podIP"])
+                except (OSError, HTTPException, KeyError):  # it is not there yet, or not any more
                     continue
+            self.unheard -= self.last.keys()
 
     def _ask(self, address: str) -> dict[str, float]:
         counts: Counter[str] = Counter()
@@ -86,8 +92,8 @@ class Shoppers:
         self.node.kubectl("-n", SHOP, "apply", "--server-side", "-f", "-", stdin=text)
 
     def send(self, name: str, count: int) -> None:
-        spec = yaml.safe_load((ROOT / "manifests" / "examples" / "02-create-order.yaml").read_text().split("---\n")[2])
-        pod = spec["spec"]["template"]["spec"]
+        documents = yaml.safe_load_all((ROOT / "manifests" / "examples" / "02-create-order.yaml").read_text())
+        pod = next(each["spec"]["template"]["spec"] for each in documents if each["kind"] == "Deployment")
         [app] = pod["containers"]
         own = {
             "securityContext": app["securityContext"],
