@@ -51,14 +51,18 @@ class Gate:
 
     def _miss(self) -> None:
         if not self.away:
-            log.log(*((logging.WARNING, "the app is away") if self._seen else (logging.INFO, "waiting for the app")))
+            self._tell("the app is away" if self._seen else "the app is not there yet")
         self.away = True
 
     def _open(self) -> None:
         if self.away:
-            log.log(*((logging.WARNING, "the app is back") if self._seen else (logging.INFO, "the app is there")))
+            self._tell("the app is back" if self._seen else "the app is there")
         self._seen, self.away, self._trial = True, False, False
         self._shut.clear()
+
+    def _tell(self, what: str) -> None:
+        """An app that comes after its sidecar is no reason to warn."""
+        log.log(logging.WARNING if self._seen else logging.INFO, what)
 
     async def look(self) -> None:
         """The first probe: before any delivery comes, or that one would have to come again."""
