@@ -16,7 +16,7 @@ import pytest
 from support.control_plane import until
 from support.node import images
 from support.node.node import Node
-from support.node.shop import EXAMPLE, PARTICIPANTS, SHOP, Calls, Shoppers, pods
+from support.node.shop import EXAMPLE, PARTICIPANTS, SERVICES, SHOP, Calls, Shoppers, pods
 from support.tour import Tour
 
 SYSTEM = "sagamesh-system"
@@ -102,7 +102,7 @@ def test_rolling_restarts_under_load_fail_no_saga_and_refuse_no_call(
     sagas = f"{result['completed']} sagas completed, {result['compensated']} compensated"
     counts = ", ".join(f"{answer} {count}" for answer, count in sorted(answers.items()))
     report.append(f"{RESTARTS} rolling restarts in {minutes:.1f} minutes: {sagas}; calls by answer: {counts}")
-    assert not before & {pod["metadata"]["name"] for pod in pods(node, "app.kubernetes.io/part-of=create-order")}
+    assert not before & {pod["metadata"]["name"] for pod in pods(node, SERVICES)}
     assert result["wrong"] == []
     assert result["completed"] > result["compensated"] > 50
     assert answers["2xx"] > 4 * result["completed"]

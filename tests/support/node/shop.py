@@ -18,6 +18,8 @@ from support.node.node import Node
 
 ROOT = Path(__file__).parents[3]
 SHOP = "shop"
+SERVICES = "app.kubernetes.io/part-of=create-order"
+"""Selects the pods of the four: the shoppers have sidecars, too, but no app."""
 PARTICIPANTS = ("orders", "consumers", "kitchen", "accounting")
 EXAMPLE = ROOT / "examples" / "02-create-order"
 TERMINATE = "import os, signal; os.kill(1, signal.SIGTERM)"
@@ -50,7 +52,7 @@ class Calls:
 
     def _watch(self) -> None:
         while not self.over.wait(0.1):
-            for pod in pods(self.node, "sagamesh.dev/participant"):
+            for pod in pods(self.node, SERVICES):
                 name = pod["metadata"]["name"]
                 self.unheard.add(name)
                 try:
