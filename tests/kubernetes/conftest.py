@@ -48,6 +48,14 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         yield running
 
 
+@pytest.fixture
+def ours(cluster: Cluster) -> ControlPlane:
+    """The cluster, where it is processes of ours: a given one is not ours to meddle with."""
+    if not isinstance(cluster, ControlPlane):
+        pytest.skip("this needs a control plane of our own")
+    return cluster
+
+
 @pytest.fixture(scope="module")
 def empty_cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     """One more, in which nobody has installed anything: Helm takes over nothing that is not its own."""

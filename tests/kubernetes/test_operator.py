@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -17,9 +18,10 @@ from sagamesh_operator.adapters.nats import connect
 from sagamesh_operator.distribution import read_entries
 from sagamesh_operator.ports import ApiRefused
 from sagamesh_operator.resource import Document
-from support.control_plane import Cluster
+from support.control_plane import Cluster, ControlPlane
 from support.nats_server import NatsServer
 from support.operating import STEP, Operator, Sagas, operated, saga
+from support.proxy import Wire
 from support.stage import run
 
 ROOT = Path(__file__).parents[2]
@@ -364,6 +366,43 @@ def test_a_watch_that_never_began_is_seen_by_its_probe(
             finally:
                 await operator.stop()
                 await Sagas(cluster, namespace).kubectl("delete", "sagas", "--all")
+
+    run(scenario(), 120.0)
+
+
+def test_f32_a_watch_that_stalls_is_seen_by_its_probe(
+    resources: Cluster, ours: ControlPlane, namespace: str, tmp_path: Path
+) -> None:
+    """A connection that dies without a word looks like a cluster in which nothing happens. A list shows that, too."""
+
+    async def scenario() -> None:
+        wire = Wire(scheme="https")
+        with NatsServer(tmp_path / "nats") as nats:
+            async with wire.opened(urlsplit(ours.url).port or 443):
+                config = tmp_path / "kubeconfig"
+                config.write_text(ours.kubeconfig("operator").read_text().replace(ours.url, wire.url))
+                operator = Operator(ours, nats.url, tmp_path, KUBECONFIG=str(config), SAGAMESH_RESYNC="1")
+                sagas = Sagas(ours, namespace)
+                try:
+                    await operator.start()
+                    await sagas.apply(saga("before"))
+                    await sagas.until("before", "Distributed", "True")
+                    wire.freeze()
+                    await sagas.apply(saga("meanwhile"))
+                    await sagas.until("meanwhile", "Distributed", "True")  # by the list alone
+                    async with asyncio.timeout(60):
+                        while await operator.probe("livez") == 200:
+                            await asyncio.sleep(0.2)
+                    await sagas.until("before", "Distributed", "True")
+                    await operator.stop()
+                    await operator.start()
+                    await operator.ready()
+                    await sagas.apply(saga("after"))
+                    await sagas.until("after", "Distributed", "True")
+                    assert await operator.probe("livez") == 200
+                finally:
+                    await operator.stop()
+                    await sagas.kubectl("delete", "sagas", "--all")
 
     run(scenario(), 120.0)
 

@@ -1,7 +1,7 @@
-"""A wire between a client of NATS and its server, for everything that networks do: slow, cut, silent, forgetful.
+"""A wire between a client and its server, for everything that networks do: slow, cut, silent, forgetful.
 
 A fault befalls the connections that there are; those that come later are sound, unless the wire is `cut` or `slow`.
-Chance comes from a seed. What the server sends is taken apart into its messages, so that one of them can be lost.
+Chance comes from a seed. What a NATS server sends is taken apart into its messages, so that one of them can be lost.
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 
 class Wire:
-    """Listens at `url` and passes on to one server, between `opened` and its end."""
+    """Listens at `url` and passes on to one server, between `opened` and its end; `scheme`: what they talk."""
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, seed: int = 0, scheme: str = "nats") -> None:
         self.url = ""
         self.connections = 0
         """How many there were."""
         self.lost: list[bytes] = []
         """The replies that were lost."""
         self._random = random.Random(seed)
+        self._scheme = scheme
         self._port = 0
         self._links: set[_Link] = set()
         self._cut = False
@@ -33,7 +34,7 @@ class Wire:
         """Lead to the server at this port of this machine."""
         self._port = port
         server = await asyncio.start_server(self._connect, "127.0.0.1", 0)
-        self.url = f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        self.url = f"{self._scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         try:
             yield
         finally:
@@ -91,10 +92,8 @@ class Wire:
             writer.transport.abort()
             return
         self.connections += 1
-        link = _Link(
-            there=_Lane(reader, there, lambda chunk: iter([chunk]), self._delay),
-            back=_Lane(back, writer, _Said(self._keeps).take, self._delay),
-        )
+        said = _Said(self._keeps).take if self._scheme == "nats" else _whole
+        link = _Link(there=_Lane(reader, there, _whole, self._delay), back=_Lane(back, writer, said, self._delay))
         self._links.add(link)
         await link.ended()
         self._links.discard(link)
@@ -112,8 +111,12 @@ class Wire:
         return False
 
 
+def _whole(chunk: bytes) -> Iterator[bytes]:
+    yield chunk
+
+
 class _Said:
-    """What a server says, in messages, of which only some arrive."""
+    """What a NATS server says, in messages, of which only some arrive."""
 
     def __init__(self, keeps: Callable[[bytes], bool]) -> None:
         self._keeps = keeps
