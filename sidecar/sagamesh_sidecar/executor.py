@@ -109,6 +109,7 @@ class Executor:
 
     async def _call(self, work: Work, call: Call) -> Reply:
         work.calls += 1
+        self.gate.call()
         begun = perf_counter()
         answer = await self._post(call, _headers(work, call))
         seconds = perf_counter() - begun

@@ -17,8 +17,8 @@ class Gate:
     """Closed until the app is seen, and by an answer that says `away`; opened by any other answer.
 
     A sidecar starts before its app, and must not call it to find that out. An app whose port is closed is there when it
-    takes a connection. One that said so itself (503) takes connections all the time: now and then a single attempt is
-    let through to ask it.
+    takes a connection. One that said so itself (503) takes connections all the time: now and then attempts
+    are let through, until one of them has called it.
     """
 
     def __init__(self, app: App, *, interval: float = 0.25) -> None:
@@ -32,13 +32,19 @@ class Gate:
         self._listens = False
         self._trial = False
 
-    def closed(self) -> bool:
-        """Whether an attempt must do without the app. Takes the one that is let through to ask."""
-        if not self._shut.is_set() or self._trial:
-            self._trial = False
-            return False
-        self._miss()
-        return True
+    def admit(self) -> bool:
+        """Whether an attempt may count on the app; one that may not has missed it.
+
+        Takes no trial: most attempts make no call, and one that asks nothing must not keep another from asking.
+        """
+        admitted = not self._shut.is_set() or self._trial
+        if not admitted:
+            self._miss()
+        return admitted
+
+    def call(self) -> None:
+        """A call is about to be made: it is the trial, where one was let through to ask."""
+        self._trial = False
 
     def observe(self, answer: Answer) -> None:
         """Learn from an answer."""

@@ -145,7 +145,7 @@ class Relay:
         known = Known(
             attempt=self.executor.attempt_id(),
             late=delivery.delivered > 1 or self.executor.log.now() - delivery.register.time > LATE,
-            app_away=self.gate.closed(),
+            app_away=not self.gate.admit(),
             failures=self.parking.failures((delivery.subject, step.name)),
         )
         origin = delivery.register.origin._replace(pod=self.pod, attempt=known.attempt)

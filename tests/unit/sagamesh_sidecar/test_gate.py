@@ -34,11 +34,11 @@ async def test_an_app_is_not_called_before_it_was_seen():
     app.away = True
     async with gate(app) as probed:
         assert not probed.away, "nobody has needed it"
-        assert probed.closed()
+        assert not probed.admit()
         assert probed.away
         app.away = False
         await until(lambda: not probed.away)
-        assert not probed.closed()
+        assert probed.admit()
 
 
 @scenario
@@ -48,7 +48,7 @@ async def test_an_app_that_comes_before_it_is_needed_was_never_away():
     async with gate(app) as probed:
         app.away = False
         await until(lambda: not probed._shut.is_set())
-        assert not probed.closed()
+        assert probed.admit()
         assert not probed.away
 
 
@@ -58,24 +58,26 @@ async def test_an_app_whose_port_is_closed_is_back_when_it_takes_a_connection():
     async with gate(app) as probed:
         app.away = True
         probed.observe(Away())
-        assert probed.closed()
+        assert not probed.admit()
         app.away = False
         await until(lambda: not probed.away)
-        assert not probed.closed()
+        assert probed.admit()
 
 
 @scenario
-async def test_an_app_that_says_503_is_asked_by_one_attempt_at_a_time():
+async def test_an_app_that_says_503_is_asked_by_one_call_at_a_time():
     async with gate(FakeApp()) as probed:
         probed.observe(BUSY)
-        await until(lambda: not probed.closed())  # the one that is let through
+        await until(probed.admit)
+        assert probed.admit(), "an attempt that makes no call takes nothing"
         assert probed.away
-        assert probed.closed()
+        probed.call()
+        assert not probed.admit()
         probed.observe(BUSY)
-        await until(lambda: not probed.closed())
+        await until(probed.admit)
         probed.observe(Answered(200, {}, b""))
         assert not probed.away
-        assert not probed.closed()
+        assert probed.admit()
 
 
 @scenario

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from sagamesh import codec, registers
-from sagamesh.model import Action
+from sagamesh.model import Action, Saga
 from sagamesh.projection import project
 from sagamesh.registers import (
     FINISH,
@@ -24,7 +24,7 @@ from sagamesh.registers import (
 from sagamesh_sidecar.adapters.memory import MemoryLog
 from sagamesh_sidecar.answers import Response
 from simulation import shapes
-from support.mesh import LOST, Mesh, ok, scenario
+from support.mesh import LOST, FakeApp, Mesh, ok, scenario
 
 
 @scenario
@@ -106,6 +106,41 @@ async def test_while_an_app_is_away_nothing_begins_and_what_needs_no_app_goes_on
         assert isinstance(await mesh.value(OUTCOME, "waits"), Committed)
         assert isinstance(await mesh.value(OUTCOME, "found-out"), Committed)
         assert away.metric("app_up") == 1
+
+
+def two_steps_at_one_participant() -> Saga:
+    last = shapes.step("c", ["a.ok", "b.ok"])
+    return shapes.saga(shapes.step("a", at="owner"), shapes.step("b", at="owner"), last)
+
+
+def answers_503_once(app: FakeApp, path: str) -> None:
+    async def busy() -> Response:
+        del app.answers[path]
+        return ok(status=503)
+
+    app.answers[path] = busy
+
+
+@scenario
+async def test_after_a_503_the_trial_is_left_to_the_step_that_calls():
+    """Two own steps of one delivery: the one that is done already asks the app nothing, and must not use the trial up."""
+    async with Mesh(two_steps_at_one_participant()).running() as mesh:
+        app = mesh.peers["owner"].app
+        answers_503_once(app, "/b")
+        await mesh.start()
+        assert isinstance(await mesh.value(OUTCOME), Committed)
+        assert sorted(app.paths) == ["/a", "/b", "/b"]
+
+
+@scenario
+async def test_after_a_503_on_the_notice_the_trial_is_left_to_the_step_that_calls():
+    async with Mesh(two_steps_at_one_participant()).running() as mesh:
+        app = mesh.peers["owner"].app
+        mesh.peers["p-c"].app.answers["/c"] = ok({"detail": "no"}, status=422)
+        answers_503_once(app, "/b/undo")
+        await mesh.start()
+        assert isinstance(await mesh.value(FINISH), Compensated)
+        assert app.paths.count("/b/undo") >= 2
 
 
 @scenario
