@@ -19,12 +19,12 @@ test-faults: $(STAMP)      ## the fault catalogue (docs/faults.md) at full lengt
 	$(BIN)/pytest --full --timeout 1800 tests/nats/faults $(ARGS)
 
 test-kubernetes: $(STAMP)  ## against a real API server, which Go builds at first: five minutes, once
-	PYTHONPATH=tests $(BIN)/python -m support.programs
+	PYTHONPATH=tests $(BIN)/python -m support.servers.programs
 	$(BIN)/pytest --numprocesses $(JOBS) --dist worksteal tests/kubernetes -m 'not alone' $(ARGS) || test $$? = 5
 	$(BIN)/pytest tests/kubernetes -m alone $(ARGS) || test $$? = 5  # what measures has the machine to itself; 5: none is asked for
 
 test-prometheus: $(STAMP)  ## metrics, alerts and dashboard, by a real Prometheus out of Debian's package
-	PYTHONPATH=tests $(BIN)/python -m support.prometheus
+	PYTHONPATH=tests $(BIN)/python -m support.servers.prometheus
 	$(BIN)/pytest tests/prometheus $(ARGS)
 
 test-node: $(STAMP)        ## on a real node of this machine, as root: docs/install.md, then restarts under load: eight minutes, once twelve more
@@ -42,8 +42,8 @@ bench: $(VENV)/.bench      ## sagas per second beside the floor; `make bench SVG
 soak: $(STAMP)             ## a steady rate with crashes; `make soak MINUTES=60 RATE=50`
 	$(BIN)/python -m sagamesh_bench soak --minutes $(or $(MINUTES),10) --rate $(or $(RATE),100)
 
-# sagamesh_operator.$(1) prints what stands in the file $(2).
-same = $(BIN)/python -m sagamesh_operator.$(1) | cmp -s - $(2) || \
+# sagamesh_$(1) prints what stands in the file $(2).
+same = $(BIN)/python -m sagamesh_$(1) | cmp -s - $(2) || \
 	{ echo '$(2) is not what the code says: run `make manifests`, and commit it.' >&2; exit 1; }
 
 check: $(STAMP)            ## format, lint, types, imports, what is made of the code, the chart, and the examples' sagas
@@ -51,17 +51,17 @@ check: $(STAMP)            ## format, lint, types, imports, what is made of the 
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	@$(call same,crd,charts/sagamesh/files/crds/sagas.yaml)
-	@$(call same,reference,docs/saga-reference.md)
-	@$(call same,dashboard,charts/sagamesh/files/dashboards/overview.json)
-	PYTHONPATH=tests $(BIN)/python -m support.chart check
+	@$(call same,operator.crd,charts/sagamesh/files/crds/sagas.yaml)
+	@$(call same,tools.reference_page,docs/saga-reference.md)
+	@$(call same,tools.dashboard,charts/sagamesh/files/dashboards/overview.json)
+	$(BIN)/python -m sagamesh_tools.chart check
 	$(BIN)/sagamesh check examples/*/*.yaml
 
 manifests: $(STAMP)        ## write what is made of code and chart: the resource, its reference, the dashboard, manifests, the chart's README
 	$(BIN)/python -m sagamesh_operator.crd > charts/sagamesh/files/crds/sagas.yaml
-	$(BIN)/python -m sagamesh_operator.reference > docs/saga-reference.md
-	$(BIN)/python -m sagamesh_operator.dashboard > charts/sagamesh/files/dashboards/overview.json
-	PYTHONPATH=tests $(BIN)/python -m support.chart write
+	$(BIN)/python -m sagamesh_tools.reference_page > docs/saga-reference.md
+	$(BIN)/python -m sagamesh_tools.dashboard > charts/sagamesh/files/dashboards/overview.json
+	$(BIN)/python -m sagamesh_tools.chart write
 
 format: $(STAMP)           ## put the code in order
 	$(BIN)/ruff format .

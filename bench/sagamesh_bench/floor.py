@@ -15,16 +15,16 @@ from pathlib import Path
 import uvloop
 from msgspec import Struct, json
 
-from sagamesh import registers
+from sagamesh.log import registers
 from sagamesh_bench.app import say_ready
 from sagamesh_bench.sagas import FLOOR
 from sagamesh_bench.script import Op, Script
-from sagamesh_sidecar.adapters.http import AppClient
+from sagamesh_sidecar.adapters.app_client import AppClient
 from sagamesh_sidecar.adapters.nats import NatsLog
-from sagamesh_sidecar.asgi import Receive, Request, Response, Scope, Send, answer
 from sagamesh_sidecar.ports import Guard, Lease
-from sagamesh_sidecar.server import Server
 from sagamesh_sidecar.settings import Settings
+from sagamesh_sidecar.web.asgi import Receive, Request, Response, Scope, Send, answer
+from sagamesh_sidecar.web.server import Server
 
 CONCURRENCY = Settings(namespace="", participant="").concurrency
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from sagamesh_bench.rig import Rig, rss_mib
 from sagamesh_bench.sagas import NAMESPACE
-from sagamesh_cli.fleet import ProcessMember
+from sagamesh_cli.local.sidecars import ProcessMember
 from sagamesh_sidecar.settings import Settings
 
 TRIES = 5

@@ -14,11 +14,11 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 import nats
-from sagamesh import registers
+from sagamesh.log import registers
 from sagamesh_bench.rig import Rig
 from sagamesh_bench.sagas import SHAPES, event
-from sagamesh_operator.adapters.nats import NatsJetStream
-from sagamesh_sidecar.adapters.http import AppClient
+from sagamesh_jetstream.client.session import NatsJetStream
+from sagamesh_sidecar.adapters.app_client import AppClient
 
 HEADERS = {"content-type": "application/cloudevents+json"}
 PATIENCE = 30.0

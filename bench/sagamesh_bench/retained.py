@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import nats
-from sagamesh import registers
+from sagamesh.log import registers
 from sagamesh_bench.load import measure
 from sagamesh_bench.rig import rig
 from sagamesh_bench.sagas import NAMESPACE, SHAPES
 from sagamesh_bench.script import BODY
-from sagamesh_cli.dev import provision
-from sagamesh_cli.embedded import EmbeddedServer
-from sagamesh_operator.adapters.nats import NatsJetStream
+from sagamesh_cli.commands.here.dev import provision
+from sagamesh_cli.local.nats_server import EmbeddedServer
+from sagamesh_jetstream.client.session import NatsJetStream
 
 MILLION = 1_000_000
 KINDS = ("a.begin", "b.begin", "c.begin", "c.end", "_.outcome")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from sagamesh.model import Action, Compensation, Emit, Saga, Start, Step
-from sagamesh.registers import FINISH, OUTCOME, Name
+from sagamesh.language.model import Action, Compensation, Emit, Saga, Start, Step
+from sagamesh.log.registers import FINISH, OUTCOME, Name
 
 NAMESPACE = "bench"
 FLOOR = "floor"

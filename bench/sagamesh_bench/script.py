@@ -11,13 +11,13 @@ from typing import Literal, NamedTuple
 
 from msgspec import Raw, Struct, field
 
-from sagamesh import codec
-from sagamesh.answers import Answered
-from sagamesh.attempt import Fetch, Operation, Put, Reply, Result, attempt
-from sagamesh.effects import Call, Delivery, Known
-from sagamesh.prepared import prepare
-from sagamesh.projection import project
-from sagamesh.registers import START, Instance, Origin, Start
+from sagamesh.log import codec
+from sagamesh.log.registers import START, Instance, Origin, Start
+from sagamesh.protocol.answers import Answered
+from sagamesh.protocol.attempt import Fetch, Operation, Put, Reply, Result, attempt
+from sagamesh.protocol.effects import Call, Delivery, Known
+from sagamesh.rules.compiled import prepare
+from sagamesh.rules.projection import project
 from sagamesh.simulation.broker import Broker
 from sagamesh.simulation.broker import Delivery as Handed
 from sagamesh.simulation.faults import NONE

@@ -18,14 +18,14 @@ from typing import Any
 
 from msgspec import json
 
-from sagamesh import registers
+from sagamesh.log import registers
 from sagamesh_bench.ledger import BOOKS
 from sagamesh_bench.load import HEADERS
 from sagamesh_bench.rig import Rig, rig, rss_mib
 from sagamesh_bench.sagas import NAMESPACE, SHAPES, event
-from sagamesh_operator.adapters.nats import connect
+from sagamesh_jetstream.client.session import connect
 from sagamesh_operator.ports import UnavailableError
-from sagamesh_sidecar.adapters.http import AppClient
+from sagamesh_sidecar.adapters.app_client import AppClient
 from sagamesh_sidecar.answers import Away, Response, Unanswered
 
 EVERY = 10.0

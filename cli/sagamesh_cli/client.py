@@ -1,4 +1,4 @@
-"""A sidecar's API as the command line uses it: start, look, cancel. What people get to see of it is for `steer`.
+"""A sidecar's API as the command line uses it: start, look, cancel. What people see of it is for `views.instance`.
 
 Every way in which a call can go wrong becomes one sentence here: nobody listens, something else listens, or the API
 refuses with a problem document.
@@ -14,8 +14,8 @@ from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from sagamesh_cli.errors import EnvironmentTrouble
 from sagamesh_cli.output import Complaint, in_line
-from sagamesh_cli.trouble import EnvironmentTrouble
 
 DEFAULT_URL = "http://127.0.0.1:3650"
 PATIENCE = 40.0

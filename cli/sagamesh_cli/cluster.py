@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeVar
 
 import typer
 
-from sagamesh_cli.checkup import INSTALL
-from sagamesh_cli.trouble import EnvironmentTrouble
+from sagamesh_cli.errors import EnvironmentTrouble
+from sagamesh_cli.views.doctor_checks import INSTALL
 from sagamesh_operator.ports import ClusterUnavailable, NoCluster
 
 if TYPE_CHECKING:

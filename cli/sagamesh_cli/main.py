@@ -14,19 +14,19 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
+from sagamesh_cli.errors import EnvironmentTrouble
 from sagamesh_cli.output import Complaint, complain
-from sagamesh_cli.trouble import EnvironmentTrouble
 
 MODULES = {
-    "check": "sagamesh_cli.check",
-    "graph": "sagamesh_cli.graph",
-    "dev": "sagamesh_cli.dev",
-    "demo": "sagamesh_cli.demo",
-    "start": "sagamesh_cli.steer",
-    "get": "sagamesh_cli.get",
-    "trace": "sagamesh_cli.steer",
-    "cancel": "sagamesh_cli.steer",
-    "doctor": "sagamesh_cli.doctor",
+    "check": "sagamesh_cli.commands.write.check",
+    "graph": "sagamesh_cli.commands.write.graph",
+    "dev": "sagamesh_cli.commands.here.dev",
+    "demo": "sagamesh_cli.commands.here.demo",
+    "start": "sagamesh_cli.commands.steer.start",
+    "get": "sagamesh_cli.commands.see.get",
+    "trace": "sagamesh_cli.commands.steer.start",
+    "cancel": "sagamesh_cli.commands.steer.start",
+    "doctor": "sagamesh_cli.commands.see.doctor",
 }
 """Command -> the module that holds a function of that name, in the order of the help."""
 

@@ -8,7 +8,7 @@ import urllib.error
 import urllib.request
 from typing import Any
 
-from sagamesh_cli.trouble import EnvironmentTrouble
+from sagamesh_cli.errors import EnvironmentTrouble
 
 TURNS = 20
 TIMEOUT = 10.0

@@ -21,13 +21,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from sagamesh.registers import Aborted, Compensated, Completed, Instance, Register
-from sagamesh_cli.dev import Bench, Options, interruptible, participants_of, read, running
-from sagamesh_cli.fleet import ProcessMember
+from sagamesh.log.registers import Aborted, Compensated, Completed, Instance, Register
+from sagamesh_cli.commands.here.dev import Bench, Options, interruptible, participants_of, read, running
+from sagamesh_cli.errors import EnvironmentTrouble
+from sagamesh_cli.local.example_services import Service, books, serving
+from sagamesh_cli.local.sidecars import ProcessMember
 from sagamesh_cli.output import Complaint, complain
 from sagamesh_cli.sending import send
-from sagamesh_cli.services import Service, books, serving
-from sagamesh_cli.trouble import EnvironmentTrouble
 
 HERE = Path(__file__).parent
 ACCOUNTS = 10

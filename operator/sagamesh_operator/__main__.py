@@ -9,13 +9,13 @@ import time
 
 import kopf
 
-from sagamesh import topology
-from sagamesh_operator import handlers, web
+from sagamesh.distribution import topology
+from sagamesh_jetstream.client.session import Session
+from sagamesh_operator import handlers, probes
 from sagamesh_operator.adapters import kubernetes
-from sagamesh_operator.adapters.nats import Session
-from sagamesh_operator.exits import exits
-from sagamesh_operator.meters import Meters
-from sagamesh_operator.reconciler import Reconciler
+from sagamesh_operator.exit_codes import exits
+from sagamesh_operator.metrics import Meters
+from sagamesh_operator.sagas.reconciler import Reconciler
 from sagamesh_operator.settings import Settings, from_environment
 
 log = logging.getLogger("sagamesh.operator")
@@ -38,7 +38,7 @@ async def serve(settings: Settings) -> None:
             return session.locked_out or ("" if reconciler.synced.is_set() else "the Sagas were not listed yet")
 
         async with (
-            web.serving(
+            probes.serving(
                 settings.http_host, settings.http_port, metrics=meters.exposition, alive=alive, ready=ready
             ) as url,
             asyncio.TaskGroup() as group,

@@ -13,9 +13,9 @@ from typing import Any
 
 import yaml
 
-from sagamesh import schema
-from sagamesh.schema import Schema, is_duration, rule
-from sagamesh.spec import NAME
+from sagamesh.language import schema
+from sagamesh.language.schema import Schema, is_duration, rule
+from sagamesh.language.spec import NAME
 
 GROUP, VERSION, KIND, PLURAL = "sagamesh.dev", "v1alpha1", "Saga", "sagas"
 CRD = f"{PLURAL}.{GROUP}"
@@ -230,5 +230,5 @@ def as_yaml(document: Mapping[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write("# Made by `make manifests`; the language is in core/sagamesh/spec.py.\n")
+    sys.stdout.write("# Made by `make manifests`; the language is in core/sagamesh/language.\n")
     sys.stdout.write(as_yaml(resource()))

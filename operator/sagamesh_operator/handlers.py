@@ -12,7 +12,7 @@ from typing import Any
 import kopf
 
 from sagamesh_operator.crd import GROUP, PLURAL, VERSION
-from sagamesh_operator.reconciler import Reconciler
+from sagamesh_operator.sagas.reconciler import Reconciler
 
 
 def registry(reconciler: Reconciler) -> kopf.OperatorRegistry:

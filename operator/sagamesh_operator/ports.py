@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from sagamesh.codec import Message
 from sagamesh.errors import SagameshError
+from sagamesh.log.codec import Message
 from sagamesh_operator.resource import Document, Key, Note, Resource
 
 

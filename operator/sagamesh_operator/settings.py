@@ -20,7 +20,7 @@ class SettingsError(SagameshError):
 class Settings:
     """`nats`: URL of the server; several are separated by commas.
 
-    `nats_dir`: directory with the login, as `sagamesh_login` describes it; empty: none.
+    `nats_dir`: directory with the login, as `sagamesh_jetstream.client.login` describes it; empty: none.
     `installation`: whose streams are ours; empty: the cluster's own identity. Set it to the old one where a new cluster
     takes over a NATS account. `resync`: seconds between two looks at all Sagas, beside the watch.
     `http_host`, `http_port`: where `/metrics`, `/livez` and `/readyz` are served.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from sagamesh_sidecar.drain import drain
+from sagamesh_sidecar.api.drain_command import drain
+from sagamesh_sidecar.errors import DrainError, NoSidecarError, PortError, SettingsError
 from sagamesh_sidecar.settings import from_environment
-from sagamesh_sidecar.trouble import DrainError, NoSidecarError, PortError, SettingsError
 
 USAGE = "usage: sagamesh-sidecar [drain]; everything else is set by the environment"
 

@@ -1,8 +1,8 @@
 """The composition root: one sidecar with all its parts, started and stopped in order.
 
 Start: the API and the probes are bound first, then the rules of before are taken up, NATS is reached, rules are read,
-and deliveries are asked for, saga by saga as rules come. Stop: `intake` drains, unless it was told to before, then the
-API, then the clients. The loop's owner (`process`, or `sagamesh dev` with several sidecars) says when.
+and deliveries are asked for, saga by saga as rules come. Stop: `subscriptions` drains, unless it was told to before,
+then the API, then the clients. The loop's owner (`process`, or `sagamesh dev` with several sidecars) says when.
 """
 
 from __future__ import annotations
@@ -12,25 +12,25 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from sagamesh_sidecar import logs
+from sagamesh_sidecar import json_logging
+from sagamesh_sidecar.adapters.app_client import AppClient
 from sagamesh_sidecar.adapters.files import FileStore, NoStore
-from sagamesh_sidecar.adapters.http import AppClient
-from sagamesh_sidecar.adapters.metrics import PrometheusMeters
 from sagamesh_sidecar.adapters.nats import NatsLog
-from sagamesh_sidecar.api import Api
-from sagamesh_sidecar.executor import Executor
-from sagamesh_sidecar.gate import Gate
-from sagamesh_sidecar.health import Health
-from sagamesh_sidecar.heartbeat import Reporter
-from sagamesh_sidecar.instances import Instances
-from sagamesh_sidecar.intake import Intake
-from sagamesh_sidecar.lastgood import LastGood
-from sagamesh_sidecar.pace import Pace
-from sagamesh_sidecar.parking import Parking
-from sagamesh_sidecar.relay import Relay
-from sagamesh_sidecar.rulebook import Rulebook
-from sagamesh_sidecar.server import Server
+from sagamesh_sidecar.adapters.prometheus import PrometheusMeters
+from sagamesh_sidecar.api.instances import Instances
+from sagamesh_sidecar.api.routes import Api
+from sagamesh_sidecar.deliveries.availability import Gate
+from sagamesh_sidecar.deliveries.executor import Executor
+from sagamesh_sidecar.deliveries.parking import Parking
+from sagamesh_sidecar.deliveries.relay import Relay
+from sagamesh_sidecar.deliveries.retry_budget import Pace
+from sagamesh_sidecar.deliveries.subscriptions import Intake
+from sagamesh_sidecar.rules.cache import LastGood
+from sagamesh_sidecar.rules.reporter import Reporter
+from sagamesh_sidecar.rules.rulebook import Rulebook
 from sagamesh_sidecar.settings import Settings
+from sagamesh_sidecar.web.probes import Health
+from sagamesh_sidecar.web.server import Server
 
 log = logging.getLogger("sagamesh.sidecar")
 
@@ -98,7 +98,7 @@ class Sidecar:
 
     async def run(self, stop: asyncio.Event, ready: Callable[[], None] = lambda: None) -> None:
         """Work until `stop` is set, and then until everything is put away. `ready` is called once rules are read."""
-        logs.PARTICIPANT.set(self.settings.participant)
+        json_logging.PARTICIPANT.set(self.settings.participant)
         self.bind()
         serving = [asyncio.create_task(server.serve(), name=name) for name, server in self._servers()]
         try:

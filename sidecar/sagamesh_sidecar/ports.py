@@ -1,6 +1,6 @@
 """What the relay needs of the world, as protocols. Each has a real adapter and one in memory; one suite tests both.
 
-A log carries messages, not sagas: `sagamesh.codec` turns them into registers.
+A log carries messages, not sagas: `sagamesh.log.codec` turns them into registers.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from sagamesh.attempt import Refused
-from sagamesh.codec import Message
+from sagamesh.log.codec import Message
+from sagamesh.protocol.attempt import Refused
 from sagamesh_sidecar.answers import Response
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import uvloop
 
-from sagamesh_sidecar import logs
+from sagamesh_sidecar import json_logging
 from sagamesh_sidecar.app import Sidecar
 from sagamesh_sidecar.settings import Settings
 
@@ -51,5 +51,5 @@ def allow_connections() -> None:
 def run(settings: Settings) -> None:
     """Returns after SIGTERM. Raises PortError."""
     allow_connections()
-    logs.configure(settings.log_level, logs.JsonFormatter(pod=settings.pod))
+    json_logging.configure(settings.log_level, json_logging.JsonFormatter(pod=settings.pod))
     uvloop.run(serve(settings))

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from urllib.parse import urlsplit
 
-from sagamesh_sidecar.trouble import SettingsError
+from sagamesh_sidecar.errors import SettingsError
 
 PREFIX = "SAGAMESH_"
 LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
@@ -21,7 +21,7 @@ class Settings:
     """One sidecar.
 
     `namespace`, `participant`: whose rules it carries out. `pod`: who it is among its replicas, for people.
-    `nats`: URL of the server. `nats_dir`: directory with the login (see `sagamesh_login`); empty: none.
+    `nats`: URL of the server. `nats_dir`: directory with the login, or empty (see `sagamesh_jetstream.client.login`).
     `app`: URL of the participant's service. `api_port`, `health_port`: 0 takes a free one;
     the API listens on loopback only, health and metrics on `health_host`.
     `concurrency`: deliveries of one saga in hand at once, and connections to the app.

@@ -15,8 +15,8 @@ import pytest
 import yaml
 
 from sagamesh_operator import crd, settings
-from support import chart
-from support.chart import CHART, NAMESPACE, ROOT, Document, render
+from sagamesh_tools import chart
+from sagamesh_tools.chart import CHART, NAMESPACE, ROOT, Document, render
 
 FEW: Document = {
     "crds": {"enabled": False},

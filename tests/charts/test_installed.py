@@ -7,15 +7,17 @@ import sys
 
 import pytest
 
-from sagamesh_operator import web
-from sagamesh_operator.meters import Meters
-from support.chart import CHART
+from sagamesh_operator import probes
+from sagamesh_operator.metrics import Meters
+from sagamesh_tools.chart import CHART
 
 
 async def judge(*, connected: bool, trouble: str) -> tuple[int, str]:
     """How the test ends, and what it says."""
     meters = Meters(connected=lambda: connected, behind=lambda: 0.0)
-    async with web.serving("127.0.0.1", 0, metrics=meters.exposition, alive=lambda: "", ready=lambda: trouble) as url:
+    async with probes.serving(
+        "127.0.0.1", 0, metrics=meters.exposition, alive=lambda: "", ready=lambda: trouble
+    ) as url:
         program = (sys.executable, CHART / "files" / "installed.py", url.removeprefix("http://"))
         process = await asyncio.create_subprocess_exec(*program, stdout=-1, stderr=-2)
         said, _ = await process.communicate()

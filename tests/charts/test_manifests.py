@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from support.chart import CHART, ROOT
+from sagamesh_tools.chart import CHART, ROOT
 
 NATS = ROOT / "manifests" / "nats.yaml"
 EXAMPLES = sorted((ROOT / "manifests" / "examples").glob("*.yaml"))

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from support.chart import CHART, ROOT, render
-from support.injecting import NAME, SECRET
+from sagamesh_tools.chart import CHART, ROOT, render
+from support.processes.injecting import NAME, SECRET
 
 Right = tuple[str, str, str, str, frozenset[str]]
 """Whose, the API group, the resource, the only name that counts, the verbs."""

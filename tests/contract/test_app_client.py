@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 import pytest
 import uvloop
 
-from sagamesh_sidecar.adapters.http import AppClient
+from sagamesh_sidecar.adapters.app_client import AppClient
 from sagamesh_sidecar.answers import Away, Response, Unanswered
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi"

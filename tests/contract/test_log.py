@@ -12,12 +12,12 @@ import pytest
 import uvloop
 
 import nats
-from sagamesh import topology
-from sagamesh.attempt import Refused
+from sagamesh.distribution import topology
+from sagamesh.protocol.attempt import Refused
 from sagamesh_sidecar.adapters.memory import MemoryLog, MemoryServer
 from sagamesh_sidecar.adapters.nats import NatsLog, Timing
 from sagamesh_sidecar.ports import Guard, Lease, Log, UnavailableError
-from support.nats_server import NatsServer
+from support.servers.nats_server import NatsServer
 
 KIB = 1024
 numbers = itertools.count()

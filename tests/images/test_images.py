@@ -24,9 +24,9 @@ from typing import Any
 import pytest
 import yaml
 
-from support.ports import free_ports
-from support.stage import run
-from support.web import Answer, ask
+from support.processes.stage import run
+from support.processes.web import Answer, ask
+from support.servers.ports import free_ports
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "images" / "Dockerfile").read_text()

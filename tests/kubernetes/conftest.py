@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from sagamesh_operator.crd import CRD
-from support import control_plane, programs
-from support.control_plane import Cluster, ControlPlane
+from support.servers import control_plane, programs
+from support.servers.control_plane import Cluster, ControlPlane
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 RIGHTS = ("Namespace", "ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")

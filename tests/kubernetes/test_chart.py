@@ -14,14 +14,14 @@ import pytest
 import yaml
 
 from sagamesh_operator.adapters import kubernetes
-from sagamesh_operator.certificates import Schedule
 from sagamesh_operator.crd import CRD
-from sagamesh_operator.keeper import Keeper
+from sagamesh_operator.injection.certificate_store import Keeper
+from sagamesh_operator.injection.certificates import Schedule
 from sagamesh_operator.ports import ClusterUnavailable
-from support import chart
-from support.chart import NAMESPACE, ROOT, Document
-from support.control_plane import ControlPlane, until
-from support.injecting import NAME, SECRET
+from sagamesh_tools import chart
+from sagamesh_tools.chart import NAMESPACE, ROOT, Document
+from support.processes.injecting import NAME, SECRET
+from support.servers.control_plane import ControlPlane, until
 
 VALUES: dict[str, Document] = {
     "default": {},

@@ -21,17 +21,17 @@ import pytest
 import yaml
 from msgspec.structs import replace
 
-from sagamesh.model import Saga
-from sagamesh_cli.fleet import ProcessMember
-from sagamesh_cli.services import example
+from sagamesh.language.model import Saga
+from sagamesh_cli.local.example_services import example
+from sagamesh_cli.local.sidecars import ProcessMember
 from sagamesh_operator.resource import Document
 from sagamesh_sidecar.settings import Settings
-from support.control_plane import Cluster
-from support.nats_server import NatsServer
-from support.operating import Operator, Sagas
-from support.orders import KINDS, MEALS, conclude, mixed, place
-from support.stage import Stage, run, stage
-from support.web import ask
+from support.builders.orders import KINDS, MEALS, conclude, mixed, place
+from support.processes.operating import Operator, Sagas
+from support.processes.stage import Stage, run, stage
+from support.processes.web import ask
+from support.servers.control_plane import Cluster
+from support.servers.nats_server import NatsServer
 
 NAME = "create-order"
 

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from support import programs
-from support.control_plane import USERS, Cluster, ControlPlane, until
+from support.servers import programs
+from support.servers.control_plane import USERS, Cluster, ControlPlane, until
 
 
 def test_it_is_ready(cluster: Cluster) -> None:

@@ -7,14 +7,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sagamesh import codec, registers
-from sagamesh.registers import START, Instance, Origin
+from sagamesh.log import codec, registers
+from sagamesh.log.registers import START, Instance, Origin
 from sagamesh_sidecar.adapters.nats import NatsLog
-from support.command import Command
-from support.control_plane import Cluster, until
-from support.nats_server import NatsServer
-from support.operating import STEP, Sagas, operated, saga
-from support.stage import run
+from support.processes.command import Command
+from support.processes.operating import STEP, Sagas, operated, saga
+from support.processes.stage import run
+from support.servers.control_plane import Cluster, until
+from support.servers.nats_server import NatsServer
 
 
 class Shell:

@@ -15,12 +15,12 @@ import aiohttp
 import pytest
 import yaml
 
-from sagamesh_operator.certificates import Schedule, generation
-from support import injecting
-from support.control_plane import Cluster, ControlPlane, until
-from support.injecting import NAME, SECRET, SYSTEM, Injector
-from support.pods import GOOD, MIB, REFUSED, app_container, pod
-from support.stage import run
+from sagamesh_operator.injection.certificates import Schedule, generation
+from support.builders.pods import GOOD, MIB, REFUSED, app_container, pod
+from support.processes import injecting
+from support.processes.injecting import NAME, SECRET, SYSTEM, Injector
+from support.processes.stage import run
+from support.servers.control_plane import Cluster, ControlPlane, until
 
 Document = dict[str, Any]
 EXAMPLES = Path(__file__).parents[2] / "manifests" / "examples"

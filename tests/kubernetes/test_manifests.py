@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from support.control_plane import Cluster
+from support.servers.control_plane import Cluster
 
 ROOT = Path(__file__).parents[2]
 MANIFESTS = [ROOT / "manifests" / "nats.yaml", *sorted((ROOT / "manifests" / "examples").glob("*.yaml"))]

@@ -12,17 +12,17 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from sagamesh import topology
-from sagamesh.registers import stream
-from sagamesh_operator.adapters.nats import connect
-from sagamesh_operator.distribution import read_entries
+from sagamesh.distribution import topology
+from sagamesh.log.registers import stream
+from sagamesh_jetstream.client.session import connect
+from sagamesh_jetstream.upkeep.distribute import read_entries
 from sagamesh_operator.ports import ApiRefused
 from sagamesh_operator.resource import Document
-from support.control_plane import Cluster, ControlPlane
-from support.nats_server import NatsServer
-from support.operating import STEP, Operator, Sagas, operated, saga
-from support.proxy import Wire
-from support.stage import run
+from support.processes.operating import STEP, Operator, Sagas, operated, saga
+from support.processes.stage import run
+from support.servers.control_plane import Cluster, ControlPlane
+from support.servers.nats_server import NatsServer
+from support.servers.proxy import Wire
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "02-create-order" / "saga.yaml"

@@ -17,15 +17,15 @@ import yaml
 from kubernetes import config
 from kubernetes.dynamic import DynamicClient
 
-from sagamesh import checks, spec
-from sagamesh.manual import FIELDS
-from sagamesh_operator import verdict
+from sagamesh.language import checks, spec
+from sagamesh.language.descriptions import FIELDS
 from sagamesh_operator.crd import CRD
-from support.control_plane import Cluster, until
-from support.documents import CHECKOUT, in_language_page, put
-from support.judging import Judge, judge
-from unit.sagamesh import test_checks, test_spec
-from unit.sagamesh.test_spec import document, places, step
+from sagamesh_operator.sagas import acceptance
+from support.builders.documents import CHECKOUT, in_language_page, put
+from support.servers.control_plane import Cluster, until
+from support.servers.judging import Judge, judge
+from unit.sagamesh.language import test_checks, test_spec
+from unit.sagamesh.language.test_spec import document, places, step
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*/saga*.yaml"))
 Document = dict[Any, Any]
@@ -376,7 +376,7 @@ def test_what_is_stored_means_the_same(judged: Judge, right: list[Document]) -> 
         assert stored["spec"]["parkAfter"]
         same = {**written, "metadata": {**written["metadata"], "namespace": stored["metadata"]["namespace"]}}
         assert spec.read(stored) == spec.read(same)
-        assert verdict.judge(stored).revision == verdict.judge(same).revision != ""
+        assert acceptance.judge(stored).revision == acceptance.judge(same).revision != ""
 
 
 # -- what kubectl shows --------------------------------------------------------------------------------------------
@@ -390,7 +390,7 @@ READY = {
     "reason": "SidecarsBehind",
     "message": "revision 5f0c9a1e77 is not held yet by every sidecar of orders",
 }
-REVISION = verdict.judge(saga()).revision
+REVISION = acceptance.judge(saga()).revision
 STATUS = {"activeRevision": REVISION, "participantCount": 12, "synced": "120/121", "conditions": [READY]}
 
 

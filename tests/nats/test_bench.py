@@ -6,15 +6,15 @@ import asyncio
 import re
 from pathlib import Path
 
-from sagamesh import registers
+from sagamesh.log import registers
 from sagamesh_bench.load import loading
 from sagamesh_bench.rig import Rig, rig
 from sagamesh_bench.sagas import FLOOR, NAMESPACE, SHAPES
 from sagamesh_bench.script import Counts, counts, record
 from sagamesh_bench.soak import soak
-from sagamesh_operator.adapters.nats import connect
-from support.stage import run
-from support.web import ask
+from sagamesh_jetstream.client.session import connect
+from support.processes.stage import run
+from support.processes.web import ask
 
 SAGAS = 10
 

@@ -10,8 +10,8 @@ import threading
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
-from support.command import Command, relatives
-from support.stage import run
+from support.processes.command import Command, relatives
+from support.processes.stage import run
 
 ORDERS = 20
 

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 import nats
-from sagamesh_cli.embedded import EmbeddedServer
-from sagamesh_cli.services import Service, example
-from support.command import Command, Dev, dev, relatives
-from support.scripted_app import Call, http, scripted
-from support.stage import run
-from support.web import ask
+from sagamesh_cli.local.example_services import Service, example
+from sagamesh_cli.local.nats_server import EmbeddedServer
+from support.fakes.scripted_app import Call, http, scripted
+from support.processes.command import Command, Dev, dev, relatives
+from support.processes.stage import run
+from support.processes.web import ask
 
 CREDIT = example("01-customers-and-orders")
 SAGA = CREDIT / "saga.yaml"

@@ -12,16 +12,16 @@ import pytest
 from nats.aio.client import Client
 
 import nats
-from sagamesh import codec
-from sagamesh.model import Action, Compensation, Emit, Saga, Start, Step
-from sagamesh.projection import project
-from sagamesh.rules import LocalRules
-from sagamesh_cli.embedded import EmbeddedServer
-from sagamesh_operator.adapters.nats import NatsJetStream, connect
-from sagamesh_operator.distribution import ForeignStreamError, Put, distribute, observe, plan
+from sagamesh.language.model import Action, Compensation, Emit, Saga, Start, Step
+from sagamesh.log import codec
+from sagamesh.rules.local import LocalRules
+from sagamesh.rules.projection import project
+from sagamesh_cli.local.nats_server import EmbeddedServer
+from sagamesh_jetstream.client.session import NatsJetStream, connect
+from sagamesh_jetstream.upkeep.distribute import ForeignStreamError, Put, distribute, observe, plan
 from sagamesh_operator.ports import ApiRefused, JetStream, UnavailableError
 from sagamesh_operator.resource import Document
-from support.cluster import Cluster
+from support.servers.cluster import Cluster
 
 LOG = "SAGA_shop_checkout"
 ACTIVE = "$KV.sagamesh-rules.shop.orders.checkout.active"

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from sagamesh.model import Action, Saga, Start, Step
-from sagamesh.projection import project
+from sagamesh.language.model import Action, Saga, Start, Step
+from sagamesh.rules.projection import project
 from sagamesh_cli.main import app
-from sagamesh_operator.adapters.nats import connect
-from sagamesh_operator.distribution import distribute
-from support.cluster import Cluster
-from support.nats_server import NatsServer
+from sagamesh_jetstream.client.session import connect
+from sagamesh_jetstream.upkeep.distribute import distribute
+from support.servers.cluster import Cluster
+from support.servers.nats_server import NatsServer
 
 CHARGE = Step(
     name="charge", participant="payments", on=("go",), action=Action(path="/charge"), emits=(), read_only=True

@@ -14,10 +14,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from sagamesh_cli.dev import Bench, Options, load, participants_of, read, running
-from sagamesh_cli.services import Service, books, example
-from support.stage import DECLINED, ORDERS, run
-from support.web import Answer, ask
+from sagamesh_cli.commands.here.dev import Bench, Options, load, participants_of, read, running
+from sagamesh_cli.local.example_services import Service, books, example
+from support.processes.stage import DECLINED, ORDERS, run
+from support.processes.web import Answer, ask
 
 CREDIT, MEALS, TRIPS = "01-customers-and-orders", "02-create-order", "03-trip-booking"
 

@@ -16,17 +16,17 @@ from typing import Any, Protocol
 import pytest
 from typer.testing import CliRunner
 
+from sagamesh_cli.local.example_services import example
 from sagamesh_cli.main import app
-from sagamesh_cli.services import example
-from sagamesh_operator.adapters.nats import Session
+from sagamesh_jetstream.client.session import Session
 from sagamesh_sidecar.adapters.nats import NatsLog, Timing
-from support.authority import Authority
-from support.command import Command, dev
-from support.nats_server import NatsServer
-from support.ports import free_ports
-from support.stage import run, until
-from support.tokens import Tokens
-from support.web import ask
+from support.processes.command import Command, dev
+from support.processes.stage import run, until
+from support.processes.web import ask
+from support.servers.authority import Authority
+from support.servers.nats_server import NatsServer
+from support.servers.ports import free_ports
+from support.servers.tokens import Tokens
 
 
 class Guarded(NatsServer):

@@ -12,13 +12,14 @@ import pytest
 import uvloop
 
 import nats
-from sagamesh import topology
-from sagamesh.attempt import Refused
-from sagamesh_sidecar.adapters.nats import NatsLog, Timing, replies
-from sagamesh_sidecar.adapters.nats.connection import Connection
+from sagamesh.distribution import topology
+from sagamesh.protocol.attempt import Refused
+from sagamesh_jetstream.client import replies
+from sagamesh_jetstream.client.connection import Connection
+from sagamesh_sidecar.adapters.nats import NatsLog, Timing
 from sagamesh_sidecar.ports import Lease, UnavailableError
-from support.nats_server import NatsServer
-from support.proxy import Wire
+from support.servers.nats_server import NatsServer
+from support.servers.proxy import Wire
 
 QUICK = Timing(start=0.2, connect=1, reply=0.5, watch=0.1, heartbeat=0.5, expires=10)
 STREAM = topology.stream("t", "s")
@@ -428,7 +429,7 @@ class Swallowing(Connection):
 def test_closing_ends_though_a_cancel_is_swallowed():
     async def play() -> Swallowing:
         async with asyncio.timeout(10):
-            connection = Swallowing("nats://127.0.0.1:1", None, name="test", timing=QUICK, login={})
+            connection = Swallowing("nats://127.0.0.1:1", None, name="test", timing=QUICK, first_login={})
             await connection.start()
             await connection.close()
             return connection

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from support.ports import free_ports
-from support.tour import Shell, pattern, steps
+from support.processes.tour import Shell, pattern, steps
+from support.servers.ports import free_ports
 
 ROOT = Path(__file__).parents[2]
 PORTS = ("9001", "9002", "3650")

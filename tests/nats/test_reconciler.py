@@ -8,16 +8,16 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from sagamesh import heartbeat, topology
-from sagamesh.heartbeat import Heartbeat
-from sagamesh_operator.adapters.nats import Session
-from sagamesh_operator.meters import Meters
-from sagamesh_operator.reconciler import Reconciler
+from sagamesh.distribution import heartbeat, topology
+from sagamesh.distribution.heartbeat import Heartbeat
+from sagamesh_jetstream.client.session import Session
+from sagamesh_operator.metrics import Meters
 from sagamesh_operator.resource import Document, Key
-from sagamesh_operator.watching import GRACE
-from support.memory_cluster import MemoryCluster
-from support.nats_server import NatsServer
-from support.stage import run, until
+from sagamesh_operator.sagas.reconciler import Reconciler
+from sagamesh_operator.sagas.watch_health import GRACE
+from support.fakes.memory_cluster import MemoryCluster
+from support.processes.stage import run, until
+from support.servers.nats_server import NatsServer
 
 
 class World:

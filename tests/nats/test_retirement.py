@@ -9,17 +9,18 @@ from typing import Any
 
 import pytest
 
-from sagamesh import codec, registers, topology
-from sagamesh.model import Action, Emit, Saga, Start, Step
-from sagamesh.projection import project
-from sagamesh.registers import FINISH, OUTCOME, START, Instance, Name, Origin, Value
-from sagamesh.rules import LocalRules
-from sagamesh_cli.embedded import EmbeddedServer
-from sagamesh_operator.adapters.nats import NatsJetStream, connect
-from sagamesh_operator.distribution import distribute
+from sagamesh.distribution import topology
+from sagamesh.language.model import Action, Emit, Saga, Start, Step
+from sagamesh.log import codec, registers
+from sagamesh.log.registers import FINISH, OUTCOME, START, Instance, Name, Origin, Value
+from sagamesh.rules.local import LocalRules
+from sagamesh.rules.projection import project
+from sagamesh_cli.local.nats_server import EmbeddedServer
+from sagamesh_jetstream.client.session import NatsJetStream, connect
+from sagamesh_jetstream.upkeep.distribute import distribute
+from sagamesh_jetstream.upkeep.retire import Retiring, left_over, retire
 from sagamesh_operator.ports import ApiRefused, JetStream
 from sagamesh_operator.resource import Document, Key
-from sagamesh_operator.retirement import Retiring, left_over, retire
 from sagamesh_sidecar.adapters.nats import NatsLog
 
 KEY = Key("shop", "checkout")

@@ -14,20 +14,21 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 import nats
-from sagamesh import codec, registers, topology
-from sagamesh.heartbeat import Heartbeat
-from sagamesh.model import Action, Emit, Saga, Start, Step
-from sagamesh.projection import project
-from sagamesh.registers import Instance, Origin
-from sagamesh_cli.dev import provision
-from sagamesh_cli.fleet import ProcessMember, Urls
-from sagamesh_operator.adapters.nats import NatsJetStream, connect
-from sagamesh_operator.fleet import Fleet, read_fleet
+from sagamesh.distribution import topology
+from sagamesh.distribution.heartbeat import Heartbeat
+from sagamesh.language.model import Action, Emit, Saga, Start, Step
+from sagamesh.log import codec, registers
+from sagamesh.log.registers import Instance, Origin
+from sagamesh.rules.projection import project
+from sagamesh_cli.commands.here.dev import provision
+from sagamesh_cli.local.sidecars import ProcessMember, Urls
+from sagamesh_jetstream.client.session import NatsJetStream, connect
+from sagamesh_jetstream.upkeep.fleet import Fleet, read_fleet
 from sagamesh_sidecar.settings import Settings
-from support.nats_server import GovernedServer, NatsServer
-from support.scripted_app import Call, ScriptedApp, http, scripted
-from support.stage import run, until
-from support.web import ask
+from support.fakes.scripted_app import Call, ScriptedApp, http, scripted
+from support.processes.stage import run, until
+from support.processes.web import ask
+from support.servers.nats_server import GovernedServer, NatsServer
 
 
 def saga(path: str) -> Saga:

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from sagamesh_operator.adapters.nats import connect
-from support.command import Command, Dev, dev
-from support.scripted_app import Call, ScriptedApp, http, scripted
-from support.stage import run
-from support.web import ask
+from sagamesh_jetstream.client.session import connect
+from support.fakes.scripted_app import Call, ScriptedApp, http, scripted
+from support.processes.command import Command, Dev, dev
+from support.processes.stage import run
+from support.processes.web import ask
 
 SAGA = """
 apiVersion: sagamesh.dev/v1alpha1

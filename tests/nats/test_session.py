@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from sagamesh_operator.adapters.nats import Session
+from sagamesh_jetstream.client.session import Session
 from sagamesh_operator.ports import UnavailableError
-from support.nats_server import NatsServer
-from support.stage import run, until
+from support.processes.stage import run, until
+from support.servers.nats_server import NatsServer
 
 
 class Watched:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from sagamesh_cli.services import example
-from support.command import Command
-from support.stage import run
+from sagamesh_cli.local.example_services import example
+from support.processes.command import Command
+from support.processes.stage import run
 
 DRIVER = example("04-money-transfer") / "transfers.py"
 

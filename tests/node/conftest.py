@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from support.chart import complete
+from sagamesh_tools.chart import complete
 from support.node import parts
 from support.node.__main__ import IMAGES
 from support.node.node import Node
-from support.tour import Shell, Tour
+from support.processes.tour import Shell, Tour
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "install.md"

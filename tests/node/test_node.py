@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from support.control_plane import until
 from support.node import images
 from support.node.node import Node
 from support.node.shop import EXAMPLE, PARTICIPANTS, SERVICES, SHOP, Calls, Shoppers, pods
-from support.tour import Tour
+from support.processes.tour import Tour
+from support.servers.control_plane import until
 
 SYSTEM = "sagamesh-system"
 RESTARTS = 5

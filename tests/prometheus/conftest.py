@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from support import prometheus
+from support.servers import prometheus
 
 
 @pytest.fixture(scope="session")

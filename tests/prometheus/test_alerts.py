@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from support.prometheus import promtool
+from support.servers.prometheus import promtool
 
 RULES = Path(__file__).parents[2] / "charts" / "sagamesh" / "files" / "alerts.yaml"
 

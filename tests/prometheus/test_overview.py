@@ -15,21 +15,21 @@ from pathlib import Path
 import yaml
 from msgspec.structs import replace
 
-from sagamesh import heartbeat, topology
-from sagamesh.heartbeat import Heartbeat
-from sagamesh.model import Saga
-from sagamesh.registers import START
-from sagamesh_cli.services import example
-from sagamesh_operator import web
-from sagamesh_operator.adapters.nats import Session
-from sagamesh_operator.meters import InjectorMeters, Meters
-from sagamesh_operator.reconciler import Reconciler
-from support.memory_cluster import MemoryCluster
-from support.nats_server import GovernedServer
-from support.prometheus import Prometheus, Target, promtool, scraping
-from support.scripted_app import Call, http
-from support.stage import DECLINED, Stage, run, stage
-from support.web import ask
+from sagamesh.distribution import heartbeat, topology
+from sagamesh.distribution.heartbeat import Heartbeat
+from sagamesh.language.model import Saga
+from sagamesh.log.registers import START
+from sagamesh_cli.local.example_services import example
+from sagamesh_jetstream.client.session import Session
+from sagamesh_operator import probes
+from sagamesh_operator.metrics import InjectorMeters, Meters
+from sagamesh_operator.sagas.reconciler import Reconciler
+from support.fakes.memory_cluster import MemoryCluster
+from support.fakes.scripted_app import Call, http
+from support.processes.stage import DECLINED, Stage, run, stage
+from support.processes.web import ask
+from support.servers.nats_server import GovernedServer
+from support.servers.prometheus import Prometheus, Target, promtool, scraping
 
 FILES = Path(__file__).parents[2] / "charts" / "sagamesh" / "files"
 DASHBOARD = json.loads((FILES / "dashboards" / "overview.json").read_text())
@@ -62,7 +62,7 @@ async def operating(nats: str, cluster: MemoryCluster) -> AsyncIterator[Operator
     session.opened, session.lost = reconciler.connected, reconciler.disconnected
     session.listen(topology.heartbeat_subjects(), reconciler.heard)
     cluster.watched = reconciler.told
-    async with web.serving("127.0.0.1", 0, metrics=meters.exposition, alive=str, ready=str) as url:
+    async with probes.serving("127.0.0.1", 0, metrics=meters.exposition, alive=str, ready=str) as url:
         tasks = [asyncio.create_task(session.run()), asyncio.create_task(reconciler.run())]
         try:
             yield Operator(session, url)
@@ -81,7 +81,7 @@ async def injecting() -> AsyncIterator[Target]:
         meters.answered("injected")
         return meters.exposition()
 
-    async with web.serving("127.0.0.1", 0, metrics=asked, alive=str, ready=str) as url:
+    async with probes.serving("127.0.0.1", 0, metrics=asked, alive=str, ready=str) as url:
         yield Target(url, "sagamesh-system", "sagamesh-injector-0")
 
 

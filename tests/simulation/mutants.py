@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from sagamesh import attempt, decision, situation, steering
+from sagamesh.protocol import attempt, commands, decision, situation
 from sagamesh.simulation import Handlers
 
-MODULES: tuple[ModuleType, ...] = (situation, decision, attempt, steering)
+MODULES: tuple[ModuleType, ...] = (situation, decision, attempt, commands)
 """The protocol, each module after those that it takes functions from."""
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from sagamesh import graph
+from sagamesh.language import graph
 from sagamesh.simulation import HANDLERS, Handlers, Scenario, World, violations
 from sagamesh.simulation.broker import Delivery
-from simulation import shapes
 from simulation.mutants import MUTANTS, Mutant, mutate
+from support.builders import shapes
 
 ENOUGH = 3_000
 """Schedules of each shape that a mutant may survive."""

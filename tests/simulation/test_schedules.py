@@ -6,10 +6,10 @@ from random import Random
 
 import pytest
 
-from sagamesh.checks import check
-from sagamesh.model import Saga
+from sagamesh.language.checks import check
+from sagamesh.language.model import Saga
 from sagamesh.simulation import Scenario, World, violations
-from simulation import shapes
+from support.builders import shapes
 
 LEAST = 2_000
 LEAST_BIG = 200

@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[2]
 PARTS = {
     "core/sagamesh": "",
-    "login/sagamesh_login": "sidecar",
+    "jetstream/sagamesh_jetstream": "sidecar",
     "sidecar/sagamesh_sidecar": "sidecar",
     "operator/sagamesh_operator": "operator",
     "cli/sagamesh_cli": "cli",

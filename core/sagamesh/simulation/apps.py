@@ -8,7 +8,7 @@ from __future__ import annotations
 from random import Random
 from typing import Literal
 
-from sagamesh.answers import Answer, Answered, Away, Unanswered
+from sagamesh.protocol.answers import Answer, Answered, Away, Unanswered
 from sagamesh.simulation.faults import Faults
 from sagamesh.simulation.scenario import Scenario
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from random import Random
 
-from sagamesh.attempt import Put, Refused
-from sagamesh.prepared import Rules
-from sagamesh.registers import START, Name, Origin, Register
+from sagamesh.log.registers import START, Name, Origin, Register
+from sagamesh.protocol.attempt import Put, Refused
+from sagamesh.rules.compiled import Rules
 from sagamesh.simulation.faults import Faults
 
 

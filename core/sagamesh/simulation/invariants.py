@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sagamesh import graph, registers
-from sagamesh.registers import (
+from sagamesh.language import graph
+from sagamesh.log import registers
+from sagamesh.log.registers import (
     ABORT,
     FINISH,
     OUTCOME,

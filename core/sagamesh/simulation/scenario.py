@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sagamesh import graph
 from sagamesh.errors import EvaluationError
-from sagamesh.expressions import Place
-from sagamesh.model import Saga
-from sagamesh.prepared import Program, Rules, prepare
-from sagamesh.projection import project
+from sagamesh.language import graph
+from sagamesh.language.expressions import Place
+from sagamesh.language.model import Saga
+from sagamesh.rules.compiled import Program, Rules, prepare
+from sagamesh.rules.projection import project
 
 
 class Choice:

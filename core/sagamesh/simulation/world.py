@@ -10,12 +10,12 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from random import Random
 
-from sagamesh import attempt as real
-from sagamesh import effects, steering
-from sagamesh.answers import Unanswered
-from sagamesh.attempt import Fetch, Operation, Put, Reply, Result
-from sagamesh.effects import Ack, Call, Known, Nak
-from sagamesh.registers import ABORT, NULL, OUTCOME, START, Instance, Start, Started
+from sagamesh.log.registers import ABORT, NULL, OUTCOME, START, Instance, Start, Started
+from sagamesh.protocol import attempt as real
+from sagamesh.protocol import commands, effects
+from sagamesh.protocol.answers import Unanswered
+from sagamesh.protocol.attempt import Fetch, Operation, Put, Reply, Result
+from sagamesh.protocol.effects import Ack, Call, Known, Nak
 from sagamesh.simulation import faults
 from sagamesh.simulation.apps import OVER, Apps, Fate
 from sagamesh.simulation.broker import Broker, Delivery
@@ -31,7 +31,7 @@ class Handlers:
 
     attempt: Callable[..., Generator[Operation, Result, Ack | Nak]] = real.attempt
     settle: Callable[[list[Ack | Nak], int], Ack | Nak | None] = real.settle
-    cancel: Callable[..., Generator[Operation, Result, None]] = steering.cancel
+    cancel: Callable[..., Generator[Operation, Result, None]] = commands.cancel
 
 
 HANDLERS = Handlers()

@@ -21,7 +21,7 @@ from yaml import YAMLError
 from sagamesh_operator.crd import GROUP, KIND, PLURAL, VERSION
 from sagamesh_operator.ports import ClusterUnavailable, NoCluster
 from sagamesh_operator.resource import Document, Key, Note, Resource
-from sagamesh_operator.status import shortened
+from sagamesh_operator.sagas.status import shortened
 
 MANAGER = "sagamesh-operator"
 TIMEOUT = 15.0

@@ -13,10 +13,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sagamesh.registers import FINISH, START, Failed
-from support.scripted_app import KEPT, Call, http
-from support.stage import Fates, Stage, impatient, run, stage, until
-from support.web import ask
+from sagamesh.log.registers import FINISH, START, Failed
+from support.fakes.scripted_app import KEPT, Call, http
+from support.processes.stage import Fates, Stage, impatient, run, stage, until
+from support.processes.web import ask
 
 MEALS = "02-create-order"
 CREDIT = "01-customers-and-orders"

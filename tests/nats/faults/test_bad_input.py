@@ -16,14 +16,14 @@ import pytest
 from msgspec import Raw
 from msgspec.structs import replace
 
-from sagamesh import codec, registers
-from sagamesh.model import Action, Compensation, Emit, Saga, Step
-from sagamesh.projection import project
-from sagamesh.registers import ABORT, START, Done, Failed, Instance, Origin
-from support.post import LIMIT, STARTED, Post, post
-from support.scripted_app import Call, ScriptedApp, http, scripted
-from support.stage import run
-from support.web import ask
+from sagamesh.language.model import Action, Compensation, Emit, Saga, Step
+from sagamesh.log import codec, registers
+from sagamesh.log.registers import ABORT, START, Done, Failed, Instance, Origin
+from sagamesh.rules.projection import project
+from support.fakes.scripted_app import Call, ScriptedApp, http, scripted
+from support.processes.post import LIMIT, STARTED, Post, post
+from support.processes.stage import run
+from support.processes.web import ask
 
 END = registers.end("accept")
 OWN = Step(

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from sagamesh.registers import OUTCOME
-from support.cluster import Cluster
-from support.orders import MEALS, Orders, conclude, mixed, place, slow_kitchen, under_way, unknown
-from support.shared import Play, shared
-from support.stage import Stage, stage, until
+from sagamesh.log.registers import OUTCOME
+from support.builders.orders import MEALS, Orders, conclude, mixed, place, slow_kitchen, under_way, unknown
+from support.processes.shared import Play, shared
+from support.processes.stage import Stage, stage, until
+from support.servers.cluster import Cluster
 
 BURST = 30.0
 """Seconds that a planned restart may be felt."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from sagamesh_cli.dev import provision
-from support.stage import Stage, hasten, run, stage
+from sagamesh_cli.commands.here.dev import provision
+from support.processes.stage import Stage, hasten, run, stage
 
 CREDIT = "01-customers-and-orders"
 

@@ -10,13 +10,13 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from sagamesh.registers import FINISH, START
-from sagamesh_cli.fleet import ProcessMember
+from sagamesh.log.registers import FINISH, START
+from sagamesh_cli.local.sidecars import ProcessMember
 from sagamesh_sidecar.settings import to_environment
-from support.orders import MEALS, conclude, mixed, place
-from support.scripted_app import Call
-from support.stage import Stage, run, stage, until
-from support.web import ask
+from support.builders.orders import MEALS, conclude, mixed, place
+from support.fakes.scripted_app import Call
+from support.processes.stage import Stage, run, stage, until
+from support.processes.web import ask
 
 ACK_WAIT = 10.0
 """Seconds until what a sidecar held is handed out again, unless it gave it back."""

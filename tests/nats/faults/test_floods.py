@@ -11,10 +11,10 @@ from collections import Counter
 from collections.abc import Awaitable
 from pathlib import Path
 
-from sagamesh_sidecar.connection import CONNECTIONS
-from support.post import LIMIT, MIB, Post, post
-from support.stage import run, until
-from support.web import Answer, ask, burst, post_of
+from sagamesh_sidecar.web.bounded_protocol import CONNECTIONS
+from support.processes.post import LIMIT, MIB, Post, post
+from support.processes.stage import run, until
+from support.processes.web import Answer, ask, burst, post_of
 
 
 async def outcome(answering: Awaitable[Answer]) -> tuple[int, str]:

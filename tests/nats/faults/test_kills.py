@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from sagamesh.registers import FINISH, START, Done, Failed
-from support.orders import KINDS, MEALS, Kind, conclude, mixed, place
-from support.stage import DECLINED, Fates, Stage, run, seconds_since, stage, until
+from sagamesh.log.registers import FINISH, START, Done, Failed
+from support.builders.orders import KINDS, MEALS, Kind, conclude, mixed, place
+from support.processes.stage import DECLINED, Fates, Stage, run, seconds_since, stage, until
 
 CREDIT = "01-customers-and-orders"
 KILLED = -signal.SIGKILL

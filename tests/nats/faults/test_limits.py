@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sagamesh_cli.fleet import ProcessMember
-from support.stage import Stage, hasten, run, stage, until
+from sagamesh_cli.local.sidecars import ProcessMember
+from support.processes.stage import Stage, hasten, run, stage, until
 
 CREDIT = "01-customers-and-orders"
 MIB = 1024 * 1024

@@ -12,12 +12,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from sagamesh import registers
-from support.orders import MEALS, Orders, conclude, mixed, place
-from support.proxy import Wire
-from support.shared import Play, shared
-from support.stage import Stage, stage, until
-from support.web import ask
+from sagamesh.log import registers
+from support.builders.orders import MEALS, Orders, conclude, mixed, place
+from support.processes.shared import Play, shared
+from support.processes.stage import Stage, stage, until
+from support.processes.web import ask
+from support.servers.proxy import Wire
 
 HASTE = 6.0
 NOTICED = 20.0

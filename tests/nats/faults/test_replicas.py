@@ -7,12 +7,12 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from sagamesh import registers
-from sagamesh.attempt import Refused
-from sagamesh.registers import FINISH, START
-from sagamesh_cli.dev import provision
-from sagamesh_cli.fleet import ProcessMember
-from support.stage import DECLINED, Stage, run, stage, until
+from sagamesh.log import registers
+from sagamesh.log.registers import FINISH, START
+from sagamesh.protocol.attempt import Refused
+from sagamesh_cli.commands.here.dev import provision
+from sagamesh_cli.local.sidecars import ProcessMember
+from support.processes.stage import DECLINED, Stage, run, stage, until
 
 MEALS = "02-create-order"
 ACK_WAIT = 10.0

@@ -6,9 +6,9 @@ import asyncio
 import shutil
 from pathlib import Path
 
-from sagamesh_cli.dev import provision
-from support.orders import MEALS, Orders, conclude, mixed, place, slow_kitchen, under_way
-from support.stage import Stage, run, stage, until
+from sagamesh_cli.commands.here.dev import provision
+from support.builders.orders import MEALS, Orders, conclude, mixed, place, slow_kitchen, under_way
+from support.processes.stage import Stage, run, stage, until
 
 
 async def put_back(on: Stage, backup: Path) -> None:

@@ -17,15 +17,15 @@ from pathlib import Path
 
 import pytest
 
-from sagamesh import topology
-from sagamesh_cli.dev import provision, read
-from sagamesh_cli.trouble import EnvironmentTrouble
-from support.documents import CHECKOUT
-from support.nats_server import GovernedServer
-from support.orders import MEALS, conclude, mixed, place, slow_kitchen, under_way, unknown
-from support.shared import Play, shared
-from support.stage import Stage, stage, until
-from support.web import ask
+from sagamesh.distribution import topology
+from sagamesh_cli.commands.here.dev import provision, read
+from sagamesh_cli.errors import EnvironmentTrouble
+from support.builders.documents import CHECKOUT
+from support.builders.orders import MEALS, conclude, mixed, place, slow_kitchen, under_way, unknown
+from support.processes.shared import Play, shared
+from support.processes.stage import Stage, stage, until
+from support.processes.web import ask
+from support.servers.nats_server import GovernedServer
 
 NOTICED = 10.0
 """Seconds until whoever looks at a sidecar sees that something is wrong."""

@@ -12,8 +12,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from support import programs
 from support.node import machine, parts
+from support.servers import programs
 
 TESTS = Path(__file__).parents[2] / "node"
 IMAGES = "TEST_NODE_IMAGES"

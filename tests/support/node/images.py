@@ -19,7 +19,7 @@ from pathlib import Path
 
 import yaml
 
-from sagamesh_cli.embedded import find_binary
+from sagamesh_cli.local.nats_server import find_binary
 from support.node import machine, parts
 
 ROOT = Path(__file__).parents[3]

@@ -14,10 +14,10 @@ from typing import Any, Self
 
 import yaml
 
-from support.control_plane import ControlPlane, until
 from support.node import images, machine
 from support.node.parts import Parts
-from support.programs import Programs
+from support.servers.control_plane import ControlPlane, until
+from support.servers.programs import Programs
 
 NAME = "node"
 PODS = "10.88.0.0/24"

@@ -11,8 +11,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from support import debian, programs
 from support.node import machine
+from support.servers import debian, programs
 
 TOOLS = Path(__file__).parents[2] / "node" / "tools"
 PACKAGES = (

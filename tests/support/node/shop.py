@@ -13,8 +13,8 @@ from typing import Any, Self
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from support.control_plane import until
 from support.node.node import Node
+from support.servers.control_plane import until
 
 ROOT = Path(__file__).parents[3]
 SHOP = "shop"

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 import yaml
 
-from sagamesh.checks import CODES
-from sagamesh_operator import crd, reference
+from sagamesh.language.checks import CODES
+from sagamesh_operator import crd
 from sagamesh_operator.resource import resource
-from sagamesh_operator.status import Participant, Standing, status
-from sagamesh_operator.verdict import judge
-from support.documents import CHECKOUT
+from sagamesh_operator.sagas.acceptance import judge
+from sagamesh_operator.sagas.status import Participant, Standing, status
+from sagamesh_tools import reference_page
+from support.builders.documents import CHECKOUT
 
 ROOT = Path(__file__).parents[3]
 MANIFESTS = ROOT / "manifests"
@@ -88,11 +89,11 @@ def test_the_manifests_have_the_recommended_labels(name: str) -> None:
 
 
 def test_the_reference_is_what_the_code_says() -> None:
-    assert (ROOT / "docs" / "saga-reference.md").read_text() == reference.page()
+    assert (ROOT / "docs" / "saga-reference.md").read_text() == reference_page.page()
 
 
 def test_the_reference_has_every_field_and_every_rule() -> None:
-    page = reference.page()
+    page = reference_page.page()
     listed = re.findall(r"^\| `((?:spec|status)\S*)` .* \| (.*) \|$", page.partition("## Rules")[0], re.MULTILINE)
     listed += re.findall(r"^\| `(status\S*)` .* \| (.*) \|$", page, re.MULTILINE)
     assert [(path.replace("[]", ""), meaning.replace("\\", "")) for path, meaning in listed] == [
@@ -114,4 +115,4 @@ def test_the_reference_has_every_field_and_every_rule() -> None:
     ],
 )
 def test_a_line_of_the_reference(field: str, cells: str) -> None:
-    assert f"\n| `{field}` {cells} " in reference.page()
+    assert f"\n| `{field}` {cells} " in reference_page.page()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from sagamesh_sidecar.errors import SettingsError
 from sagamesh_sidecar.settings import Settings, from_environment, to_environment
-from sagamesh_sidecar.trouble import SettingsError
 
 LEAST = {"SAGAMESH_NAMESPACE": "shop", "SAGAMESH_PARTICIPANT": "payments"}
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from support import programs
 from support.node import machine, parts
 from support.node.__main__ import main
+from support.servers import programs
 
 
 def refused(monkeypatch: pytest.MonkeyPatch, error: Exception, **environment: str) -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from support.programs import (
+from support.servers.programs import (
     MODULE,
     NEEDED,
     Given,

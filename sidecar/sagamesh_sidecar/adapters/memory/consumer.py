@@ -7,7 +7,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from sagamesh.codec import Message
+from sagamesh.log.codec import Message
 from sagamesh_sidecar.adapters.memory.subjects import matches
 from sagamesh_sidecar.ports import Accept
 

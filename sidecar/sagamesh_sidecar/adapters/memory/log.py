@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
-from sagamesh.attempt import Refused
-from sagamesh.codec import Message
-from sagamesh.topology import MAX_MESSAGE
-from sagamesh_sidecar import sendable
+from sagamesh.distribution.topology import MAX_MESSAGE
+from sagamesh.log.codec import Message
+from sagamesh.protocol.attempt import Refused
+from sagamesh_sidecar import message_limits
 from sagamesh_sidecar.adapters.memory.consumer import MemorySubscription
 from sagamesh_sidecar.adapters.memory.server import MemoryServer
 from sagamesh_sidecar.ports import Accept, Guard
@@ -37,7 +37,7 @@ class MemoryLog:
     async def put(
         self, subject: str, headers: Mapping[str, str], body: bytes, *, guard: Guard | None = None
     ) -> int | Refused:
-        sendable.check(subject, headers, body, self._max_message)
+        message_limits.check(subject, headers, body, self._max_message)
         await asyncio.sleep(0)  # others get their turn before and after, as they do while a request is on its way
         result = self._server.put(subject, headers, body, guard)
         await asyncio.sleep(0)

@@ -6,9 +6,9 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from sagamesh.attempt import Refused
-from sagamesh.codec import Message
-from sagamesh.topology import Config
+from sagamesh.distribution.topology import Config
+from sagamesh.log.codec import Message
+from sagamesh.protocol.attempt import Refused
 from sagamesh_sidecar.adapters.memory.consumer import Consumer
 from sagamesh_sidecar.adapters.memory.stream import Stream
 from sagamesh_sidecar.adapters.memory.subjects import matches

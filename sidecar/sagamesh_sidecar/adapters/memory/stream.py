@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from sagamesh.attempt import Refused
-from sagamesh.codec import Message
-from sagamesh.topology import SECOND, Config
+from sagamesh.distribution.topology import SECOND, Config
+from sagamesh.log.codec import Message
+from sagamesh.protocol.attempt import Refused
 from sagamesh_sidecar.adapters.memory.consumer import Consumer
 from sagamesh_sidecar.adapters.memory.subjects import matches
 from sagamesh_sidecar.ports import Guard

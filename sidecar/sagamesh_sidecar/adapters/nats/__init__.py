@@ -12,7 +12,7 @@ to the same place, with traps of its own (it may hang, go deaf, give up); replac
 that is closed for good by an expired password, and the one that is deaf while it says that it is connected.
 """
 
-from sagamesh_sidecar.adapters.nats.connection import Timing
+from sagamesh_jetstream.client.connection import Timing
 from sagamesh_sidecar.adapters.nats.log import NatsLog
 
 __all__ = ["NatsLog", "Timing"]

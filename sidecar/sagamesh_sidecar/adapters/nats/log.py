@@ -10,15 +10,15 @@ from msgspec import json
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from sagamesh.attempt import Refused
-from sagamesh.codec import Message
-from sagamesh.topology import MAX_MESSAGE, SIDECARS_BUCKET
-from sagamesh_sidecar import sendable
-from sagamesh_sidecar.adapters.nats import replies
-from sagamesh_sidecar.adapters.nats.clock import Clock
-from sagamesh_sidecar.adapters.nats.connection import Connection, Timing
+from sagamesh.distribution.topology import MAX_MESSAGE, SIDECARS_BUCKET
+from sagamesh.log.codec import Message
+from sagamesh.protocol.attempt import Refused
+from sagamesh_jetstream.client import replies
+from sagamesh_jetstream.client.connection import Connection, Timing
+from sagamesh_jetstream.client.requests import Requests
+from sagamesh_jetstream.client.server_time import Clock
+from sagamesh_sidecar import message_limits
 from sagamesh_sidecar.adapters.nats.puller import Puller
-from sagamesh_sidecar.adapters.nats.requests import Requests
 from sagamesh_sidecar.ports import Accept, Guard, Subscription, UnavailableError
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ class NatsLog:
     """The log at `url` (several: separated by commas), between `start` and `close`, or inside of `async with`.
 
     `name` is what the server's operator sees. `inbox_prefix` is where replies go: a user with few rights has one of its
-    own. `directory`: of a login in files, as `sagamesh_login` describes it; `login` goes to nats-py's
+    own. `directory`: of a login in files, as `sagamesh_jetstream.client.login` describes it; `login` goes to nats-py's
     `connect` as it is: `user`, `password`, `user_credentials`, `tls` and the like.
     """
 
@@ -54,7 +54,7 @@ class NatsLog:
     ) -> None:
         login["inbox_prefix"] = inbox_prefix
         self._connection = Connection(
-            url, self._probe, name=name, timing=timing, login=login, directory=directory, spared=HEARTBEATS
+            url, self._probe, name=name, timing=timing, first_login=login, directory=directory, spared=HEARTBEATS
         )
         self._requests = Requests(self._connection, timing.reply)
         self._clock = Clock()
@@ -107,7 +107,9 @@ class NatsLog:
         if guard is not None:
             sent["Nats-Expected-Last-Subject-Sequence"] = str(guard.sequence)
             sent["Nats-Expected-Last-Subject-Sequence-Subject"] = guard.subject
-        sendable.check(subject, sent, body, min(self._max_message, self._connection.max_payload or self._max_message))
+        message_limits.check(
+            subject, sent, body, min(self._max_message, self._connection.max_payload or self._max_message)
+        )
         try:
             reply = await self._requests.ask(subject, body, sent)
         except UnavailableError:
@@ -118,7 +120,7 @@ class NatsLog:
         if not subjects:
             return ()
         if len(subjects) == 1 and _is_literal(subjects[0]):  # cheaper, and a right of its own
-            sendable.check_subject(subjects[0])
+            message_limits.check_subject(subjects[0])
             found = [await self._requests.ask(f"$JS.API.DIRECT.GET.{stream}.{subjects[0]}")]
         else:
             found = await self._requests.ask_many(

@@ -20,11 +20,11 @@ import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from sagamesh.codec import Message
-from sagamesh_sidecar.adapters.nats import replies
-from sagamesh_sidecar.adapters.nats.clock import Clock
-from sagamesh_sidecar.adapters.nats.connection import CLOSE_TIMEOUT, Connection, Timing
-from sagamesh_sidecar.adapters.nats.requests import NO_RESPONDERS, Requests
+from sagamesh.log.codec import Message
+from sagamesh_jetstream.client import replies
+from sagamesh_jetstream.client.connection import CLOSE_TIMEOUT, Connection, Timing
+from sagamesh_jetstream.client.requests import NO_RESPONDERS, Requests
+from sagamesh_jetstream.client.server_time import Clock
 from sagamesh_sidecar.ports import Accept, UnavailableError
 
 log = logging.getLogger(__name__)

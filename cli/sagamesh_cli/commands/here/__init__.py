@@ -1,0 +1,1 @@
+"""Commands that run sagas on this machine. What they start lives in `local`."""

@@ -1,0 +1,1 @@
+"""Commands that start or stop an instance, by a sidecar's API."""

@@ -1,0 +1,1 @@
+"""Commands for whoever writes a saga. They need its file alone."""

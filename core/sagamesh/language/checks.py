@@ -1,0 +1,299 @@
+"""Does a saga make sense? Small questions about the model, each with its code; the same at `apply` and offline.
+
+Names and wiring are asked first: what only follows from a wrong name is not reported. What depends on the ways in which
+steps can run is counted in `ways`; whether single fields can be read was settled by `spec`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from difflib import get_close_matches
+from graphlib import CycleError
+from itertools import combinations
+
+from sagamesh.errors import ExpressionError
+from sagamesh.language import graph
+from sagamesh.language.expressions import Place, compile_expression
+from sagamesh.language.findings import CODES, Finding, finding, in_order
+from sagamesh.language.model import Saga, Step
+from sagamesh.language.ways import MOST_IN_ALL, MOST_WAYS, TooManyWaysError, Ways
+from sagamesh.rules.projection import is_single
+
+__all__ = ["CODES", "Finding", "check"]
+
+Findings = Iterator[Finding]
+
+
+def check(saga: Saga) -> tuple[Finding, ...]:
+    """Everything that is wrong with a saga, in the order of the document. Without an error it can be projected."""
+    wiring = [found for ask in WIRING for found in ask(saga)]
+    found = wiring + [found for ask in MEANING for found in ask(saga)]
+    ways = None
+    if not wiring:
+        try:
+            ways = Ways(saga)
+        except TooManyWaysError as error:
+            found += too_many_ways(saga, error.step)
+    if ways is not None:
+        found += [found for ask_ways in BRANCHES for found in ask_ways(saga, ways)]
+    return in_order([*found, *expressions(saga, ways)])
+
+
+def _steps(saga: Saga) -> Iterator[tuple[str, Step]]:
+    return ((f"spec.steps[{index}]", step) for index, step in enumerate(saga.steps))
+
+
+def _path(saga: Saga, name: str) -> str:
+    return next(path for path, step in _steps(saga) if step.name == name)
+
+
+# -- wiring: names, and who listens to whom ------------------------------------------------------------------------
+
+
+def unique_names(saga: Saga) -> Findings:
+    """Registers, rules and timelines name a step by its name alone."""
+    seen: dict[str, str] = {}
+    for path, step in _steps(saga):
+        if (first := seen.setdefault(step.name, path)) != path:
+            yield finding("SM001", f"{path}.name", f"{first} has the name {step.name!r}, too", "rename one of the two")
+
+
+def one_producer(saga: Saga) -> Findings:
+    """Who hears an event must know whose end to read."""
+    seen = {saga.start.event: "spec.start.event"}
+    for at, step in _steps(saga):
+        for index, emit in enumerate(step.emits):
+            path = f"{at}.emits[{index}].event"
+            if (first := seen.setdefault(emit.event, path)) != path:
+                fix = f"rename one of the two, such as to '{step.name}.done', and let who needs either listen to both"
+                yield finding("SM002", path, f"{emit.event!r} is announced at {first}, too", fix)
+
+
+def known_inputs(saga: Saga) -> Findings:
+    producers = graph.producers(saga)
+    for path, step in _steps(saga):
+        for index, event in enumerate(step.on):
+            if event not in producers:
+                message = f"nobody announces {event!r}"
+                yield finding("SM003", f"{path}.on[{index}]", message, _did_you_mean(event, producers))
+
+
+def _did_you_mean(event: str, producers: dict[str, str]) -> str:
+    close = get_close_matches(event, producers, 1)
+    return f"did you mean {close[0]!r}?" if close else f"add {event!r} to the `emits` of a step, or name another event"
+
+
+def no_circle(saga: Saga) -> Findings:
+    """A step that waits for itself never runs."""
+    try:
+        graph.order(saga)
+    except CycleError as error:
+        circle = error.args[1]
+        message = f"these steps wait for one another: {' -> '.join(circle)}"
+        path = _path(saga, min(circle, key=[step.name for step in saga.steps].index))
+        yield finding("SM004", f"{path}.on", message, "let one of them listen to an event from outside the circle")
+
+
+def reachable(saga: Saga) -> Findings:
+    """With known inputs and no circle, every step that listens to anything leads back to the start."""
+    for path, step in _steps(saga):
+        if not step.on:
+            fix = f"let it listen to the start, {saga.start.event!r}, or to an event of another step"
+            yield finding("SM005", f"{path}.on", f"nothing leads from the start to {step.name!r}", fix)
+
+
+def inputs_once(saga: Saga) -> Findings:
+    for path, step in _steps(saga):
+        for event, count in Counter(step.on).items():
+            if count > 1:
+                yield finding("SM006", f"{path}.on", f"{event!r} stands here {count} times", "name it once")
+
+
+# -- meaning: what steps say about undoing, events and time --------------------------------------------------------
+
+
+def undoable(saga: Saga) -> Findings:
+    """What may be aborted must say how it is undone."""
+    forward = _after_pivot(saga)
+    for path, step in _steps(saga):
+        if not (step.compensation or step.read_only or step.pivot or step.name in forward):
+            message = f"nobody knows how {step.name!r} is undone when the saga is aborted"
+            yield finding("SM007", path, message, "give it a `compensation`; or `readOnly: true` if it changes nothing")
+
+
+def nothing_to_undo(saga: Saga) -> Findings:
+    for path, step in _steps(saga):
+        if step.read_only and step.compensation:
+            message = f"{step.name!r} is `readOnly`, so there is nothing to compensate"
+            yield finding("SM008", f"{path}.readOnly", message, "remove `readOnly` or `compensation`")
+
+
+def never_undone(saga: Saga) -> Findings:
+    """From the pivot on, a saga only goes forward."""
+    forward = _after_pivot(saga)
+    for path, step in _steps(saga):
+        what = "the pivot" if step.pivot else "downstream of the pivot"
+        if (step.pivot or step.name in forward) and step.compensation:
+            message = f"{step.name!r} is {what}, so its compensation would never be called"
+            fix = "remove the `compensation`, or move the step before the pivot"
+            yield finding("SM009", f"{path}.compensation", message, fix)
+        if (step.pivot or step.name in forward) and step.read_only:
+            message = f"{step.name!r} is {what}, so it is never undone anyway"
+            yield finding("SM010", f"{path}.readOnly", message, "remove `readOnly`")
+
+
+def _after_pivot(saga: Saga) -> frozenset[str]:
+    return graph.downstream(saga, saga.pivot.name) if saga.pivot else frozenset()
+
+
+def one_pivot(saga: Saga) -> Findings:
+    """There is one outcome, hence one step that decides it."""
+    for path, step in _steps(saga):
+        if step.pivot and saga.pivot and step is not saga.pivot:
+            message = f"{saga.pivot.name!r} is the pivot already"
+            fix = "keep `pivot: true` at the one step that cannot be undone once it succeeded"
+            yield finding("SM011", f"{path}.pivot", message, fix)
+
+
+def pivot_without_when(saga: Saga) -> Findings:
+    """A pivot that is skipped would leave the steps after it with nothing decided."""
+    for path, step in _steps(saga):
+        if step.pivot and step.when:
+            fix = "decide in a step before it that has several `emits`, and let the pivot listen to one of them"
+            yield finding("SM012", f"{path}.when", f"{step.name!r} is the pivot and may not be skipped", fix)
+
+
+def last_emit(saga: Saga) -> Findings:
+    """Some event must fit every answer; and after one that always fits, only the app itself chooses another."""
+    for at, step in _steps(saga):
+        for index, emit in enumerate(step.emits):
+            path, is_last = f"{at}.emits[{index}]", index == len(step.emits) - 1
+            if is_last and emit.when:
+                message = f"where this does not hold either, {step.name!r} announces nothing and fails"
+                yield finding("SM017", f"{path}.when", message, "remove this `when`, or add a last event without one")
+            if not is_last and not emit.when:
+                message = f"{step.emits[index + 1].event!r} comes only where an answer's `ce-type` asks for it"
+                fix = f"give {emit.event!r}, which fits every answer, a `when`, or move it to the end"
+                yield finding("SM018", f"{at}.emits[{index + 1}]", message, fix)
+
+
+def times(saga: Saga) -> Findings:
+    for path, step in _steps(saga):
+        action, retry = step.action, step.action.retry
+        if action.timeout > action.within:
+            message = f"one call may take {action.timeout:g}s, and the whole step only {action.within:g}s"
+            fix = f"lower `timeout`, or raise `within` to {action.timeout:g}s or more"
+            yield finding("SM022", f"{path}.action.timeout", message, fix)
+        if retry.backoff > retry.max_backoff:
+            message = f"the first delay is {retry.backoff:g}s, and the longest only {retry.max_backoff:g}s"
+            fix = f"lower `backoff`, or raise `maxBackoff` to {retry.backoff:g}s or more"
+            yield finding("SM023", f"{path}.action.retry.backoff", message, fix)
+
+
+# -- branches: what depends on the ways in which steps can run -----------------------------------------------------
+
+
+def too_many_ways(saga: Saga, name: str) -> Findings:
+    message = f"too many ways lead to {name!r} (over {MOST_WAYS} to one step, or {MOST_IN_ALL} to all): not checked"
+    fix = "let fewer steps have several `emits`, or merge their branches into fewer, or split the saga in two"
+    yield finding("SM016", f"{_path(saga, name)}.on", message, fix)
+
+
+def settled_before_pivot(saga: Saga, ways: Ways) -> Findings:
+    """What is open when the pivot starts could still fail, or would have to be undone, when it is too late."""
+    pivot = saga.pivot
+    for path, step in _steps(saga):
+        if pivot is None or step.pivot or ways.only_after(step.name, pivot.name) or ways.settled(step.name, pivot.name):
+            continue
+        message = f"{step.name!r} may not have ended when the pivot, {pivot.name!r}, starts"
+        fix = (
+            f"let {pivot.name!r} wait for it (`on: [..., {step.emits[-1].event}]`), or let it listen only to events of "
+            f"{pivot.name!r} and the steps after it, or to an event that never comes together with the pivot"
+        )
+        yield finding("SM013", path, message, fix)
+
+
+def any_excludes(saga: Saga, ways: Ways) -> Findings:
+    """Where both came, which one the step saw would be chance."""
+    for path, step in _steps(saga):
+        pairs = combinations(dict.fromkeys(step.on), 2) if step.join == "any" else ()
+        race = next((pair for pair in pairs if not ways.exclude(*pair)), None)
+        if race:
+            message = f"{race[0]!r} and {race[1]!r} may both come, and {step.name!r} would run for whichever is first"
+            fix = "use `join: all`, or let the branches begin at different `emits` of one step"
+            yield finding("SM014", f"{path}.on", message, fix)
+
+
+def can_run(saga: Saga, ways: Ways) -> Findings:
+    listens = graph.all_inputs(saga)
+    for path, step in _steps(saga):
+        if not ways.can_run(step.name) and all(ways.can_run(producer) for producer in listens[step.name]):
+            message = f"{step.name!r} waits for all of {', '.join(step.on)}, which never come together"
+            fix = "use `join: any` if one of them is enough, else name events that come together"
+            yield finding("SM015", f"{path}.on", message, fix)
+
+
+# -- expressions ---------------------------------------------------------------------------------------------------
+
+
+def expressions(saga: Saga, ways: Ways | None) -> Findings:
+    """Every expression compiles and, as far as the ways are known, names only what is certainly there or not."""
+    for path, step, source, place in _expressions(saga):
+        try:
+            program = compile_expression(source, place, single_event=step is None or is_single(step))
+        except ExpressionError as error:
+            yield finding("SM019", path, str(error), "correct the expression; the numbers are its line and column")
+            continue
+        if step is not None and ways is not None:
+            for event in sorted(program.events):
+                yield from named_event(saga, ways, path, step, event)
+
+
+def named_event(saga: Saga, ways: Ways, path: str, step: Step, event: str) -> Findings:
+    producers = graph.producers(saga)
+    if event not in producers:
+        yield finding("SM020", path, f"nobody announces {event!r}", _did_you_mean(event, producers))
+    elif not ways.possible(event, step.name) and ways.can_run(step.name):
+        fix = f"name the starting event or an event that {step.name!r} waits for, directly or through other steps"
+        yield finding("SM020", path, f"{event!r} never comes before {step.name!r}", fix)
+    elif not ways.settled(producers[event], step.name):
+        message = f"{event!r} may or may not have happened when {step.name!r} runs, so its retries could differ"
+        fix = f"let {step.name!r} wait for it, or name an event that comes before it in every branch"
+        yield finding("SM021", path, message, fix)
+
+
+def _expressions(saga: Saga) -> Iterator[tuple[str, Step | None, str, Place]]:
+    if saga.start.key:
+        yield "spec.start.key", None, saga.start.key, Place.KEY
+    for path, step in _steps(saga):
+        undo = step.compensation.body if step.compensation else None
+        sources = [
+            (f"{path}.when", step.when, Place.WHEN),
+            (f"{path}.action.body", step.action.body, Place.BODY),
+            *((f"{path}.emits[{i}].when", emit.when, Place.EMIT) for i, emit in enumerate(step.emits)),
+            (f"{path}.compensation.body", undo, Place.COMPENSATION_BODY),
+        ]
+        for where, source, place in sources:
+            if source:
+                yield where, step, source, place
+
+
+WIRING: tuple[Callable[[Saga], Findings], ...] = (
+    unique_names,
+    one_producer,
+    known_inputs,
+    no_circle,
+    reachable,
+    inputs_once,
+)
+MEANING: tuple[Callable[[Saga], Findings], ...] = (
+    undoable,
+    nothing_to_undo,
+    never_undone,
+    one_pivot,
+    pivot_without_when,
+    last_emit,
+    times,
+)
+BRANCHES: tuple[Callable[[Saga, Ways], Findings], ...] = (settled_before_pivot, any_excludes, can_run)

@@ -1,0 +1,93 @@
+"""Who listens to whom in a saga. Questions about the definition only; nothing about instances.
+
+The starting event is produced by the pseudo step `_`. All functions expect that every event has one producer and that
+steps do not wait for one another in a circle, except where they say otherwise: `checks` asks those questions first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from graphlib import TopologicalSorter
+
+from sagamesh.language.model import Saga, Step
+
+START = "_"
+
+
+def producers(saga: Saga) -> dict[str, str]:
+    """Event -> the step that announces it (`_` for the starting event). Of several producers the first."""
+    found = {saga.start.event: START}
+    for step in saga.steps:
+        for emit in step.emits:
+            found.setdefault(emit.event, step.name)
+    return found
+
+
+def inputs(saga: Saga, step: Step) -> dict[str, tuple[str, ...]]:
+    """Producer -> the events of it that `step` listens to, in the order of `on`. Unknown events are left out."""
+    return _heard(step, producers(saga))
+
+
+def all_inputs(saga: Saga) -> dict[str, dict[str, tuple[str, ...]]]:
+    """Step -> its `inputs`."""
+    producer = producers(saga)
+    return {step.name: _heard(step, producer) for step in saga.steps}
+
+
+def _heard(step: Step, producer: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for event in step.on:
+        if event in producer:
+            found[producer[event]] = (*found.get(producer[event], ()), event)
+    return found
+
+
+def successors(saga: Saga) -> dict[str, tuple[str, ...]]:
+    """Step (and `_`) -> the steps that listen to an event of it."""
+    found: dict[str, list[str]] = {name: [] for name in (START, *(step.name for step in saga.steps))}
+    for name, heard in all_inputs(saga).items():
+        for producer in heard:
+            found[producer].append(name)
+    return {name: tuple(listeners) for name, listeners in found.items()}
+
+
+def order(saga: Saga) -> tuple[str, ...]:
+    """`_` and every step, each after those that it listens to. Raises graphlib.CycleError, which names a circle."""
+    return tuple(TopologicalSorter({START: (), **all_inputs(saga)}).static_order())
+
+
+def roots(saga: Saga) -> tuple[str, ...]:
+    """The steps that listen to the starting event."""
+    return successors(saga)[START]
+
+
+def sinks(saga: Saga) -> tuple[str, ...]:
+    """The steps whose ends decide that a saga is done: the leaves, and every input of a join by `any`.
+
+    An any-join goes on at its first input, so nobody downstream vouches for the others.
+    """
+    after = successors(saga)
+    listens = all_inputs(saga)
+    merged = {name for step in saga.steps if step.join == "any" for name in listens[step.name]}
+    return tuple(step.name for step in saga.steps if not after[step.name] or step.name in merged)
+
+
+def downstream(saga: Saga, name: str) -> frozenset[str]:
+    """Every step that can only run after `name`'s end, directly or through others. Works on circles, too."""
+    return _reached(successors(saga), name)
+
+
+def upstream(saga: Saga, name: str) -> frozenset[str]:
+    """Every step (and `_`) of which `name` is downstream: its ancestors."""
+    return _reached(all_inputs(saga), name)
+
+
+def _reached(edges: Mapping[str, Iterable[str]], name: str) -> frozenset[str]:
+    found: set[str] = set()
+    ahead = list(edges[name])
+    while ahead:
+        step = ahead.pop()
+        if step not in found:
+            found.add(step)
+            ahead.extend(edges.get(step, ()))
+    return frozenset(found)

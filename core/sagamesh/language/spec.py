@@ -1,0 +1,190 @@
+"""The language: a parsed document of kind `Saga` becomes the model, with defaults.
+
+Every field of v1alpha1 is named here, once, with its form and its bounds. What is not named is refused, and so is what
+the design names but this version does not carry out. Whether the saga makes sense is not asked here: see `checks`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import cast
+
+from sagamesh.errors import SpecError
+from sagamesh.language.document import Form, Node, node
+from sagamesh.language.model import Action, Compensation, Emit, Join, Order, Retry, Saga, Start, Step
+
+API_VERSION = "sagamesh.dev/v1alpha1"
+KIND = "Saga"
+
+MOST_STEPS = 500
+MOST_INPUTS = 100
+MOST_EMITS = 32
+LONGEST_CALL = "1h"
+LONGEST_STEP = "720h"
+LONGEST_DELAY = "1m"
+"""A longer delay between calls would need timers, which are not built yet."""
+
+
+def _label(example: str) -> Form:
+    """A name in subjects, streams and Kubernetes. Two labels always fit in the name of a stream."""
+    rule = f"a DNS label (lower case letters, digits and '-', at most 63), such as {example!r}"
+    return Form(pattern=re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"), longest=63, rule=rule)
+
+
+NAME = _label("checkout")
+STEP = _label("reserve-credit")
+PARTICIPANT = _label("payments")
+EVENT = Form(
+    pattern=re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"),
+    longest=128,
+    rule="an event type (letters, digits, '.', '_' and '-', at most 128), such as 'order.placed'",
+)
+_LETTERS = "A-Za-z0-9_~-"
+_LETTER = f"[{_LETTERS}]"
+PATH = Form(
+    pattern=re.compile(rf"(?:/(?:(?:\.?\.?{_LETTER}|\.\.\.)[.{_LETTERS}]*)?)+"),
+    longest=257,
+    rule="a path at the participant's app (letters, digits and '._~/-'; no host, query or '..'), such as '/charges'",
+)
+EXPRESSION = Form(
+    pattern=re.compile(r"\s*\S.*", re.DOTALL),
+    longest=2048,
+    rule="a CEL expression in quotes (at most 2048 characters), such as '{\"id\": event.data.orderId}'",
+)
+
+
+def read(document: object, *, namespace: str = "default") -> Saga:
+    """The saga that a document defines. `namespace`: where it is, unless it says so itself.
+
+    Raises SpecError: the first of its `problems`.
+    """
+    definition, found = _read(document, namespace)
+    if found:
+        raise found[0]
+    return definition
+
+
+def problems(document: object, *, namespace: str = "default") -> tuple[SpecError, ...]:
+    """Everything for which `read` would refuse a document."""
+    return tuple(_read(document, namespace)[1])
+
+
+def _read(document: object, namespace: str) -> tuple[Saga, list[SpecError]]:
+    found: list[SpecError] = []
+    top = node(document, "", found, "must be a mapping with apiVersion, kind, metadata and spec")
+    return saga(top, namespace), found
+
+
+def saga(top: Node, namespace: str) -> Saga:
+    """The whole language, asked of a node field by field. `schema` notes what is asked."""
+    top.constant("apiVersion", API_VERSION)
+    top.constant("kind", KIND)
+    metadata = top.child("metadata", "metadata: {name: checkout}")  # what else it holds is the business of Kubernetes
+    spec = top.child("spec", "spec: {start: {...}, steps: [...]}")
+    top.close("status")
+    found = Saga(
+        namespace=metadata.text("namespace", NAME, default=namespace),
+        name=metadata.text("name", NAME),
+        start=_start(spec.child("start", "start: {participant: orders, event: order.placed}")),
+        steps=_steps(spec),
+        compensation_order=cast("Order", spec.choice("compensationOrder", ("reverse", "parallel"))),
+        park_after=spec.seconds("parkAfter", default=600.0, most=LONGEST_STEP),
+    )
+    spec.not_built("deadline")
+    spec.close("deadline")
+    return found
+
+
+def _start(start: Node) -> Start:
+    found = Start(
+        participant=_participant(start),
+        event=start.text("event", EVENT),
+        key=start.optional_text("key", EXPRESSION),
+    )
+    start.close()
+    return found
+
+
+def _steps(spec: Node) -> tuple[Step, ...]:
+    example = "steps: [{name: charge, participant: payments, on: [order.placed], action: {path: /charges}}]"
+    steps = spec.nodes("steps", MOST_STEPS, example)
+    if spec.get("steps") == []:
+        spec.refuse("steps", f"must have at least one step, as in {example}")
+    return tuple(_step(step) for step in steps)
+
+
+def _step(step: Node) -> Step:
+    step.restore("on")
+    name = step.text("name", STEP)
+    found = Step(
+        name=name,
+        participant=_participant(step),
+        on=step.texts("on", EVENT, MOST_INPUTS, "on: [order.placed]"),
+        join=cast("Join", step.choice("join", ("all", "any"))),
+        when=step.optional_text("when", EXPRESSION),
+        pivot=step.flag("pivot"),
+        read_only=step.flag("readOnly"),
+        action=_action(step.child("action", "action: {path: /charges}")),
+        emits=_emits(step) or (Emit(event=f"{name}.done"),),
+        compensation=_compensation(step.optional_child("compensation", "compensation: {path: /charges/refund}")),
+    )
+    step.close()
+    return found
+
+
+def _participant(owner: Node) -> str:
+    value = owner.get("participant")
+    if isinstance(value, Mapping) or (isinstance(value, str) and not {"/", "."}.isdisjoint(value)):
+        owner.refuse("participant", "must be of the saga's own namespace (v1alpha1 has no others): write its name only")
+        return ""
+    return owner.text("participant", PARTICIPANT)
+
+
+def _action(action: Node) -> Action:
+    found = Action(
+        path=action.text("path", PATH),
+        body=action.optional_text("body", EXPRESSION),
+        timeout=action.seconds("timeout", default=5.0, most=LONGEST_CALL),
+        within=action.seconds("within", default=120.0, most=LONGEST_STEP),
+        retry=_retry(action.optional_child("retry", "retry: {backoff: 200ms, maxBackoff: 10s}")),
+    )
+    action.close()
+    return found
+
+
+def _retry(retry: Node | None) -> Retry:
+    if retry is None:
+        return Retry()
+    found = Retry(
+        backoff=retry.seconds("backoff", default=0.2, most=LONGEST_DELAY),
+        max_backoff=retry.seconds("maxBackoff", default=10.0, most=LONGEST_DELAY),
+    )
+    retry.close()
+    return found
+
+
+def _emits(step: Node) -> tuple[Emit, ...]:
+    """Without the field: the one event `<step>.done`."""
+    example = "emits: [{event: order.shipped}]"
+    if step.get("emits") == []:
+        step.refuse("emits", f"must have at least one event, as in {example}; without the field it is '<step>.done'")
+    return tuple(map(_emit, step.optional_nodes("emits", MOST_EMITS, example)))
+
+
+def _emit(emit: Node) -> Emit:
+    found = Emit(event=emit.text("event", EVENT), when=emit.optional_text("when", EXPRESSION))
+    emit.close()
+    return found
+
+
+def _compensation(compensation: Node | None) -> Compensation | None:
+    if compensation is None:
+        return None
+    found = Compensation(
+        path=compensation.text("path", PATH),
+        body=compensation.optional_text("body", EXPRESSION),
+        timeout=compensation.seconds("timeout", default=5.0, most=LONGEST_CALL),
+    )
+    compensation.close()
+    return found

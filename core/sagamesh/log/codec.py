@@ -1,0 +1,106 @@
+"""Values to bytes and back: the only wire format. Registers as CloudEvents in NATS binary mode, rules as JSON.
+
+Pinned by golden tests: what was written once must be read for ever. Unknown fields are ignored, unknown values are
+unreadable. The app's data stay the bytes that they were.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from math import isfinite
+from typing import NamedTuple
+
+import msgspec
+from msgspec import json
+
+from sagamesh.errors import UnreadableError
+from sagamesh.log import registers
+from sagamesh.log.registers import Name, Origin, Register, Value
+from sagamesh.rules.local import FORMAT, LocalRules
+
+ORIGIN = "saga-origin"
+TRACE = "traceparent"
+
+_READERS: Mapping[str, json.Decoder[Value]] = {
+    "start": json.Decoder(registers.Start),
+    "begin": json.Decoder(registers.Started | registers.Skipped | registers.Cancelled),
+    "end": json.Decoder(registers.Done | registers.Satisfied | registers.Dead | registers.Failed),
+    "outcome": json.Decoder(registers.Committed | registers.Aborted),
+    "abort": json.Decoder(registers.Notice),
+    "compensation": json.Decoder(registers.Undone | registers.Nothing),
+    "finish": json.Decoder(registers.Completed | registers.Compensated),
+    "absent": json.Decoder(registers.Absent),
+}
+
+
+class Message(NamedTuple):
+    """A stored message as a client of the log sees it. `time` is the server's, in seconds since the epoch."""
+
+    subject: str
+    headers: Mapping[str, str]
+    body: bytes
+    sequence: int
+    time: float
+
+
+def encode(name: Name, value: Value, origin: Origin, participant: str, trace: str = "") -> tuple[dict[str, str], bytes]:
+    """The headers and the body of a register. `trace` is the `traceparent` that it was written under."""
+    headers = {
+        "ce-specversion": "1.0",
+        "ce-id": f"{origin.run}/{name.step}/{name.register}",
+        "ce-source": participant,
+        "ce-type": f"dev.sagamesh.{name.register.partition('.')[0]}.{value.__struct_config__.tag}",
+        ORIGIN: ";".join(map(str, origin)),
+    }
+    if trace:
+        headers[TRACE] = trace
+    return headers, json.encode(value)
+
+
+def decode(message: Message) -> Register:
+    """The register that a message holds. Raises UnreadableError for any other bytes, and for a future's values."""
+    _, name = registers.parse(message.subject)
+    reader = _READERS.get("absent" if name.register.startswith("absent.") else name.register)
+    if reader is None:
+        raise UnreadableError(f"{message.subject}: this version knows no register {name.register!r}")
+    try:
+        value = reader.decode(message.body)
+        origin = _origin(message, name)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise UnreadableError(f"{message.subject}: {error}") from error
+    return Register(name, value, message.sequence, message.time, origin, message.headers.get("ce-source", ""))
+
+
+def _origin(message: Message, name: Name) -> Origin:
+    run, sequence, time, revision, pod, attempt = message.headers.get(ORIGIN, "").split(";")
+    if name == registers.START:  # where and when it stands, it could not say itself
+        return Origin(run, message.sequence, message.time, revision, pod, attempt)
+    if not isfinite(started := float(time)):
+        raise ValueError(f"the start's time is {time}")
+    return Origin(run, int(sequence), started, revision, pod, attempt)
+
+
+_RULES = json.Decoder(LocalRules)
+
+
+def encode_rules(rules: LocalRules) -> bytes:
+    """One document of the rules bucket."""
+    return json.encode(rules)
+
+
+def decode_rules(document: bytes) -> LocalRules:
+    """Raises UnreadableError for bytes that are no rules, or of a format that this version cannot read."""
+    try:
+        rules = _RULES.decode(document)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise UnreadableError(f"this is no rules document: {error}") from error
+    if rules.format != FORMAT:
+        raise UnreadableError(f"rules of format {rules.format}; this version reads format {FORMAT}")
+    return rules
+
+
+def revision(documents: Mapping[str, LocalRules]) -> str:
+    """The content hash of a projection: 10 hex digits, the same for all participants and for the same spec."""
+    plain = {name: {**msgspec.to_builtins(rules), "revision": ""} for name, rules in documents.items()}
+    return hashlib.sha256(json.encode(plain, order="sorted")).hexdigest()[:10]

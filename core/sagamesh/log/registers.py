@@ -1,0 +1,270 @@
+"""Registers: their names, their values, and the only place that formats or reads a subject.
+
+A register is a write-once subject of a saga's stream. `codec` turns values into bytes; `decision` says who writes
+which when. Values are pinned by golden tests: add fields with defaults, never change the meaning of one.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, NamedTuple
+
+from msgspec import Raw, Struct
+
+from sagamesh.errors import UnreadableError
+
+SAGA = "_"
+"""Stands where a step's name stands, in the registers that belong to the saga as a whole."""
+
+NULL = Raw(b"null")
+
+
+class Name(NamedTuple):
+    """A register within one instance."""
+
+    step: str
+    register: str
+
+
+START = Name(SAGA, "start")
+OUTCOME = Name(SAGA, "outcome")
+ABORT = Name(SAGA, "abort")
+FINISH = Name(SAGA, "finish")
+
+
+def begin(step: str) -> Name:
+    return Name(step, "begin")
+
+
+def end(step: str) -> Name:
+    """The register that tells how `step` ended; for `_` the start, which is what its listeners wait for."""
+    return START if step == SAGA else Name(step, "end")
+
+
+def compensation(step: str) -> Name:
+    return Name(step, "compensation")
+
+
+def marker(step: str, sequence: int, awaited: Name) -> Name:
+    """Where `step` proves that `awaited` was absent when the delivery of that sequence was handled."""
+    return Name(step, f"absent.{sequence}_{awaited.step}_{awaited.register}")
+
+
+class Instance(NamedTuple):
+    """One execution's place in the log."""
+
+    namespace: str
+    saga: str
+    id: str
+
+    @property
+    def stream(self) -> str:
+        return stream(self.namespace, self.saga)
+
+    def subject(self, name: Name) -> str:
+        return f"saga.{self.namespace}.{self.saga}.{self.id}.{name.step}.{name.register}"
+
+
+def stream(namespace: str, saga: str) -> str:
+    return f"SAGA_{namespace}_{saga}"
+
+
+def owner_of(stream: str) -> tuple[str, str] | None:
+    """Namespace and saga of a stream's name; None: it is no saga's. Neither can hold a `_`."""
+    match stream.split("_"):
+        case ["SAGA", namespace, saga]:
+            return namespace, saga
+    return None
+
+
+def subjects(namespace: str, saga: str) -> str:
+    """All subjects of a saga's stream, as a wildcard."""
+    return f"saga.{namespace}.{saga}.>"
+
+
+def filter_subject(namespace: str, saga: str, name: Name) -> str:
+    """One register of every instance, as a wildcard."""
+    return f"saga.{namespace}.{saga}.*.{name.step}.{name.register}"
+
+
+def instance_subjects(instance: Instance) -> str:
+    """All registers of one instance, as a wildcard."""
+    return f"saga.{instance.namespace}.{instance.saga}.{instance.id}.>"
+
+
+def parse(subject: str) -> tuple[Instance, Name]:
+    """The instance and the register that a subject names. Raises UnreadableError for a subject that is none."""
+    parts = subject.split(".", 5)
+    if len(parts) != 6 or parts[0] != "saga" or not all(parts):
+        raise UnreadableError(f"{subject!r} is not the subject of a register")
+    _, namespace, saga, instance, step, register = parts
+    return Instance(namespace, saga, instance), Name(step, register)
+
+
+def saga_of(subject: str) -> str:
+    """The saga whose stream a subject belongs to, whatever else it may be."""
+    return (subject.split(".", 3) + [""] * 3)[2]
+
+
+LITERAL_ID = re.compile(r"(?!h-)[A-Za-z0-9_-]{1,64}")
+DIGEST_ID = re.compile(r"h-[a-z2-7]{26}")
+"""Made from a key that is no literal id (see `commands`)."""
+
+
+def is_instance_id(text: str) -> bool:
+    """Whether an instance may be called so; nothing else ever gets into a subject."""
+    return bool(LITERAL_ID.fullmatch(text) or DIGEST_ID.fullmatch(text))
+
+
+# -- values ------------------------------------------------------------------------------------------------------
+
+
+class Value(Struct, frozen=True, tag_field="value"):
+    """What a register holds. The tag is the value's name in the log."""
+
+
+class Start(Value, frozen=True, tag="start"):
+    """`_.start`: the event that started the instance. `digest` is of the canonical JSON of type and data."""
+
+    event: str
+    id: str
+    source: str
+    digest: str
+    data: Raw = NULL
+    time: str = ""
+
+
+class Started(Value, frozen=True, tag="started"):
+    """`begin`: the step runs, on behalf of the delivery of that subject."""
+
+    delivery: str
+
+
+class Skipped(Value, frozen=True, tag="skipped"):
+    """`begin`: the step will not run, since it is dead or its `when` was false."""
+
+    delivery: str
+    because: Literal["dead", "when"]
+
+
+class Cause(Struct, frozen=True, omit_defaults=True):
+    """Why a saga was aborted: a step's failure, or a cancel (then without a step)."""
+
+    kind: Literal["refused", "unknown", "cancelled"]
+    reason: str = ""
+    step: str = ""
+
+
+class Cancelled(Value, frozen=True, tag="cancelled"):
+    """`begin`: the step must not run, since the saga is being aborted."""
+
+    cause: Cause
+
+
+class Done(Value, frozen=True, tag="done", omit_defaults=True):
+    """`end`: the action succeeded; this event, with this data, is announced."""
+
+    event: str
+    data: Raw = NULL
+    attempts: int = 1
+
+
+class Satisfied(Value, frozen=True, tag="skipped"):
+    """`end`: the step was skipped by its `when` and counts as the last of its events, with null data."""
+
+    event: str
+
+
+class Dead(Value, frozen=True, tag="dead"):
+    """`end`: no event that this step listens to will come."""
+
+
+class Failed(Value, frozen=True, tag="failed", omit_defaults=True):
+    """`end`: the action did not succeed. The kind is for people; the protocol treats both alike."""
+
+    kind: Literal["refused", "unknown"]
+    reason: str
+    attempts: int = 1
+
+
+class Committed(Value, frozen=True, tag="committed"):
+    """`_.outcome`: the saga stands."""
+
+
+class Aborted(Value, frozen=True, tag="aborted"):
+    """`_.outcome`: the saga is undone."""
+
+    cause: Cause
+
+
+class Notice(Value, frozen=True, tag="aborted"):
+    """`_.abort`: tells participants what the outcome already says."""
+
+    cause: Cause
+
+
+class Undone(Value, frozen=True, tag="done", omit_defaults=True):
+    """`compensation`: the app has undone the action."""
+
+    attempts: int = 1
+
+
+class Nothing(Value, frozen=True, tag="nothing"):
+    """`compensation`: there was nothing to undo."""
+
+
+class Completed(Value, frozen=True, tag="completed"):
+    """`_.finish` of a committed saga with a pivot."""
+
+
+class Compensated(Value, frozen=True, tag="compensated"):
+    """`_.finish` of an aborted saga."""
+
+
+class Absent(Value, frozen=True, tag="absent"):
+    """A marker: at this delivery (its subject), this register (its subject) was not there."""
+
+    delivery: str
+    awaited: str
+
+
+class Origin(NamedTuple):
+    """Where a register comes from: carried by each one, so that no reader needs the start.
+
+    `start_time` is the server's time of `_.start` in seconds since the epoch; `_.start` itself carries neither it nor
+    `start_sequence` (0 until read).
+    """
+
+    run: str
+    start_sequence: int
+    start_time: float
+    revision: str
+    pod: str
+    attempt: str
+
+
+class Register(NamedTuple):
+    """A register as it stands in the log. `time` is the server's, in seconds since the epoch."""
+
+    name: Name
+    value: Value
+    sequence: int
+    time: float
+    origin: Origin
+    participant: str = ""
+
+
+def finishes(register: Register, *, has_pivot: bool) -> Literal["committed", "aborted"] | None:
+    """The outcome of an instance, if this is the register that ends it.
+
+    Without a pivot `outcome=committed` is the finish of a committed saga.
+    """
+    match register.value:
+        case Compensated():
+            return "aborted"
+        case Completed():
+            return "committed"
+        case Committed() if not has_pivot:
+            return "committed"
+        case _:
+            return None

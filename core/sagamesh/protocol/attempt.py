@@ -1,0 +1,172 @@
+"""One attempt: the handling of one delivery, by one process, for one own step.
+
+A generator without I/O between `decision` and whoever can carry operations out (the relay on NATS, the simulation in
+memory). It turns effects into four plain operations and knows what their replies prove:
+
+- a write that timed out is *unknown*: it is written again, with the same attempt id;
+- a write that was refused is read until it is there, since an absent read proves nothing;
+- a marker that stands, new or old, proves an absence; a guard that is refused proves a presence;
+- 10164 (a write is in flight) proves nothing: again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from enum import Enum, auto
+
+from msgspec import Struct
+
+from sagamesh.log import registers
+from sagamesh.log.registers import Absent, Name, Register, Value
+from sagamesh.protocol.answers import Answer
+from sagamesh.protocol.decision import decide
+from sagamesh.protocol.effects import Ack, Call, Delivery, Known, Nak, Prove, Read, Write
+from sagamesh.rules.compiled import OwnStep, Rules
+
+READS_UNTIL_PRESENT = 30
+"""How often a register that must be there is looked for before the delivery is given back."""
+WRITES_UNTIL_KNOWN = 25
+"""How often a write is repeated whose result is unknown, before the delivery is given back: a quarter of a minute of
+pauses, and the log's own patience."""
+
+
+class Fetch(Struct, frozen=True):
+    """Read registers. Reply: those that were found, as a tuple of Register."""
+
+    names: tuple[Name, ...]
+
+
+class Put(Struct, frozen=True):
+    """Write a register once, with the attempt's id.
+
+    `absent`: only while that other register is not there. `while_started`: only while the instance's `_.start` stands
+    where it stood. Reply: the Register that was stored, or why not, as a Refused.
+    """
+
+    name: Name
+    value: Value
+    absent: Name | None = None
+    while_started: bool = False
+
+
+class Refused(Enum):
+    """Why a Put stored nothing, as far as one knows."""
+
+    EXISTS = auto()
+    """The register is there (10077)."""
+    GUARD = auto()
+    """What `absent` or `while_started` asks for does not hold (10071)."""
+    UNKNOWN = auto()
+    """No reply, a write in flight (10164), or no room: it may be stored or not."""
+
+
+class Pause(Struct, frozen=True):
+    """Wait a little, longer with each `turn` (from 0), and never in step with others."""
+
+    turn: int
+
+
+class Reply(Struct, frozen=True):
+    """The reply to a Call: the answer, and the server's time when it came, in seconds since the epoch."""
+
+    answer: Answer
+    time: float
+
+
+Operation = Fetch | Put | Pause | Call
+Result = tuple[Register, ...] | Register | Refused | Reply | None
+Steps = Generator[Operation, Result, None]
+
+
+class LogStuckError(Exception):
+    """The log neither takes a register nor shows it just now: nothing is decided, and another attempt goes on."""
+
+
+def attempt(rules: Rules, known: Known, delivery: Delivery, step: OwnStep) -> Generator[Operation, Result, Ack | Nak]:
+    """Handle a delivery for one own step. Yields operations, is sent their results, returns how it was settled."""
+    known.registers[delivery.register.name] = delivery.register
+    try:
+        while True:
+            for effect in decide(rules, known, delivery, step):
+                match effect:
+                    case Ack() | Nak():
+                        return effect
+                    case Read(names=names):
+                        yield from _fetch(known, names)
+                    case Write():
+                        yield from write(known, effect)
+                    case Prove(awaited=awaited):
+                        yield from _prove(known, delivery, step, awaited)
+                    case Call():
+                        yield from _call(known, step, effect)
+    except LogStuckError:
+        return Nak(1.0, "the log neither takes a register nor shows it")
+
+
+def settle(results: Sequence[Ack | Nak], steps: int) -> Ack | Nak | None:
+    """How a delivery is settled that concerns so many own steps: acked when all of them are, else the soonest nak.
+
+    None while some of them are still being handled.
+    """
+    if len(results) < steps:
+        return None
+    naks = [result for result in results if isinstance(result, Nak)]
+    return min(naks, key=lambda nak: max(nak.delay, nak.at_least)) if naks else Ack()
+
+
+def write(known: Known, effect: Write) -> Steps:
+    """Write once, whatever it takes, and learn what stands."""
+    result = yield from _put(Put(effect.name, effect.value, while_started=effect.guarded))
+    if isinstance(result, Register):
+        known.registers[effect.name] = result
+    elif result is Refused.EXISTS:
+        yield from read_until_present(known, effect.name)
+    else:
+        known.gone = True
+
+
+def _prove(known: Known, delivery: Delivery, step: OwnStep, awaited: Name) -> Steps:
+    """Write the marker that only stands where `awaited` is absent; or learn that it is there."""
+    instance = delivery.instance
+    marker = registers.marker(step.name, delivery.register.sequence, awaited)
+    result = yield from _put(Put(marker, Absent(delivery.subject, instance.subject(awaited)), absent=awaited))
+    if result is Refused.GUARD:
+        yield from read_until_present(known, awaited)
+    else:  # stored now, or by an earlier attempt at this delivery
+        known.absent.add(awaited)
+
+
+def _put(put: Put) -> Generator[Operation, Result, Result]:
+    """The same write again, until its result is known."""
+    for turn in range(WRITES_UNTIL_KNOWN):
+        result = yield put
+        if result is not Refused.UNKNOWN:
+            return result
+        yield Pause(turn)
+    raise LogStuckError
+
+
+def read_until_present(known: Known, name: Name) -> Steps:
+    for turn in range(READS_UNTIL_PRESENT):
+        yield from _fetch(known, (name,))
+        if name in known.registers:
+            return
+        yield Pause(turn)
+    raise LogStuckError
+
+
+def _fetch(known: Known, names: tuple[Name, ...]) -> Steps:
+    found = yield Fetch(names)
+    assert isinstance(found, tuple)
+    for register in found:
+        assert isinstance(register, Register)
+        known.registers[register.name] = register
+    known.unseen.update(name for name in names if name not in known.registers)
+
+
+def _call(known: Known, step: OwnStep, call: Call) -> Steps:
+    reply = yield call
+    assert isinstance(reply, Reply)
+    known.answer = reply.answer
+    begun = known.registers.get(step.begin)
+    known.within_passed = begun is not None and reply.time - begun.time >= step.rules.action.within

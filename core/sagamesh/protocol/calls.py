@@ -1,0 +1,87 @@
+"""The calls to the app: what they carry, and which event an answer announces.
+
+`decision` says when a call is due, `variables` what its parts are made of, `answers` what the app's answer means.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Raw
+
+from sagamesh.errors import EvaluationError
+from sagamesh.log import registers
+from sagamesh.log.registers import ABORT, NULL, Done, Failed, Instance, Name, Notice, Started
+from sagamesh.protocol.answers import Answered, Success
+from sagamesh.protocol.effects import Call, Delivery, Known
+from sagamesh.protocol.variables import announced, needed, read, request, response, variables
+from sagamesh.rules.compiled import OwnStep
+
+
+def action(step: OwnStep, known: Known, delivery: Delivery) -> Call:
+    """The call of a begun action. Raises EvaluationError, also where `when` cannot be evaluated."""
+    trigger = delivery.register.name
+    body = _asked(step, trigger, known, delivery.instance)
+    spec = step.rules.action
+    return Call("action", spec.path, body, spec.timeout, _event_type(known, trigger))
+
+
+def choose(step: OwnStep, known: Known, delivery: Delivery, answer: Answered, success: Success) -> str:
+    """The event that a success announces: the app's own choice (`ce-type`), else the first whose `when` holds.
+
+    Raises EvaluationError where none fits.
+    """
+    if success.event is not None:
+        if success.event in {event for event, _ in step.emits}:
+            return success.event
+        raise EvaluationError(f"no `emits` fits the answer: its ce-type is {success.event!r}")
+    for event, when in step.emits:
+        if when is None:
+            return event
+        given = variables(step, when, delivery.register.name, known, delivery.instance)
+        if when(given | response(answer, success.data)):
+            return event
+    raise EvaluationError("no `emits` fits the answer")
+
+
+def compensation_needs(step: OwnStep, begun: Started) -> tuple[Name, ...]:
+    """The registers that a compensation's call is made from."""
+    return (ABORT, *needed(step, _trigger(begun)))
+
+
+def compensation(step: OwnStep, known: Known, delivery: Delivery, begun: Started, ended: Done | Failed) -> Call:
+    """The call that undoes an action. Raises EvaluationError where the saga's own `body` fails."""
+    spec = step.rules.compensation
+    assert spec is not None
+    trigger = _trigger(begun)
+    notice = known.value(ABORT)
+    assert isinstance(notice, Notice)
+    try:
+        asked = Raw(_asked(step, trigger, known, delivery.instance))
+    except EvaluationError:
+        asked = NULL  # then the action was never called
+    result = ended.data if isinstance(ended, Done) else NULL
+    if step.compensation_body is None:
+        body = msgspec.json.encode({"request": asked, "result": result, "cause": notice.cause})
+    else:
+        given = variables(step, step.compensation_body, trigger, known, delivery.instance)
+        given |= {"request": read(asked), "result": read(result)}
+        body = msgspec.json.encode(step.compensation_body(given | {"cause": notice.cause.reason}))
+    event = _event_type(known, trigger)
+    return Call("compensation", spec.path, body, spec.timeout, event, "done" if isinstance(ended, Done) else "failed")
+
+
+def _asked(step: OwnStep, trigger: Name, known: Known, instance: Instance) -> bytes:
+    """The body of the action. Raises EvaluationError, also where `when` cannot be evaluated."""
+    if step.when is not None:
+        step.when(variables(step, step.when, trigger, known, instance))
+    return request(step, trigger, known, instance)
+
+
+def _trigger(begun: Started) -> Name:
+    """The register on whose behalf a step runs."""
+    return registers.parse(begun.delivery)[1]
+
+
+def _event_type(known: Known, trigger: Name) -> str:
+    heard = announced(known.registers[trigger])
+    return heard[0] if heard else ""

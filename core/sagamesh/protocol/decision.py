@@ -1,0 +1,346 @@
+"""The protocol: what a participant does about one delivery, for one of its own steps.
+
+`decide` is a pure function over (rules, known, delivery, step). It returns effects; `attempt` executes them and asks
+again with what it learned, until the step is settled by an ack or a nak. Registers that are known never change, so
+every call starts at the top and runs down to the first thing that is not known yet.
+
+The functions below follow the design's two lists of rules, in their order: forward 1 to 5, backward 1 to 5. What a
+rule rests on is said there once: present is final, absent proves nothing, acks are an optimisation.
+
+Neighbours: `answers` says what the app's answer means, `calls` what a call carries.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from sagamesh.errors import EvaluationError
+from sagamesh.language.model import Retry
+from sagamesh.log import registers
+from sagamesh.log.registers import (
+    ABORT,
+    FINISH,
+    OUTCOME,
+    Aborted,
+    Cancelled,
+    Cause,
+    Committed,
+    Compensated,
+    Completed,
+    Dead,
+    Done,
+    Failed,
+    Name,
+    Nothing,
+    Notice,
+    Satisfied,
+    Skipped,
+    Started,
+    Undone,
+    Value,
+)
+from sagamesh.protocol import calls
+from sagamesh.protocol.answers import Again, Answered, Away, Refusal, Success, judge_action, judge_compensation
+from sagamesh.protocol.effects import Delivery, Effects, Known, Read, Write
+from sagamesh.protocol.situation import ACK, Situation, await_all, come_back, look, read, retry
+from sagamesh.protocol.variables import announced, needed, variables
+from sagamesh.rules.compiled import OwnStep, Rules
+
+FailureKind = Literal["refused", "unknown"]
+
+APP_AWAY = "the app is away"
+COMPENSATION_RETRY = Retry(max_backoff=60.0)
+"""A compensation is called for ever, with delays that grow to a minute."""
+FORWARD = frozenset({"start", "end"})
+
+
+def decide(rules: Rules, known: Known, delivery: Delivery, step: OwnStep) -> Effects:
+    """The next effects for `step`. The last effects are one Ack or one Nak; then the step is settled."""
+    if known.gone:
+        return ACK
+    at = Situation(rules, known, delivery, step)
+    return forward(at) if at.trigger.register in FORWARD else backward(at)
+
+
+# -- forward: on the start, or on a predecessor's end --------------------------------------------------------------
+
+
+def forward(at: Situation) -> Effects:
+    """Rule 1: whose is the step?"""
+    begun = at.known.value(at.step.begin)
+    match begun:
+        case None if at.known.late and at.step.begin not in at.known.unseen:
+            return (Read((at.step.begin, at.step.end)),)  # begun already, most likely: spares a write that is refused
+        case None:
+            return open_step(at)
+        case Cancelled(cause=cause):
+            return conclude_abort(at.known, cause) if at.step.rules.pivot else ACK
+        case Started(delivery=subject) | Skipped(delivery=subject) if subject != at.delivery.subject:
+            return ACK  # begun by another delivery: that one owns the step
+        case Skipped(because=because):
+            return close_skipped(at, because)
+        case _:
+            return act(at)
+
+
+def open_step(at: Situation) -> Effects:
+    """Rule 2: do the inputs make the step run, here and now? Then write `begin`."""
+    judged = judge_any(at) if at.step.rules.join == "any" else judge_all(at)
+    if not isinstance(judged, bool):
+        return judged
+    if isinstance(notice := at.known.value(ABORT), Notice):
+        return begin(at, Cancelled(notice.cause))
+    if not judged:
+        return begin(at, Skipped(at.delivery.subject, "dead"))
+    if at.step.when is not None:
+        if (unknown := look(at, *needed(at.step, at.trigger))) is not None:
+            return unknown
+        if holds(at) is False:
+            return begin(at, Skipped(at.delivery.subject, "when"))
+    if at.known.app_away:
+        return come_back(at, APP_AWAY)
+    return begin(at, Started(at.delivery.subject))
+
+
+def judge_all(at: Situation) -> Effects | bool:
+    """Whether every input brings a listened event; or what to do first, or instead."""
+    names = tuple(registers.end(producer) for producer in at.step.heard)
+    for name in names:
+        if input_settles(at, name):
+            return ACK
+    if (unknown := look(at, *names)) is not None:
+        return unknown
+    return all(brings(at, name) for name in names)
+
+
+def judge_any(at: Situation) -> Effects | bool:
+    """Whether an input brings a listened event; or what to do first, or instead."""
+    if brings(at, at.trigger):
+        return True
+    judged = judge_all(at)
+    if not isinstance(judged, bool):
+        return judged
+    names = [registers.end(producer) for producer in at.step.heard]
+    return ACK if any(brings(at, name) for name in names) else False
+
+
+def input_settles(at: Situation, name: Name) -> bool:
+    """Whether an input says that this delivery has nothing to do: stored later (its delivery owns the step), failed."""
+    register = at.known.registers.get(name)
+    if register is None:
+        return name in at.known.absent
+    return register.sequence > at.delivery.register.sequence or isinstance(register.value, Failed)
+
+
+def brings(at: Situation, name: Name) -> bool:
+    """Whether a known input announces an event that the step listens to."""
+    register = at.known.registers[name]
+    heard = announced(register)
+    return heard is not None and heard[0] in at.step.heard[name.step]
+
+
+def holds(at: Situation) -> bool | None:
+    """The step's `when`. None: it cannot be evaluated; the step then begins, and ends failed without a call."""
+    assert at.step.when is not None
+    try:
+        return bool(at.step.when(variables(at.step, at.step.when, at.trigger, at.known, at.delivery.instance)))
+    except EvaluationError:
+        return None
+
+
+def begin(at: Situation, value: Value) -> Effects:
+    return (Write(at.step.begin, value, guarded=at.known.late),)
+
+
+def close_skipped(at: Situation, because: str) -> Effects:
+    """The end of rule 2: a skipped step ends dead, or satisfied."""
+    if (ended := at.known.value(at.step.end)) is not None:
+        return tail(at, ended)
+    last = at.step.emits[-1][0]
+    return (Write(at.step.end, Dead() if because == "dead" else Satisfied(last)),)
+
+
+def act(at: Situation) -> Effects:
+    """Rule 3: call the action, write `end`."""
+    step, known = at.step, at.known
+    if (ended := known.value(step.end)) is not None:
+        return tail(at, ended)
+    if not known.mine(step.begin) and step.end not in known.unseen:
+        return (Read((step.end,)),)  # an earlier attempt may have got further
+    if (unknown := look(at, *needed(step, at.trigger))) is not None:
+        return unknown
+    answer = at.answer
+    if answer is None:
+        return call_action(at)
+    match judge_action(answer):
+        case Away():
+            return wait_for_app(at)
+        case Refusal(reason=reason) if not step.rules.retriable:
+            return end_failed(at, "refused", reason)
+        case Refusal(reason=reason):
+            return retry(at, step.rules.action.retry, reason)
+        case Again(kind=kind, reason=reason) if known.within_passed and not step.retried:
+            return end_failed(at, kind, reason)
+        case Again(reason=reason, after=after):
+            return retry(at, step.rules.action.retry, reason, after)
+        case Success() as success:
+            assert isinstance(answer, Answered)
+            return succeed(at, answer, success)
+
+
+def call_action(at: Situation) -> Effects:
+    if at.known.lease_lost:
+        return come_back(at)
+    try:
+        return (calls.action(at.step, at.known, at.delivery),)
+    except EvaluationError as error:
+        return give_up(at, "refused", str(error))
+
+
+def succeed(at: Situation, answer: Answered, success: Success) -> Effects:
+    try:
+        event = calls.choose(at.step, at.known, at.delivery, answer, success)
+    except EvaluationError as error:
+        return give_up(at, "unknown", str(error))
+    return (Write(at.step.end, Done(event, success.data, at.delivery.delivered)),)
+
+
+def give_up(at: Situation, kind: FailureKind, reason: str) -> Effects:
+    """What will fail again is not tried again, except by the pivot and retriable steps: they park."""
+    return retry(at, at.step.rules.action.retry, reason) if at.step.retried else end_failed(at, kind, reason)
+
+
+def end_failed(at: Situation, kind: FailureKind, reason: str) -> Effects:
+    return (Write(at.step.end, Failed(kind, reason, at.delivery.delivered)),)
+
+
+def wait_for_app(at: Situation) -> Effects:
+    """The app is away: a begun action ends failed if the saga is being aborted, else it waits on."""
+    if not at.step.retried and (unread := read(at, ABORT)) is not None:
+        return unread
+    if at.step.retried or ABORT not in at.known.registers:
+        return come_back(at, APP_AWAY)
+    kind: FailureKind = "refused" if at.known.mine(at.step.begin) else "unknown"
+    return end_failed(at, kind, "the app was away while the saga was aborted")
+
+
+def tail(at: Situation, ended: Value) -> Effects:
+    """What follows from an `end`, whoever wrote it."""
+    if isinstance(ended, Failed):
+        cause = Cause(ended.kind, ended.reason, at.step.name)
+        return conclude_abort(at.known, cause) if at.step.rules.pivot else abort(at.rules, at.known, cause)
+    if at.step.rules.pivot and isinstance(ended, Done) and OUTCOME not in at.known.registers:
+        return (Write(OUTCOME, Committed()),)
+    return commit(at) if at.step.is_sink else ACK
+
+
+def abort(rules: Rules, known: Known, cause: Cause) -> Effects:
+    """Rule 4, for any step but the pivot, and for a cancel: close the pivot's latch, then conclude."""
+    if rules.local.pivot is not None and ABORT not in known.registers:
+        latch = registers.begin(rules.local.pivot)
+        latched = known.value(latch)
+        if latched is None:
+            return (Write(latch, Cancelled(cause), guarded=known.late),)
+        if isinstance(latched, Started):
+            return ACK  # the pivot decides
+    return conclude_abort(known, cause)
+
+
+def conclude_abort(known: Known, cause: Cause) -> Effects:
+    """The end of rule 4: write the outcome, then the notice that tells everybody."""
+    outcome = known.value(OUTCOME)
+    if outcome is None:
+        return (Write(OUTCOME, Aborted(cause)),)
+    if isinstance(outcome, Aborted) and ABORT not in known.registers:
+        return (Write(ABORT, Notice(outcome.cause)),)
+    return ACK
+
+
+def commit(at: Situation) -> Effects:
+    """Rule 5: a sink that is done, skipped or dead commits the saga, if it is the last of them."""
+    others = tuple(registers.end(sink) for sink in at.rules.local.sinks if sink != at.step.name)
+    if any(isinstance(at.known.value(name), Failed) for name in others):
+        return ACK
+    if (missing := await_all(at, *others)) is not None:
+        return missing
+    outcome = at.known.value(OUTCOME)
+    if outcome is None:
+        if at.step.rules.retriable and OUTCOME not in at.known.unseen:
+            return (Read((OUTCOME,)),)  # written by the pivot, most likely: spares a write that is refused
+        return (Write(OUTCOME, Committed()),)
+    if isinstance(outcome, Aborted):
+        return conclude_abort(at.known, outcome.cause)
+    if at.rules.local.pivot is not None and FINISH not in at.known.registers:
+        return (Write(FINISH, Completed()),)
+    return ACK
+
+
+# -- backward: on the notice, or on a successor's compensation -----------------------------------------------------
+
+
+def backward(at: Situation) -> Effects:
+    """Rules 1 to 3: is the step at rest, and is everything after it undone?"""
+    step, known = at.step, at.known
+    successors = step.rules.successors if at.rules.local.order == "reverse" else ()
+    behind = tuple(registers.compensation(successor) for successor in successors)
+    if (unread := read(at, ABORT, step.begin, step.end, step.compensation, *behind)) is not None:
+        return unread
+    if (begun := known.value(step.begin)) is None:
+        return cancel_step(at)
+    if isinstance(begun, Started) and step.end not in known.registers:
+        return come_back(at)  # its owner is still at work
+    if step.compensation in known.registers:
+        return finish(at)
+    if (missing := await_all(at, *behind)) is not None:
+        return missing
+    return undo(at, begun)
+
+
+def cancel_step(at: Situation) -> Effects:
+    """Rule 1: nobody may begin it any more."""
+    if (unknown := look(at, ABORT)) is not None:
+        return unknown
+    notice = at.known.value(ABORT)
+    if not isinstance(notice, Notice):
+        return ACK  # a late delivery of an instance that was deleted
+    return begin(at, Cancelled(notice.cause))
+
+
+def undo(at: Situation, begun: Value) -> Effects:
+    """Rule 4: call the compensation where there may be something to undo, write `compensation`.
+
+    Also after a refusal: it is no proof that nothing happened, since another attempt may have been answered otherwise.
+    """
+    step, ended = at.step, at.known.value(at.step.end)
+    if step.rules.compensation is None or not isinstance(begun, Started) or not isinstance(ended, Done | Failed):
+        return (Write(step.compensation, Nothing()),)
+    if (unknown := look(at, *calls.compensation_needs(step, begun))) is not None:
+        return unknown
+    answer = at.answer
+    if answer is None:
+        return call_compensation(at, begun, ended)
+    match judge_compensation(answer):
+        case Success():
+            return (Write(step.compensation, Undone(at.delivery.delivered)),)
+        case Again(reason=reason, after=after):
+            return retry(at, COMPENSATION_RETRY, reason, after)
+        case _:
+            return come_back(at, APP_AWAY)
+
+
+def call_compensation(at: Situation, begun: Started, ended: Done | Failed) -> Effects:
+    if at.known.lease_lost:
+        return come_back(at)
+    try:
+        return (calls.compensation(at.step, at.known, at.delivery, begun, ended),)
+    except EvaluationError as error:
+        return retry(at, COMPENSATION_RETRY, str(error))
+
+
+def finish(at: Situation) -> Effects:
+    """Rule 5: the last of the roots (for `parallel`, of all steps) finishes the saga."""
+    last = at.rules.last
+    if at.step.name not in last or FINISH in at.known.registers:
+        return ACK
+    others = (registers.compensation(name) for name in last if name != at.step.name)
+    return await_all(at, *others) or (Write(FINISH, Compensated()),)

@@ -1,0 +1,112 @@
+"""What a decision may ask for, and what it knows.
+
+`decision` returns effects; `attempt` executes them as a few plain operations; the relay and the simulation carry those
+out. Nothing here decides.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from sagamesh.log.registers import Instance, Name, Register, Value
+from sagamesh.protocol.answers import Answer
+
+
+class Read(Struct, frozen=True):
+    """Look at these registers. What is found is final; what is not found proves nothing."""
+
+    names: tuple[Name, ...]
+
+
+class Write(Struct, frozen=True):
+    """Write a register, and learn what stands in it afterwards, mine or somebody else's.
+
+    `guarded`: only while the instance's `_.start` is there. A delivery that is late may speak of an instance that was
+    finished and deleted since, and deletion makes registers writable again.
+    """
+
+    name: Name
+    value: Value
+    guarded: bool = False
+
+
+class Prove(Struct, frozen=True):
+    """Learn either what stands in a register or, by a marker that the server takes only then, that it is absent."""
+
+    awaited: Name
+
+
+class Call(Struct, frozen=True):
+    """POST to the app, and learn its answer. `end` is said with a compensation. `timeout` in seconds."""
+
+    kind: Literal["action", "compensation"]
+    path: str
+    body: bytes
+    timeout: float
+    event: str
+    end: Literal["done", "failed"] | None = None
+
+
+class Ack(Struct, frozen=True):
+    """The step is settled for this delivery."""
+
+
+class Nak(Struct, frozen=True):
+    """Come back after a delay drawn from 0 to `delay` seconds, but not before `at_least`.
+
+    The draw keeps many that failed together from coming back together. `trouble` says what fails; empty: only a wait.
+    """
+
+    delay: float
+    trouble: str = ""
+    at_least: float = 0.0
+
+
+Effect = Read | Write | Prove | Call | Ack | Nak
+Effects = tuple[Effect, ...]
+
+
+class Delivery(Struct):
+    """A register handed to a participant that listens to it, for the `delivered`-th time."""
+
+    instance: Instance
+    register: Register
+    delivered: int = 1
+    subject: str = ""
+
+    def __post_init__(self) -> None:
+        self.subject = self.instance.subject(self.register.name)
+
+
+class Known(Struct):
+    """What one attempt knows: grown by `attempt`, only read by `decision`.
+
+    `registers` are final. `absent` were proven absent at this delivery. `unseen` were looked for and not found, which
+    proves nothing. `late`: a redelivery, or older than a minute. `lease_lost`: another replica may be at work.
+    `app_away`: nobody listens at the app's port. `failures`: how often this step's calls for this delivery failed
+    before, as far as this process knows. `within_passed`: the action's time is over. `gone`: the instance was deleted.
+    """
+
+    attempt: str
+    registers: dict[Name, Register] = {}
+    absent: set[Name] = set()
+    unseen: set[Name] = set()
+    answer: Answer | None = None
+    late: bool = False
+    lease_lost: bool = False
+    app_away: bool = False
+    failures: int = 0
+    within_passed: bool = False
+    gone: bool = False
+
+    def value(self, name: Name) -> Value | None:
+        """What stands in a register, as far as this attempt knows."""
+        register = self.registers.get(name)
+        return None if register is None else register.value
+
+    def mine(self, name: Name) -> bool:
+        """Whether this very attempt won the write of a register."""
+        register = self.registers.get(name)
+        return register is not None and register.origin.attempt == self.attempt

@@ -1,0 +1,106 @@
+"""What expressions and bodies are made of: the events that an attempt knows, as CEL variables and as JSON.
+
+Only what a program names is decoded. The app's data stay raw bytes where no expression looks into them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import msgspec
+from msgspec import Raw
+
+from sagamesh.errors import UnreadableError
+from sagamesh.log import registers
+from sagamesh.log.registers import NULL, SAGA, Done, Instance, Name, Register, Satisfied, Start
+from sagamesh.protocol.answers import Answered
+from sagamesh.protocol.effects import Known
+from sagamesh.rules.compiled import OwnStep, Program
+
+Variables = dict[str, object]
+
+
+def announced(register: Register) -> tuple[str, Raw] | None:
+    """The event that a start or an end announces, and its data; None for a step that announces nothing."""
+    match register.value:
+        case Start(event=event, data=data) | Done(event=event, data=data):
+            return event, data
+        case Satisfied(event=event):
+            return event, NULL
+        case _:
+            return None
+
+
+def needed(step: OwnStep, trigger: Name) -> tuple[Name, ...]:
+    """The registers that a step's request is made from. `trigger`: the delivery on whose behalf it runs."""
+    inputs = (trigger,) if step.single else tuple(registers.end(i) for i in step.heard)
+    return (*inputs, *(registers.end(name) for name, _ in step.rules.needs))
+
+
+def request(step: OwnStep, trigger: Name, known: Known, instance: Instance) -> bytes:
+    """The body of a step's action. Raises EvaluationError. All that is `needed` must be known."""
+    if step.body is not None:
+        return msgspec.json.encode(step.body(variables(step, step.body, trigger, known, instance)))
+    if step.single:
+        heard = announced(known.registers[trigger])
+        return bytes(heard[1] if heard else NULL)
+    heard_by_event = [announced(known.registers[registers.end(i)]) for i in step.heard]
+    return msgspec.json.encode(dict(event for event in heard_by_event if event))
+
+
+def variables(step: OwnStep, program: Program, trigger: Name, known: Known, instance: Instance) -> Variables:
+    """The variables that a program names, but for `response`, `request`, `result` and `cause`."""
+    cause = known.registers[trigger]
+    found: Variables = {}
+    for name in program.names:
+        if name.startswith("event."):
+            found[name] = _event(cause)[name.removeprefix("event.")]
+        elif name == "events":
+            found[name] = _events(step, trigger, known)
+    if any(name.startswith("saga.") for name in program.names):
+        found |= _saga(cause, instance)
+    return found
+
+
+def response(answer: Answered, data: Raw) -> Variables:
+    """The variables of an answer, for `emits[].when`."""
+    return {
+        "response.status": answer.status,
+        "response.headers": dict(answer.headers),
+        "response.body": msgspec.json.decode(data),
+    }
+
+
+def read(data: bytes | Raw) -> object:
+    """Data as they stand in the log. Raises UnreadableError for what no version of ours has written there."""
+    try:
+        return msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise UnreadableError(f"the data of an event in the log are no JSON: {error}") from error
+
+
+def _events(step: OwnStep, trigger: Name, known: Known) -> Mapping[str, object]:
+    names = {*needed(step, trigger), *(registers.end(i) for i in step.heard)}
+    present = [known.registers[name] for name in names if name in known.registers]
+    events = [_event(register) for register in present if announced(register)]
+    return {str(event["type"]): event for event in events}
+
+
+def _event(register: Register) -> Mapping[str, object]:
+    """An event as CEL sees it. Its time is the server's."""
+    event, data = announced(register) or ("", NULL)
+    own_id = register.value.id if isinstance(register.value, Start) else f"{register.origin.run}/{register.name.step}"
+    time = datetime.fromtimestamp(register.time, UTC)
+    return {"id": own_id, "type": event, "time": time, "data": read(data)}
+
+
+def _saga(register: Register, instance: Instance) -> Variables:
+    is_start = register.name.step == SAGA
+    started = register.time if is_start else register.origin.start_time
+    return {
+        "saga.name": instance.saga,
+        "saga.id": instance.id,
+        "saga.run": register.origin.run,
+        "saga.started": datetime.fromtimestamp(started, UTC),
+    }

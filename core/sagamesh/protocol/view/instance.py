@@ -1,0 +1,239 @@
+"""An instance as people see it: everything that its registers say, in the shape that the API answers with.
+
+Reads may be stale, so any register may be missing here while a later one is there: what is found counts, and nothing
+is concluded from what is not. Nothing is decided here; that is `decision`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Literal
+
+from msgspec import Struct
+
+from sagamesh.log import registers
+from sagamesh.log.registers import (
+    ABORT,
+    FINISH,
+    OUTCOME,
+    SAGA,
+    Aborted,
+    Absent,
+    Cancelled,
+    Cause,
+    Committed,
+    Compensated,
+    Completed,
+    Dead,
+    Done,
+    Failed,
+    Instance,
+    Name,
+    Notice,
+    Register,
+    Satisfied,
+    Skipped,
+    Started,
+    Undone,
+    Value,
+)
+from sagamesh.rules.local import LocalRules
+
+State = Literal["running", "aborting", "completed", "compensated"]
+Outcome = Literal["committed", "aborted"]
+StepState = Literal[
+    "waiting", "started", "done", "skipped", "dead", "failed", "cancelled", "compensating", "compensated"
+]
+Known = Mapping[Name, Register]
+NONE: Mapping[str, str] = MappingProxyType({})
+
+
+class StepView(Struct, frozen=True, kw_only=True):
+    """One step.
+
+    `event` is what it announced; `attempts`: deliveries handled until its action had ended, 0 before; `reason`: why it
+    failed, or what fails just now.
+    """
+
+    name: str
+    participant: str
+    state: StepState
+    event: str | None = None
+    attempts: int = 0
+    reason: str | None = None
+
+
+class Moment(Struct, frozen=True, kw_only=True):
+    """One register of the timeline. `by` is the participant that wrote it."""
+
+    time: str
+    step: str
+    register: str
+    value: str
+    by: str
+
+
+class View(Struct, frozen=True, kw_only=True):
+    """One instance. Times are RFC 3339 in UTC, of the server's clock."""
+
+    saga: str
+    id: str
+    run: str
+    revision: str
+    state: State
+    parked: bool
+    outcome: Outcome | None
+    cause: Cause | None
+    started: str
+    finished: str | None
+    steps: tuple[StepView, ...]
+    timeline: tuple[Moment, ...]
+
+
+def view(
+    instance: Instance,
+    found: Sequence[Register],
+    rules: LocalRules,
+    now: float,
+    *,
+    troubles: Mapping[str, str] = NONE,
+    parked: bool = False,
+) -> View:
+    """What is known of an instance, from at least one of its registers, at `now` (the server's time).
+
+    `rules` are those of the instance's revision, or of another one where that is not at hand. What the registers do not
+    tell is told by whoever looks: step -> what fails there just now, and whether the saga is parked by that.
+    """
+    timeline = sorted((r for r in found if not isinstance(r.value, Absent)), key=lambda r: r.sequence)
+    known = {register.name: register for register in timeline}
+    origin = timeline[0].origin
+    outcome = _outcome(known)
+    end = _finish(known, rules)
+    return View(
+        saga=instance.saga,
+        id=instance.id,
+        run=origin.run,
+        revision=origin.revision,
+        state=_state(outcome, end),
+        parked=end is None and (parked or any(now - t > rules.park_after for t in _at_work(known, outcome))),
+        outcome=outcome,
+        cause=_cause(known),
+        started=timestamp(origin.start_time),
+        finished=timestamp(end.time) if end else None,
+        steps=tuple(
+            _step(known, name, by, outcome, troubles.get(name)) for name, by in _outline(rules, timeline).items()
+        ),
+        timeline=tuple(_moment(register) for register in timeline),
+    )
+
+
+def finished(seen: View) -> bool:
+    """Whether nothing will happen to the instance any more."""
+    return seen.state in ("completed", "compensated")
+
+
+def timestamp(time: float) -> str:
+    """RFC 3339, in UTC, to the millisecond."""
+    return datetime.fromtimestamp(time, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _value(known: Known, name: Name) -> Value | None:
+    register = known.get(name)
+    return register.value if register else None
+
+
+def _outcome(known: Known) -> Outcome | None:
+    """The decision, as the outcome says it, or whatever follows from it."""
+    for name in (OUTCOME, ABORT, FINISH):
+        match _value(known, name):
+            case Committed() | Completed():
+                return "committed"
+            case Aborted() | Notice() | Compensated():
+                return "aborted"
+    return None
+
+
+def _cause(known: Known) -> Cause | None:
+    for name in (OUTCOME, ABORT):
+        match _value(known, name):
+            case Aborted(cause=cause) | Notice(cause=cause):
+                return cause
+    return None
+
+
+def _finish(known: Known, rules: LocalRules) -> Register | None:
+    """The register after which nothing happens: without a pivot there is nothing left to do once it is committed."""
+    if rules.pivot is None and isinstance(_value(known, OUTCOME), Committed):
+        return known[OUTCOME]
+    return known.get(FINISH)
+
+
+def _state(outcome: Outcome | None, end: Register | None) -> State:
+    if outcome == "aborted":
+        return "compensated" if end else "aborting"
+    return "completed" if end else "running"
+
+
+def _outline(rules: LocalRules, timeline: Sequence[Register]) -> dict[str, str]:
+    """Step -> participant: those of the rules, and whatever else the log tells of (another revision's)."""
+    seen = {register.name.step: register.participant for register in timeline if register.name.step != SAGA}
+    return rules.outline | {step: by for step, by in seen.items() if step not in rules.outline}
+
+
+def _at_work(known: Known, outcome: Outcome | None) -> Iterator[float]:
+    """Since when each step is at work: its action from its begin on, its way back from the notice on."""
+    notice = known.get(ABORT) or known.get(OUTCOME)
+    for name, begun in known.items():
+        if name.register != "begin":
+            continue
+        if isinstance(begun.value, Started) and registers.end(name.step) not in known:
+            yield begun.time
+        elif outcome == "aborted" and notice and registers.compensation(name.step) not in known:
+            yield notice.time
+
+
+def _step(known: Known, name: str, participant: str, outcome: Outcome | None, trouble: str | None) -> StepView:
+    end = _value(known, registers.end(name))
+    return StepView(
+        name=name,
+        participant=participant,
+        state=_step_state(known, name, outcome),
+        event=end.event if isinstance(end, Done | Satisfied) else None,
+        attempts=end.attempts if isinstance(end, Done | Failed) else 0,
+        reason=trouble or (end.reason if isinstance(end, Failed) else None),
+    )
+
+
+def _step_state(known: Known, name: str, outcome: Outcome | None) -> StepState:
+    """How far a step has come. A step with nothing to undo keeps the state that it had before."""
+    end, back = _value(known, registers.end(name)), _value(known, registers.compensation(name))
+    if isinstance(back, Undone):
+        return "compensated"
+    if isinstance(end, Done | Failed) and outcome == "aborted" and back is None:
+        return "compensating"
+    match end or _value(known, registers.begin(name)):
+        case None:
+            return "waiting"
+        case Done():
+            return "done"
+        case Failed():
+            return "failed"
+        case Dead() | Skipped(because="dead"):
+            return "dead"
+        case Cancelled():
+            return "cancelled"
+        case Satisfied() | Skipped():
+            return "skipped"
+    return "started"
+
+
+def _moment(register: Register) -> Moment:
+    return Moment(
+        time=timestamp(register.time),
+        step=register.name.step,
+        register=register.name.register,
+        value=str(register.value.__struct_config__.tag),
+        by=register.participant,
+    )

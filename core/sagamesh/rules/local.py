@@ -1,0 +1,64 @@
+"""LocalRules: everything that one participant must know of one revision of one saga. A wire format, `format: 1`.
+
+Made by `projection`, carried as JSON by `codec`, compiled for decisions by `compiled`. Readers ignore fields that they
+do not know, and refuse a `format` that they do not know.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from sagamesh.language.model import Action, Compensation, Emit, Join, Order
+
+FORMAT = 1
+
+
+class Input(Struct, frozen=True, kw_only=True):
+    """A step that this one listens to (`_`: the start), and which of its events count."""
+
+    step: str
+    events: tuple[str, ...]
+
+
+class StepRules(Struct, frozen=True, kw_only=True):
+    """One own step, with everything resolved.
+
+    `needs` lists (step, event) of each `events[...]` that its expressions use; `retriable` means downstream of the
+    pivot.
+    """
+
+    name: str
+    inputs: tuple[Input, ...]
+    join: Join
+    action: Action
+    emits: tuple[Emit, ...]
+    successors: tuple[str, ...]
+    when: str | None = None
+    compensation: Compensation | None = None
+    needs: tuple[tuple[str, str], ...] = ()
+    pivot: bool = False
+    retriable: bool = False
+
+
+class LocalRules(Struct, frozen=True, kw_only=True):
+    """The rules of one participant.
+
+    `outline` names every step of the saga with its participant, in the order of the definition; `own` holds the
+    participant's own. `revision` is the same for all participants (see `projection`).
+    """
+
+    format: int = FORMAT
+    namespace: str
+    saga: str
+    participant: str
+    revision: str = ""
+    start_participant: str
+    start_event: str
+    key: str | None = None
+    order: Order
+    park_after: float
+    outline: dict[str, str]
+    roots: tuple[str, ...]
+    sinks: tuple[str, ...]
+    pivot: str | None = None
+    own: tuple[StepRules, ...] = ()

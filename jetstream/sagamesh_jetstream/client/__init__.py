@@ -1,0 +1,1 @@
+"""One way to speak to NATS: log in, connect, ask, and tell a dead connection from a slow one. Below `upkeep`."""

@@ -1,0 +1,149 @@
+"""A deleted saga's way out of NATS: nobody starts it any more, what runs ends, then log and rules go.
+
+As with `distribute`, what NATS holds is the only state: `retire` looks, goes one step further if it can, and is asked
+again. Nothing that was accepted is lost: before the log is deleted nobody can write to it any more, and only then is it
+counted for the last time what still runs in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import NamedTuple
+
+from sagamesh.distribution import topology
+from sagamesh.errors import UnreadableError
+from sagamesh.log import codec, registers
+from sagamesh.log.registers import FINISH, OUTCOME, START, Instance, Name
+from sagamesh_jetstream.upkeep.distribute import PAGE, owner_of, read_entries, readable
+from sagamesh_jetstream.upkeep.lookups import ask, subjects
+from sagamesh_operator.ports import JetStream
+from sagamesh_operator.resource import Document, Key
+
+BUCKET = f"KV_{topology.RULES_BUCKET}"
+
+
+class Retiring(NamedTuple):
+    """It is not gone yet. `running`: instances that have not ended."""
+
+    running: int
+
+
+async def retire(js: JetStream, key: Key, *, starting: bool, installation: str) -> Retiring | None:
+    """One step further; None: nothing of it is left. `starting`: some live sidecar still says that it starts the saga.
+
+    What belongs to another installation is none of ours, and left alone. Raises ApiRefused and UnavailableError.
+    """
+    log = await ask(js, f"STREAM.INFO.{registers.stream(*key)}")
+    bucket = await ask(js, f"STREAM.INFO.{BUCKET}", {"subjects_filter": topology.saga_subjects(*key)})
+    if _is_foreign(log, installation) or _is_foreign(bucket, installation):
+        return None
+    found = await read_entries(js, _entries(bucket))
+    for subject in _active(key, found):
+        await js.publish(subject, b"")
+    if log is not None and not await _end(js, key, log["config"], _pivots(found), starting=starting):
+        return Retiring(await running(js, key, _pivots(found)))
+    await _clear(js, found)
+    return None
+
+
+async def left_over(js: JetStream, installation: str) -> set[Key]:
+    """Every saga of this installation of which NATS holds something."""
+    bucket = await ask(js, f"STREAM.INFO.{BUCKET}", {"subjects_filter": f"$KV.{topology.RULES_BUCKET}.>"})
+    if bucket is None or _is_foreign(bucket, installation):
+        return set()
+    found = {Key(*topology.saga_of(subject)) for subject in _entries(bucket)}
+    async for stream in _streams(js):
+        owner = registers.owner_of(stream["config"]["name"])
+        if owner and not _is_foreign(stream, installation):
+            found.add(Key(*owner))
+    return found
+
+
+async def running(js: JetStream, key: Key, pivots: Mapping[str, bool]) -> int:
+    """How many instances have not ended. `pivots`: revision -> whether it has a pivot."""
+    started = await _ids(js, key, START)
+    open_ = started - await _ids(js, key, FINISH)
+    # A saga without a pivot that has committed is finished by that alone; only the register says which it was.
+    subjects = sorted(Instance(*key, name).subject(OUTCOME) for name in open_)
+    ended = 0
+    for page in _pages(subjects):
+        ended += sum(_is_end(message, pivots) for message in await js.last(registers.stream(*key), page))
+    return len(open_) - ended
+
+
+async def _end(js: JetStream, key: Key, config: Document, pivots: Mapping[str, bool], *, starting: bool) -> bool:
+    """Delete the log if nothing runs in it; whether that was done."""
+    if starting or await running(js, key, pivots):
+        return False
+    name = config["name"]
+    # From here on a start is answered by nobody: its sender hears that it is unknown, and sends it again.
+    await js.api(f"STREAM.UPDATE.{name}", {**config, "subjects": [f"retired.{key.namespace}.{key.saga}.>"]})
+    if await running(js, key, pivots):
+        await js.api(f"STREAM.UPDATE.{name}", {**config, "subjects": [registers.subjects(*key)]})
+        return False
+    await js.api(f"STREAM.DELETE.{name}")
+    return True
+
+
+async def _clear(js: JetStream, found: Iterable[str]) -> None:
+    """Tell each participant that the saga has ended, then remove what the bucket holds of it."""
+    for retired in sorted({topology.retired_subject(*topology.owner_of(subject)) for subject in found}):
+        await js.publish(retired, b"")
+    for subject in found:
+        await js.api(f"STREAM.PURGE.{BUCKET}", {"filter": subject})
+
+
+def _active(key: Key, found: Mapping[str, bytes]) -> Iterator[str]:
+    every = topology.active_subject(key.namespace, "*", key.saga)
+    return (subject for subject, body in found.items() if body and topology.matches(subject, every))
+
+
+def _pivots(found: Mapping[str, bytes]) -> dict[str, bool]:
+    return {rules.revision: rules.pivot is not None for rules in readable(found.values())}
+
+
+def _is_end(message: codec.Message, pivots: Mapping[str, bool]) -> bool:
+    """What cannot be read may be anything, hence no end."""
+    with suppress(UnreadableError):
+        register = codec.decode(message)
+        has_pivot = pivots.get(register.origin.revision, True)
+        return registers.finishes(register, has_pivot=has_pivot) is not None
+    return False
+
+
+async def _ids(js: JetStream, key: Key, name: Name) -> set[str]:
+    """The instances that have a register."""
+    wanted = registers.filter_subject(key.namespace, key.saga, name)
+    found: set[str] = set()
+    while True:
+        asked = {"subjects_filter": wanted, "offset": len(found)}
+        info = await ask(js, f"STREAM.INFO.{registers.stream(*key)}", asked)
+        page = subjects(info)
+        found |= {registers.parse(subject)[0].id for subject in page}
+        if info is None or not page or len(found) >= info.get("total", 0):
+            return found
+
+
+async def _streams(js: JetStream) -> AsyncIterator[Document]:
+    offset = 0
+    while True:
+        page = await js.api("STREAM.LIST", {"offset": offset})
+        for stream in page["streams"] or ():
+            yield stream
+        offset += page["limit"]
+        if offset >= page["total"]:
+            return
+
+
+def _entries(bucket: Document | None) -> list[str]:
+    """What the bucket holds of sagas, but for the word that one was deleted."""
+    return [subject for subject in subjects(bucket) if not subject.endswith(".retired")]
+
+
+def _is_foreign(info: Document | None, installation: str) -> bool:
+    return info is not None and owner_of(info["config"]) != installation
+
+
+def _pages(subjects: Sequence[str]) -> Iterable[Sequence[str]]:
+    return (subjects[at : at + PAGE] for at in range(0, len(subjects), PAGE))

@@ -1,0 +1,1 @@
+"""How a pod gets its sidecar: a webhook, its patch and its certificate. It needs neither kopf nor NATS."""

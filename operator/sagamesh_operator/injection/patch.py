@@ -1,0 +1,149 @@
+"""What becomes of a Pod that takes part in sagas: a sidecar, as a JSON patch, or a refusal in one sentence.
+
+Pure. How a review of the API server is read and answered is `review`'s; what the sidecar looks like is `container`'s.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from sagamesh.errors import SagameshError
+from sagamesh_operator.injection.annotations import APP_PORT, PREFIX, Wishes, wishes
+from sagamesh_operator.injection.container import (
+    API_PORT,
+    HEALTH_PORT,
+    NAME,
+    NATS_VOLUME,
+    STATE_VOLUME,
+    URL_VARIABLE,
+    Installation,
+    container,
+    volumes,
+)
+from sagamesh_operator.resource import Document
+
+PARTICIPANT = f"{PREFIX}participant"
+"""The label that opts a Pod in; its value names the participant."""
+INJECTED = f"{PREFIX}injected"
+"""The annotation that marks a Pod which has our sidecar; its value is the image."""
+LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+VOLUMES = (STATE_VOLUME, NATS_VOLUME)
+
+
+class Refused(SagameshError):  # noqa: N818 - an answer: the sentence is shown to whoever made the Pod
+    """The Pod cannot have a sidecar, and must not run without one."""
+
+
+class Injection(NamedTuple):
+    """`patch`: JSON patch (RFC 6902); empty: there is nothing to do. `warnings`: sentences for whoever made the Pod."""
+
+    patch: list[Document]
+    warnings: list[str]
+
+
+def inject(pod: Mapping[str, Any], namespace: str, installation: Installation) -> Injection:
+    """The sidecar of a Pod that is being created in `namespace`. Raises Refused.
+
+    Idempotent: of a Pod that has it, nothing is changed. Whatever else stands in the Pod stays as it is.
+    """
+    metadata = pod.get("metadata") or {}
+    labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
+    if PARTICIPANT not in labels:
+        return Injection([], [])
+    spec = pod["spec"]
+    if INJECTED in annotations and any(each["name"] == NAME for each in _containers(spec)):
+        _still_whole(spec)
+        return Injection([], [])
+    _check_room(spec)
+    asked, warnings = _wishes(annotations)
+    native = installation.native and asked.native
+    if not native and spec.get("restartPolicy", "Always") != "Always":
+        warnings.append("the sidecar of this pod is no native one: it goes on when the pod's own containers have ended")
+    sidecar = container(installation, asked, namespace, _participant(labels), _app_port(spec, asked))
+    return Injection(list(_patch(pod, sidecar, installation, native)), warnings)
+
+
+def _patch(pod: Mapping[str, Any], sidecar: Document, installation: Installation, native: bool) -> Iterator[Document]:
+    spec = pod["spec"]
+    for number, each in enumerate(spec["containers"]):
+        if all(variable["name"] != URL_VARIABLE for variable in each.get("env") or ()):
+            variable = {"name": URL_VARIABLE, "value": f"http://127.0.0.1:{API_PORT}"}
+            yield _listed(f"/spec/containers/{number}/env", each.get("env"), variable)
+    if native:  # first of all, so that later init containers are served, and its end comes last
+        yield _listed("/spec/initContainers", spec.get("initContainers"), sidecar | {"restartPolicy": "Always"}, "0")
+    else:
+        yield _listed("/spec/containers", spec["containers"], sidecar)
+    held = spec.get("volumes")
+    for volume in volumes(installation):
+        yield _listed("/spec/volumes", held, volume)
+        held = [*(held or ()), volume]
+    if not pod["metadata"].get("annotations"):
+        yield {"op": "add", "path": "/metadata/annotations", "value": {}}
+    path = f"/metadata/annotations/{INJECTED.replace('/', '~1')}"
+    yield {"op": "add", "path": path, "value": installation.image}
+
+
+def _listed(path: str, held: Any, value: object, place: str = "-") -> Document:
+    """A value put into a list, which may have to be made first."""
+    where, what = (f"{path}/{place}", value) if held else (path, [value])
+    return {"op": "add", "path": where, "value": what}
+
+
+def _containers(spec: Mapping[str, Any]) -> list[Document]:
+    return [*(spec.get("initContainers") or ()), *spec["containers"]]
+
+
+def _still_whole(spec: Mapping[str, Any]) -> None:
+    """Whoever changes a Pod after us may not know of native sidecars, and drop what makes ours one."""
+    for each in spec.get("initContainers") or ():
+        if each["name"] == NAME and each.get("restartPolicy") != "Always":
+            raise Refused(
+                f"somebody took restartPolicy: Always from the init container {NAME}, which would never end; "
+                f'mend that webhook, or annotate the pod with {PREFIX}native-sidecar: "false"'
+            )
+
+
+def _check_room(spec: Mapping[str, Any]) -> None:
+    """Nothing in the Pod may stand where the sidecar is to stand."""
+    if spec.get("hostNetwork"):
+        raise Refused("a pod with hostNetwork cannot have a sidecar: its ports would be the node's")
+    for each in _containers(spec):
+        if each["name"] == NAME:
+            raise Refused(f"the container name {NAME} is Sagamesh's own; rename that container, or remove it")
+        taken = {port.get("containerPort") for port in each.get("ports") or ()} & {API_PORT, HEALTH_PORT}
+        if taken:
+            raise Refused(
+                f"the container {each['name']} uses port {min(taken)}; {API_PORT} and {HEALTH_PORT} are the sidecar's"
+            )
+    for volume in spec.get("volumes") or ():
+        if volume["name"] in VOLUMES:
+            raise Refused(f"the volume name {volume['name']} is Sagamesh's own; rename that volume")
+
+
+def _wishes(annotations: Mapping[str, str]) -> tuple[Wishes, list[str]]:
+    try:
+        return wishes(annotations, known=(INJECTED,))
+    except ValueError as error:
+        raise Refused(str(error)) from error
+
+
+def _participant(labels: Mapping[str, str]) -> str:
+    name = labels[PARTICIPANT]
+    if not LABEL.fullmatch(name):
+        raise Refused(f"the label {PARTICIPANT} is {name!r}; it must be a DNS label, such as 'payments'")
+    return name
+
+
+def _app_port(spec: Mapping[str, Any], asked: Wishes) -> int:
+    ports = spec["containers"][0].get("ports")
+    port: int | None = asked.app_port or (ports[0]["containerPort"] if ports else None)
+    if port is None:
+        raise Refused(
+            f"nothing says on which port the app listens; give the first container a containerPort, or annotate "
+            f'the pod with {PREFIX}{APP_PORT}: "8080"'
+        )
+    if port in (API_PORT, HEALTH_PORT):
+        raise Refused(f"the app cannot listen on port {port}: {API_PORT} and {HEALTH_PORT} are the sidecar's")
+    return port

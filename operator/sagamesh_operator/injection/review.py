@@ -1,0 +1,53 @@
+"""A review as the API server sends it, and the answer that it gets (admission.k8s.io/v1). Pure."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any, Literal, NamedTuple
+
+from sagamesh_operator.injection.container import Installation
+from sagamesh_operator.injection.patch import Refused, inject
+from sagamesh_operator.resource import Document
+
+Result = Literal["injected", "unchanged", "refused", "unreadable"]
+FORBIDDEN = 403
+
+
+class Answer(NamedTuple):
+    """`review`: the body of the answer. `why`: the sentence of a refusal."""
+
+    review: Document
+    result: Result
+    why: str = ""
+
+
+class Unreadable(ValueError):  # noqa: N818 - nobody's review, answered as a bad request
+    """The body is no review of a Pod."""
+
+
+def answer(body: bytes, installation: Installation) -> Answer:
+    """Raises Unreadable."""
+    try:
+        asked = json.loads(body)["request"]
+        uid, namespace, pod = asked["uid"], asked["namespace"], asked["object"]
+        if asked["kind"]["kind"] != "Pod" or asked["operation"] != "CREATE":
+            return _answered("unchanged", uid, {"allowed": True})
+        found = inject(pod, namespace, installation)
+    except Refused as refused:
+        status = {"code": FORBIDDEN, "reason": "Forbidden", "message": str(refused)}
+        return _answered("refused", uid, {"allowed": False, "status": status}, str(refused))
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise Unreadable(f"this is no review of a Pod: {type(error).__name__}: {error}") from error
+    given: dict[str, Any] = {"allowed": True}
+    if found.warnings:
+        given["warnings"] = found.warnings
+    if not found.patch:
+        return _answered("unchanged", uid, given)
+    patch = base64.b64encode(json.dumps(found.patch).encode()).decode()
+    return _answered("injected", uid, given | {"patchType": "JSONPatch", "patch": patch})
+
+
+def _answered(result: Result, uid: str, given: Document, why: str = "") -> Answer:
+    response = {"uid": uid, **given}
+    return Answer({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response}, result, why)

@@ -1,0 +1,97 @@
+"""What the operator and the injector measure, for Prometheus. Labels name sagas, never instances."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, get_args
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from sagamesh_operator.injection.review import Result
+from sagamesh_operator.resource import Key
+
+SAGA = ("namespace", "saga")
+
+
+class Meters:
+    """`connected`: whether NATS answers. `behind`: seconds for which the watch owes something."""
+
+    def __init__(
+        self, *, connected: Callable[[], bool] = lambda: True, behind: Callable[[], float] = lambda: 0.0
+    ) -> None:
+        self._registry = CollectorRegistry()
+        self._conditions = self._gauge("saga_condition", "1 where a condition is true, 0 where not.", *SAGA, "type")
+        self._sidecars = self._gauge("saga_sidecars", "Live sidecars, by whether they hold the rules.", *SAGA, "state")
+        self._retiring = self._gauge("saga_retiring_instances", "Instances of a deleted saga that still run.", *SAGA)
+        self._waiting = self._gauge("queue_length", "Sagas that wait for their turn.")
+        self._reconciles = Counter(
+            "sagamesh_operator_reconciles_total", "Turns, by how they ended.", ["result"], registry=self._registry
+        )
+        self._seconds = Histogram(
+            "sagamesh_operator_reconcile_duration_seconds", "Time of one turn.", registry=self._registry
+        )
+        self._gauge("nats_connected", "Whether NATS answers.").set_function(lambda: float(connected()))
+        self._gauge("watch_behind_seconds", "How long the watch has owed what a list showed.").set_function(behind)
+
+    def _gauge(self, name: str, help_: str, *labels: str) -> Gauge:
+        return Gauge(f"sagamesh_operator_{name}", help_, labels, registry=self._registry)
+
+    def saga(self, key: Key, status: Mapping[str, Any]) -> None:
+        """What is said of a saga."""
+        for condition in status["conditions"]:
+            self._conditions.labels(*key, condition["type"]).set(condition["status"] == "True")
+        synced = sum(each["synced"] for each in status["participants"])
+        every = sum(each["sidecars"] for each in status["participants"])
+        self._sidecars.labels(*key, "synced").set(synced)
+        self._sidecars.labels(*key, "behind").set(every - synced)
+
+    def forget(self, key: Key) -> None:
+        """A saga was deleted."""
+        for gauge in (self._conditions, self._sidecars):
+            gauge.remove_by_labels(dict(zip(SAGA, key, strict=True)))
+
+    def retiring(self, key: Key, running: int | None) -> None:
+        """How many instances of a deleted saga still run; None: it is gone."""
+        if running is None:
+            self._retiring.remove_by_labels(dict(zip(SAGA, key, strict=True)))
+        else:
+            self._retiring.labels(*key).set(running)
+
+    def queue(self, length: Callable[[], int]) -> None:
+        """How many sagas wait for their turn, or have it: asked at each scrape."""
+        self._waiting.set_function(length)
+
+    def reconciled(self, seconds: float, result: str) -> None:
+        self._seconds.observe(seconds)
+        self._reconciles.labels(result).inc()
+
+    def exposition(self) -> tuple[bytes, str]:
+        """Body and content type of `/metrics`."""
+        return generate_latest(self._registry), CONTENT_TYPE_LATEST
+
+
+class InjectorMeters:
+    """`expiry`: when the certificate that is served ends, in seconds since 1970; 0: none is served yet."""
+
+    def __init__(self, *, expiry: Callable[[], float] = lambda: 0.0) -> None:
+        self._registry = CollectorRegistry()
+        self._requests = Counter(
+            "sagamesh_injector_requests_total",
+            "Reviews of pods, by what came of them.",
+            ["result"],
+            registry=self._registry,
+        )
+        for result in get_args(Result):
+            self._requests.labels(result)
+        Gauge(
+            "sagamesh_injector_certificate_expiry_timestamp_seconds",
+            "When the served certificate ends.",
+            registry=self._registry,
+        ).set_function(expiry)
+
+    def answered(self, result: Result) -> None:
+        self._requests.labels(result).inc()
+
+    def exposition(self) -> tuple[bytes, str]:
+        """Body and content type of `/metrics`."""
+        return generate_latest(self._registry), CONTENT_TYPE_LATEST

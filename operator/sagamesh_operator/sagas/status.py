@@ -1,0 +1,186 @@
+"""What is said of a Saga: its status and conditions from what is known, and the Event where that is news. No I/O.
+
+Conditions follow kstatus: `Ready` sums up, `Stalled` is abnormal while true. Reasons are words for machines, each of
+them in `docs/operator.md`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from msgspec import Struct
+
+from sagamesh_operator.resource import Document, Note, Resource
+from sagamesh_operator.sagas.acceptance import Verdict
+
+LONGEST = 4000
+"""Characters of a message; an Event takes 1024."""
+
+ACCEPTED, DISTRIBUTED, READY, STALLED = "Accepted", "Distributed", "Ready", "Stalled"
+NOT_ACCEPTED, NOT_DISTRIBUTED = "NotAccepted", "NotDistributed"
+NATS_UNAVAILABLE, NATS_REFUSED, FOREIGN = "NatsUnavailable", "NatsRefused", "ForeignStream"
+SIDECAR_TOO_OLD, SIDECARS_MISSING, SIDECARS_BEHIND = "SidecarTooOld", "SidecarsMissing", "SidecarsBehind"
+PROGRESSING = "Progressing"
+
+
+class Participant(NamedTuple):
+    """How many live sidecars it has, and how many of them hold the revision."""
+
+    name: str
+    sidecars: int
+    synced: int
+
+
+class Trouble(NamedTuple):
+    """Why a revision does not stand. `lasting`: it will not, unless somebody changes something."""
+
+    reason: str
+    message: str
+    lasting: bool
+
+
+class Standing(Struct, frozen=True, kw_only=True):
+    """What is known of a saga outside of Kubernetes. `active`: the revision that new instances take.
+
+    `replicas`: on how many servers each entry of its log is; 0: not known.
+    """
+
+    active: str = ""
+    replicas: int = 0
+    trouble: Trouble | None = None
+    participants: tuple[Participant, ...] = ()
+
+
+class Condition(NamedTuple):
+    kind: str
+    status: str
+    reason: str
+    message: str
+
+
+def status(resource: Resource, verdict: Verdict, standing: Standing, now: float) -> Document:
+    """The whole status. `now` in seconds since the epoch."""
+    found = conditions(verdict, standing)
+    sidecars = sum(participant.sidecars for participant in standing.participants)
+    synced = sum(participant.synced for participant in standing.participants)
+    return {
+        "observedGeneration": resource.generation,
+        "revision": verdict.revision,
+        "activeRevision": standing.active,
+        "steps": verdict.steps,
+        "participantCount": len(standing.participants),
+        "synced": f"{synced}/{sidecars}",
+        "replicas": standing.replicas,
+        "participants": [participant._asdict() for participant in standing.participants],
+        "conditions": _dated(found, resource, now),
+    }
+
+
+def conditions(verdict: Verdict, standing: Standing) -> tuple[Condition, ...]:
+    """All four, always."""
+    accepted = _accepted(verdict)
+    distributed = _distributed(verdict, standing)
+    ready = _ready(distributed, standing)
+    return accepted, distributed, ready, _stalled(accepted, ready, standing)
+
+
+def _accepted(verdict: Verdict) -> Condition:
+    if not verdict.documents:
+        return Condition(ACCEPTED, "False", verdict.reason, verdict.message)
+    many = f"{_count(verdict.steps, 'step')} of {_count(len(verdict.documents), 'participant')}"
+    return Condition(ACCEPTED, "True", verdict.reason, "; ".join(filter(None, [many, verdict.message])))
+
+
+def _distributed(verdict: Verdict, standing: Standing) -> Condition:
+    if not verdict.documents:
+        stays = f"; revision {standing.active} stays active" if standing.active else ""
+        return Condition(DISTRIBUTED, "False", NOT_ACCEPTED, f"the checks refuse this spec{stays}")
+    if trouble := standing.trouble:
+        known = "Unknown" if trouble.reason == NATS_UNAVAILABLE else "False"
+        return Condition(DISTRIBUTED, known, trouble.reason, trouble.message)
+    copies = "; its log is on one server only: NATS has no three" if standing.replicas == 1 else ""
+    return Condition(DISTRIBUTED, "True", DISTRIBUTED, f"new instances take revision {standing.active}{copies}")
+
+
+def _ready(distributed: Condition, standing: Standing) -> Condition:
+    if distributed.status != "True":
+        reason = distributed.reason if distributed.reason in (NOT_ACCEPTED, NATS_UNAVAILABLE) else NOT_DISTRIBUTED
+        return Condition(READY, distributed.status, reason, distributed.message)
+    if missing := [each.name for each in standing.participants if not each.sidecars]:
+        return Condition(READY, "False", SIDECARS_MISSING, f"no sidecar tells of itself at {listed(missing)}")
+    if behind := [each.name for each in standing.participants if each.synced < each.sidecars]:
+        message = f"revision {standing.active} is not held yet by every sidecar of {listed(behind)}"
+        return Condition(READY, "False", SIDECARS_BEHIND, message)
+    return Condition(READY, "True", READY, f"every sidecar holds revision {standing.active}")
+
+
+def _stalled(accepted: Condition, ready: Condition, standing: Standing) -> Condition:
+    if accepted.status != "True":
+        return Condition(STALLED, "True", NOT_ACCEPTED, accepted.message)
+    if standing.trouble and standing.trouble.lasting:
+        return Condition(STALLED, "True", standing.trouble.reason, standing.trouble.message)
+    return Condition(STALLED, "False", READY if ready.status == "True" else PROGRESSING, "nothing is in the way")
+
+
+def _dated(found: Iterable[Condition], resource: Resource, now: float) -> list[Document]:
+    """As metav1.Condition. The time of the last transition stays where the status does."""
+    before = {each["type"]: each for each in resource.status.get("conditions", ())}
+    moment = datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return [
+        {
+            "type": each.kind,
+            "status": each.status,
+            "observedGeneration": resource.generation,
+            "lastTransitionTime": _since(before.get(each.kind, {}), each, moment),
+            "reason": each.reason,
+            "message": shortened(each.message, LONGEST),
+        }
+        for each in found
+    ]
+
+
+def _since(before: Mapping[str, Any], condition: Condition, moment: str) -> str:
+    stays = before.get("status") == condition.status
+    return str(before["lastTransitionTime"]) if stays else moment
+
+
+def news(before: Mapping[str, Any], after: Mapping[str, Any]) -> Note | None:
+    """The one Event that a change deserves: about the first condition that is new, `Stalled` aside."""
+    old = {each["type"]: (each["status"], each["reason"]) for each in before.get("conditions", ())}
+    changed = {
+        each["type"]: each for each in after["conditions"] if old.get(each["type"]) != (each["status"], each["reason"])
+    }
+    wrong = [changed[kind] for kind in (ACCEPTED, DISTRIBUTED, READY) if kind in changed and _is_bad(changed[kind])]
+    if wrong:
+        return Note("Warning", _word(wrong[0]), wrong[0]["message"])
+    if READY in changed and changed[READY]["status"] == "True":
+        return Note("Normal", READY, changed[READY]["message"])
+    if after["activeRevision"] and after["activeRevision"] != before.get("activeRevision"):
+        return Note("Normal", DISTRIBUTED, f"new instances take revision {after['activeRevision']}")
+    return None
+
+
+def _is_bad(condition: Mapping[str, Any]) -> bool:
+    """While a new saga waits for its first sidecars, that is no warning."""
+    return bool(condition["status"] != "True" and condition["reason"] != SIDECARS_BEHIND)
+
+
+def _word(condition: Mapping[str, Any]) -> str:
+    return "Refused" if condition["type"] == ACCEPTED else str(condition["reason"])
+
+
+def shortened(message: str, longest: int) -> str:
+    return message if len(message) <= longest else f"{message[: longest - 3]}..."
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"
+
+
+def listed(names: Iterable[str], most: int = 5) -> str:
+    """The first of them, and how many more there are."""
+    every = list(names)
+    more = len(every) - most
+    return ", ".join(every[:most]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,123 @@
+"""Meters as Prometheus series. Children are resolved once per label set; labels never hold instance ids."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
+
+from sagamesh.log.registers import Name
+from sagamesh.protocol.answers import Answer, Answered, Away
+from sagamesh.protocol.attempt import Refused
+from sagamesh.rules.compiled import Rules
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a series beside every series, which nobody asks for
+
+CALL_BUCKETS = (0.005, 0.025, 0.1, 0.5, 2.0, 10.0)
+SAGA_BUCKETS = (0.05, 0.25, 1.0, 5.0, 30.0, 300.0, 3600.0, 86400.0)
+"""Few, since a scrape pauses the loop in proportion to the number of series."""
+
+
+class PrometheusMeters:
+    """Implements `meters.Meters`. `app_up`, `connected`, `refused` and `in_flight` are asked at each scrape."""
+
+    def __init__(
+        self,
+        *,
+        app_up: Callable[[], bool],
+        connected: Callable[[], bool],
+        refused: Callable[[], bool] = lambda: False,
+        in_flight: Callable[[], int] = int,
+    ) -> None:
+        registry = self.registry = CollectorRegistry()
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"sagamesh_{name}", text, labels, registry=registry)
+
+        def gauge(name: str, text: str, *labels: str) -> Gauge:
+            return Gauge(f"sagamesh_{name}", text, labels, registry=registry)
+
+        def histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+            return Histogram(f"sagamesh_{name}", text, labels, buckets=buckets, registry=registry)
+
+        self._started = counter("sagas_started", "Instances started through this sidecar.", "saga")
+        self._finished = counter("sagas_finished", "Instances whose end this sidecar wrote.", "saga", "outcome")
+        self._duration = histogram(
+            "saga_duration_seconds", "From the start to the end of an instance.", SAGA_BUCKETS, "saga", "outcome"
+        )
+        self._parked = gauge("sagas_parked", "Instances that fail here for longer than parkAfter.", "saga")
+        self._calls = counter("calls", "Calls to the app, by what was answered.", "saga", "step", "kind", "answer")
+        self._call_duration = histogram(
+            "call_duration_seconds", "Time until the app's answer.", CALL_BUCKETS, "saga", "step", "kind"
+        )
+        self._deliveries = counter("deliveries", "Deliveries, by how they were settled.", "saga", "result")
+        self._writes = counter("writes", "Writes of registers, by the log's answer.", "register", "result")
+        self._rules = gauge("rules_info", "Rules that are held, as labels.", "saga", "revision")
+        self._unreadable = counter("unreadable_registers", "Deliveries that this version cannot read.")
+        self._consumers = gauge("consumer_up", "Whether the saga's consumer hands out deliveries.", "saga")
+        gauge("in_flight", "Deliveries in hand.").set_function(in_flight)
+        gauge("app_up", "Whether the app can be reached.").set_function(app_up)
+        gauge("nats_connected", "Whether NATS answers.").set_function(connected)
+        gauge("nats_refused", "Whether NATS has lately refused something for want of rights.").set_function(refused)
+        self._child = lru_cache(maxsize=4096)(lambda metric, *labels: metric.labels(*labels))
+
+    def holds(self, rules: Rules) -> None:
+        self._rules.labels(rules.local.saga, rules.local.revision).set(1)
+        self._parked.labels(rules.local.saga)
+
+    def forgets(self, saga: str) -> None:
+        for gauge in (self._rules, self._parked, self._consumers):
+            gauge.remove_by_labels({"saga": saga})
+        self._child.cache_clear()
+
+    def listens(self, saga: str, up: Callable[[], bool]) -> None:
+        """The deliveries of a saga are asked for from now on. `up` is asked at each scrape."""
+        self._consumers.labels(saga).set_function(up)
+
+    def started(self, saga: str) -> None:
+        self._child(self._started, saga).inc()
+
+    def finished(self, saga: str, outcome: str, seconds: float) -> None:
+        self._child(self._finished, saga, outcome).inc()
+        self._child(self._duration, saga, outcome).observe(seconds)
+
+    def parked(self, saga: str, sagas: int) -> None:
+        self._child(self._parked, saga).set(sagas)
+
+    def called(self, saga: str, step: str, kind: str, answer: Answer, seconds: float) -> None:
+        self._child(self._calls, saga, step, kind, _answer(answer)).inc()
+        self._child(self._call_duration, saga, step, kind).observe(seconds)
+
+    def delivered(self, saga: str, result: str) -> None:
+        self._child(self._deliveries, saga, result).inc()
+
+    def wrote(self, name: Name, result: int | Refused) -> None:
+        register = name.register.partition(".")[0]
+        self._child(self._writes, register, result.name.lower() if isinstance(result, Refused) else "stored").inc()
+
+    def unreadable(self) -> None:
+        self._unreadable.inc()
+
+    def exposition(self) -> tuple[bytes, str]:
+        """What a scrape gets, and its content type."""
+        return generate_latest(self.registry), CONTENT_TYPE_LATEST
+
+
+def _answer(answer: Answer) -> str:
+    """The class of a status, or how there was none."""
+    match answer:
+        case Answered(status=status):
+            return f"{status // 100}xx" if status not in (202, 409, 429, 503) else str(status)
+        case Away():
+            return "away"
+        case _:
+            return "none"

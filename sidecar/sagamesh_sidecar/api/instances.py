@@ -1,0 +1,69 @@
+"""What an app or a person may ask about instances: start one, look at one, cancel one.
+
+Carries out core's `commands` through the executor. `routes` speaks HTTP about it.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import NamedTuple
+
+from sagamesh.errors import EventError
+from sagamesh.log import codec, registers
+from sagamesh.log.registers import START, Instance, Origin, Register, Start
+from sagamesh.protocol import commands
+from sagamesh.protocol.effects import Known
+from sagamesh.rules.compiled import Rules
+from sagamesh_sidecar.deliveries.executor import Executor, Work
+from sagamesh_sidecar.metrics import Meters
+
+
+class Started(NamedTuple):
+    """The answer to a start. `run` is the one that stands; `same`: with this very payload."""
+
+    id: str
+    run: str
+    duplicate: bool
+    same: bool
+
+
+class Instances:
+    """One participant's window on the log."""
+
+    def __init__(self, executor: Executor, meters: Meters, *, pod: str) -> None:
+        self.executor = executor
+        self.meters = meters
+        self.pod = pod
+
+    async def start(self, rules: Rules, event: Start, trace: str = "") -> Started | None:
+        """Start the instance that an event names. None: unknown, to be sent again. Raises EventError for its key."""
+        local = rules.local
+        instance = Instance(local.namespace, local.saga, commands.instance_id(rules, event))
+        known = Known(attempt=self.executor.attempt_id())
+        run = secrets.token_hex(8)
+        origin = Origin(run, 0, 0.0, local.revision, self.pod, known.attempt)
+        stands = await self.executor.run(Work(instance, origin, trace=trace), commands.start(known, event))
+        if stands is None:
+            return None
+        assert isinstance(stands.value, Start)
+        mine = stands.origin.attempt == known.attempt
+        if mine:
+            self.meters.started(local.saga)
+        return Started(instance.id, stands.origin.run, not mine, stands.value.digest == event.digest)
+
+    async def look(self, saga: Instance) -> tuple[Register, ...]:
+        """Every register of an instance that is there, but for markers, in the order of the log.
+
+        Raises UnavailableError, UnreadableError, and EventError for an id that cannot be one.
+        """
+        if not registers.is_instance_id(saga.id):
+            raise EventError(f"{saga.id!r} is not an instance id")
+        found = await self.executor.log.read(saga.stream, [registers.instance_subjects(saga)])
+        return tuple(codec.decode(message) for message in found if ".absent." not in message.subject)
+
+    async def cancel(self, rules: Rules, start: Register, instance: Instance, reason: str) -> Known:
+        """Abort an instance, if that is still possible. What is known afterwards tells."""
+        known = Known(attempt=self.executor.attempt_id(), registers={START: start}, late=True)
+        origin = start.origin._replace(pod=self.pod, attempt=known.attempt)
+        await self.executor.run(Work(instance, origin), commands.cancel(rules, known, reason))
+        return known

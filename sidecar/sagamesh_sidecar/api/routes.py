@@ -1,0 +1,328 @@
+"""The API for the app: start sagas by events, look at instances, cancel them. Speaks HTTP; `instances` does the work.
+
+Nothing is kept here: what was answered with 200 or 202 is in the log. A request that gets no answer, or a 503, can be
+sent again as it is. `docs/api.md` is the page for its users.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Annotated
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from sagamesh import durations
+from sagamesh.errors import EventError, UnreadableError
+from sagamesh.log.registers import START, Cause, Instance, Register, Start
+from sagamesh.protocol import cloudevents, commands
+from sagamesh.protocol.attempt import LogStuckError
+from sagamesh.protocol.effects import Known
+from sagamesh.protocol.view.instance import View
+from sagamesh.rules.compiled import Rules
+from sagamesh_sidecar.api.instances import Instances, Started
+from sagamesh_sidecar.api.lookups import Views
+from sagamesh_sidecar.deliveries.parking import Parking
+from sagamesh_sidecar.ports import UnavailableError
+from sagamesh_sidecar.rules.rulebook import Rulebook
+from sagamesh_sidecar.web.asgi import (
+    Gone,
+    Receive,
+    Request,
+    Response,
+    Room,
+    Scope,
+    Send,
+    answer,
+    only_loopback,
+    refusal,
+)
+from sagamesh_sidecar.web.problems import Problem
+
+log = logging.getLogger("sagamesh.api")
+
+MAX_BODY = 256 * 1024
+MAX_REASON = 500
+BODIES = 16 * 1024 * 1024
+"""Bytes of all bodies in hand: while the log hangs, hundreds of large events would fill the memory."""
+MAX_WAIT = 300.0
+PATIENCE = 30.0
+"""Seconds that the log may take to take a start or a cancel."""
+NAMED = 10
+"""How many events an answer names at most."""
+CLIP = 100
+"""How many characters of what was sent an answer repeats at most."""
+
+TRACE = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+WORST_FIRST = (503, 500, 409, 422, 202, 200)
+"""Of the statuses of several starts, the first of these that is among them stands outside."""
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class Cancel(Struct, forbid_unknown_fields=True):
+    """The body of a cancel."""
+
+    reason: Annotated[str, Meta(max_length=MAX_REASON)] = ""
+
+
+class Entry(Struct, kw_only=True):
+    """What became of one start. `code` and `detail` only where it failed, `instance` only where it was waited for."""
+
+    saga: str
+    id: str | UnsetType = UNSET
+    run: str | UnsetType = UNSET
+    duplicate: bool | UnsetType = UNSET
+    status: int
+    code: str | UnsetType = UNSET
+    detail: str | UnsetType = UNSET
+    instance: View | UnsetType | None = UNSET
+
+
+class Api:
+    """An ASGI app."""
+
+    def __init__(
+        self,
+        *,
+        instances: Instances,
+        rulebook: Rulebook,
+        parking: Parking,
+        namespace: str,
+        now: Callable[[], float],
+        drain: Callable[[], Awaitable[int]],
+    ) -> None:
+        self.instances = instances
+        self.rulebook = rulebook
+        self.namespace = namespace
+        self.views = Views(instances, rulebook, parking, now)
+        self.drain = drain
+        self.room = Room(BODIES)
+        self.close = self.views.close
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive, self.room)
+        try:
+            response = await self._respond(request)
+        except Gone:
+            return
+        finally:
+            request.release()
+        await answer(send, response)
+
+    async def _respond(self, request: Request) -> Response:
+        try:
+            only_loopback(request)
+            return await self._handler(request)(request)
+        except Problem as raised:
+            problem = raised
+        except UnavailableError:
+            problem = Problem("log-unavailable", "the log does not answer just now; send the request again")
+        except UnreadableError as error:
+            problem = Problem("unreadable", str(error))
+        except Gone:
+            raise
+        except MemoryError:
+            problem = Problem("busy", "there is no memory left just now; send the request again")
+        except Exception:
+            log.exception("a request failed")
+            problem = Problem("internal", "this is a fault of the sidecar; its log says more")
+        return refusal(problem)
+
+    def _handler(self, request: Request) -> Handler:
+        match request.path:
+            case ("v1", "events"):
+                handlers: dict[str, Handler] = {"POST": self._start}
+            case ("v1", "sagas", _, _):
+                handlers = {"GET": self._get, "HEAD": self._get}
+            case ("v1", "sagas", _, _, "cancel"):
+                handlers = {"POST": self._cancel}
+            case ("v1", "drain"):
+                handlers = {"POST": self._drain}
+            case _:
+                raise Problem("no-such-path", "there are /v1/events, /v1/sagas/SAGA/ID and /v1/sagas/SAGA/ID/cancel")
+        if request.method not in handlers:
+            allowed = ", ".join(handlers)
+            raise Problem("method-not-allowed", f"this path takes {allowed}", headers={"allow": allowed})
+        return handlers[request.method]
+
+    # -- POST /v1/events -------------------------------------------------------------------------------------------
+
+    async def _start(self, request: Request) -> Response:
+        wait = _wait(request)
+        entries = await self._start_all(request, await request.body(MAX_BODY))
+        if wait:
+            request.release()
+            await request.unless_gone(self._wait_for(entries, wait))
+        status = next(status for status in WORST_FIRST if any(entry.status == status for entry in entries))
+        if status < 400:
+            return _json({"instances": entries}, status)
+        worst = next(entry for entry in entries if entry.status == status)
+        raise Problem(str(worst.code), str(worst.detail), more={"instances": entries})
+
+    async def _start_all(self, request: Request, body: bytes) -> list[Entry]:
+        """What becomes of every start that a body asks for."""
+        events = _events(request, body)
+        starts = [(rules, event) for event in events for rules in self._started_by(event.event)]
+        trace = request.headers.get("traceparent", "")
+        trace = trace if TRACE.fullmatch(trace) else ""
+        return await asyncio.gather(*(self._entry(rules, event, trace) for rules, event in starts))
+
+    def _started_by(self, event: str) -> tuple[Rules, ...]:
+        """The rules of every saga that an event starts, at least one."""
+        if found := self.rulebook.started_by(event):
+            return found
+        self._expect_rules()
+        events = sorted({rules.local.start_event for rules in self.rulebook.startable})
+        more = f" and {len(events) - NAMED} more" if len(events) > NAMED else ""
+        may = (
+            f"what may be started here: {', '.join(events[:NAMED])}{more}" if events else "nothing may be started here"
+        )
+        raise Problem("nobody-listens", f"{event[:CLIP]!r} starts no saga at this participant; {may}")
+
+    async def _entry(self, rules: Rules, event: Start, trace: str) -> Entry:
+        """What becomes of one start."""
+        saga = rules.local.saga
+        try:
+            started = await self._start_one(rules, event, trace)
+        except Problem as problem:
+            return Entry(saga=saga, status=problem.status, code=problem.code, detail=problem.detail)
+        entry = Entry(
+            saga=saga,
+            id=started.id,
+            run=started.run,
+            duplicate=started.duplicate,
+            status=200 if started.duplicate else 202,
+        )
+        if not started.same:
+            entry.status, entry.code = 409, "key-conflict"
+            entry.detail = f"instance {started.id!r} of saga {saga!r} was started with another payload"
+        return entry
+
+    async def _start_one(self, rules: Rules, event: Start, trace: str) -> Started:
+        try:
+            async with _patience("start-unknown", "the start may be in the log or not; send the same event again"):
+                started = await self.instances.start(rules, event, trace)
+        except EventError as error:
+            raise Problem("bad-key", str(error)) from error
+        except UnreadableError as error:
+            raise Problem("unreadable", str(error)) from error
+        if started is None:
+            raise Problem("start-unknown", "the log did not confirm the start; send the same event again")
+        return started
+
+    async def _wait_for(self, entries: list[Entry], wait: float) -> None:
+        """Add to each entry that did not fail how its instance stands when it is finished or the wait ends."""
+        good = [entry for entry in entries if entry.status < 400]
+        places = [Instance(self.namespace, entry.saga, str(entry.id)) for entry in good]
+        seen = await asyncio.gather(*(self.views.wait(place, wait) for place in places), return_exceptions=True)
+        for entry, view in zip(good, seen, strict=True):
+            entry.instance = view if isinstance(view, View) else None  # started is started, whatever reading it gives
+
+    # -- POST /v1/drain: for `sagamesh-sidecar drain`, not for apps ------------------------------------------------
+
+    async def _drain(self, _request: Request) -> Response:
+        return _json({"givenBack": await self.drain()})
+
+    # -- /v1/sagas/{saga}/{id} -------------------------------------------------------------------------------------
+
+    async def _get(self, request: Request) -> Response:
+        wait, instance = _wait(request), self._instance(request)
+        found = await self._find(instance)
+        return _json(await request.unless_gone(self.views.wait(instance, wait, found)))
+
+    async def _cancel(self, request: Request) -> Response:
+        instance, reason = self._instance(request), _reason(await request.body(MAX_BODY))
+        start = next(register for register in await self._find(instance) if register.name == START)
+        rules = self.rulebook.of(instance.saga, start.origin.revision)
+        if rules is None:
+            raise Problem("rules-missing", f"revision {start.origin.revision} of the saga is not here yet")
+        async with _patience("log-unavailable", "the cancel may be in the log or not; send it again"):
+            known = await self.instances.cancel(rules, start, instance, reason)
+        if known.gone:
+            raise _unknown(instance)
+        return self._cancelled(instance, known, await self.instances.look(instance), Cause("cancelled", reason))
+
+    def _cancelled(self, instance: Instance, known: Known, found: tuple[Register, ...], cause: Cause) -> Response:
+        """The answer to a cancel. The outcome may also be written by whoever carries this very cancel on."""
+        seen = self.views.show(instance, known.registers.values(), found)
+        if seen is None or seen.outcome is None:
+            raise Problem("pivot-started", "the pivot is at work, and decides; look at the instance, or try again")
+        if seen.cause != cause:
+            detail = f"the instance is {seen.outcome} already"
+            raise Problem("decided", detail, more={"outcome": seen.outcome, "cause": seen.cause})
+        return _json(seen)
+
+    def _instance(self, request: Request) -> Instance:
+        _, _, saga, key, *_ = request.path
+        if self.rulebook.newest(saga) is None:
+            self._expect_rules()
+            raise Problem("unknown-saga", f"this participant has no part in a saga {saga[:CLIP]!r}")
+        return Instance(self.namespace, saga, commands.id_of(key))
+
+    async def _find(self, instance: Instance) -> tuple[Register, ...]:
+        found = await self.views.find(instance)
+        if not found:
+            raise _unknown(instance)
+        return found
+
+    def _expect_rules(self) -> None:
+        """What is not known is no reason for a 404 before the rules were read."""
+        if not self.rulebook.loaded.is_set():
+            raise Problem("rules-missing", "the sidecar has not read its rules yet; send the request again")
+
+
+@asynccontextmanager
+async def _patience(code: str, detail: str) -> AsyncIterator[None]:
+    """Core tries a write until it is answered; a client is told before that."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            yield
+    except (TimeoutError, UnavailableError, LogStuckError) as error:
+        raise Problem(code, detail) from error
+
+
+def _events(request: Request, body: bytes) -> tuple[Start, ...]:
+    try:
+        return cloudevents.parse(request.headers, body)
+    except cloudevents.FormatError as error:
+        raise Problem("not-json", str(error)) from error
+    except EventError as error:
+        raise Problem("bad-event", str(error)) from error
+
+
+def _wait(request: Request) -> float:
+    """Seconds that the client waits for the instance to finish."""
+    text = request.query("wait")
+    if text is None:
+        return 0.0
+    try:
+        seconds = durations.parse(text)
+    except ValueError as error:
+        raise Problem("bad-wait", str(error)) from error
+    if seconds > MAX_WAIT:
+        raise Problem("bad-wait", f"the longest wait is {MAX_WAIT / 60:g}m; this is {text}")
+    return seconds
+
+
+def _reason(body: bytes) -> str:
+    if not body.strip():
+        return ""
+    try:
+        return msgspec.json.decode(body, type=Cancel).reason
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise Problem(
+            "bad-body", f'expected {{"reason": TEXT}}, of {MAX_REASON} characters at most: {error}'
+        ) from error
+
+
+def _unknown(instance: Instance) -> Problem:
+    return Problem("unknown-instance", f"saga {instance.saga!r} has no instance {instance.id[:CLIP]!r}")
+
+
+def _json(value: object, status: int = 200) -> Response:
+    return Response(status, msgspec.json.encode(value))

@@ -1,0 +1,157 @@
+"""Carries out the operations of core's generators on the log and the app. Decides nothing.
+
+The relay drives attempts at deliveries with it, `instances` drives what an app or a person asks for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+from collections.abc import Generator, Mapping
+from itertools import count
+from time import perf_counter
+from typing import TypeVar
+
+from sagamesh.log import codec
+from sagamesh.log.registers import START, Instance, Name, Origin, Register
+from sagamesh.protocol.answers import Answer, Answered, Away, Unanswered
+from sagamesh.protocol.attempt import Fetch, Operation, Pause, Put, Refused, Reply, Result
+from sagamesh.protocol.effects import Call
+from sagamesh_sidecar import answers
+from sagamesh_sidecar.deliveries.availability import Gate
+from sagamesh_sidecar.metrics import Meters
+from sagamesh_sidecar.ports import App, Guard, Log, UnavailableError
+
+Settled = TypeVar("Settled")
+
+
+class Work:
+    """One run of a generator: for which instance and step, under which origin and trace.
+
+    `calls`, `spent`: how often the app was called for it, and the seconds that it took.
+    """
+
+    __slots__ = ("calls", "instance", "origin", "spent", "step", "trace")
+
+    def __init__(self, instance: Instance, origin: Origin, step: str = "", trace: str = "") -> None:
+        self.instance = instance
+        self.origin = origin
+        self.step = step
+        self.trace = trace
+        self.calls = 0
+        self.spent = 0.0
+
+
+class Executor:
+    """Operations to the ports, and their replies back."""
+
+    def __init__(self, participant: str, log: Log, app: App, gate: Gate, meters: Meters) -> None:
+        self.participant = participant
+        self.log = log
+        self.app = app
+        self.gate = gate
+        self.meters = meters
+        self._process = secrets.token_hex(6)
+        self._numbers = count(1)
+
+    def attempt_id(self) -> str:
+        """A new attempt's id: random by process, numbered within."""
+        return f"{self._process}-{next(self._numbers)}"
+
+    async def execute(self, work: Work, operation: Operation) -> Result:
+        """The result of one operation. Raises UnreadableError for a register that this version cannot read."""
+        match operation:
+            case Put():
+                return await self._put(work, operation)
+            case Fetch(names=names):
+                return await self._fetch(work.instance, names)
+            case Call():
+                return await self._call(work, operation)
+            case Pause(turn=turn):
+                await asyncio.sleep(pause(turn))
+                return None
+
+    async def run(self, work: Work, generator: Generator[Operation, Result, Settled]) -> Settled:
+        """Drive a generator to its end."""
+        result: Result = None
+        while True:
+            try:
+                operation = generator.send(result)
+            except StopIteration as stop:
+                settled: Settled = stop.value
+                return settled
+            result = await self.execute(work, operation)
+
+    async def _put(self, work: Work, put: Put) -> Register | Refused:
+        headers, body = codec.encode(put.name, put.value, work.origin, self.participant, work.trace)
+        subject = work.instance.subject
+        guard = Guard(subject(put.absent), 0) if put.absent else None
+        if put.while_started:
+            guard = Guard(subject(START), work.origin.start_sequence)
+        stored = await self.log.put(subject(put.name), headers, body, guard=guard)
+        self.meters.wrote(put.name, stored)
+        if isinstance(stored, Refused):
+            return stored
+        return Register(put.name, put.value, stored, self.log.now(), work.origin, self.participant)
+
+    async def _fetch(self, instance: Instance, names: tuple[Name, ...]) -> tuple[Register, ...]:
+        """Read, whatever it takes: a log that does not answer proves nothing."""
+        subjects = [instance.subject(name) for name in names]
+        for turn in count():
+            try:
+                found = await self.log.read(instance.stream, subjects)
+            except UnavailableError:
+                await asyncio.sleep(pause(turn))
+            else:
+                return tuple(codec.decode(message) for message in found)
+        raise AssertionError("unreachable")
+
+    async def _call(self, work: Work, call: Call) -> Reply:
+        work.calls += 1
+        self.gate.call()
+        begun = perf_counter()
+        answer = await self._post(call, _headers(work, call))
+        seconds = perf_counter() - begun
+        work.spent += seconds
+        self.gate.observe(answer)
+        self.meters.called(work.instance.saga, work.step, call.kind, answer, seconds)
+        return Reply(answer, self.log.now())
+
+    async def _post(self, call: Call, headers: Mapping[str, str]) -> Answer:
+        try:
+            response = await self.app.post(call.path, headers, call.body, timeout=call.timeout)
+        except answers.Away:
+            return Away()
+        except answers.Unanswered as unanswered:
+            return Unanswered(str(unanswered))
+        return Answered(response.status, response.headers, response.body)
+
+
+def pause(turn: int) -> float:
+    """Seconds to wait before a log that did not answer is asked again: growing to a second, never in step."""
+    return min(1.0, 0.02 * 2.0 ** min(turn, 10)) * random.uniform(0.5, 1.0)
+
+
+def _headers(work: Work, call: Call) -> dict[str, str]:
+    """What every call carries: a CloudEvent in binary mode, the idempotency key, and the saga's own."""
+    instance, run = work.instance, work.origin.run
+    key = f"{instance.namespace}/{instance.saga}/{instance.id}/{run}/{work.step}/{call.kind}"
+    headers = {
+        "content-type": "application/json",
+        "ce-specversion": "1.0",
+        "ce-id": f"{run}/{work.step}/{call.kind}",
+        "ce-source": f"/sagamesh/{instance.namespace}/{instance.saga}",
+        "ce-type": call.event,
+        "idempotency-key": f'"{key}"',
+        "saga-name": instance.saga,
+        "saga-id": instance.id,
+        "saga-run": run,
+        "saga-step": work.step,
+        "saga-attempt": str(work.calls),
+    }
+    if call.end is not None:
+        headers["saga-end"] = call.end
+    if work.trace:
+        headers["traceparent"] = work.trace
+    return headers

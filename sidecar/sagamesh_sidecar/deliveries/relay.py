@@ -1,0 +1,211 @@
+"""The one loop: deliveries in, core's attempts carried out, settled. It decides nothing about sagas.
+
+A delivery that several own steps listen to is handled for all of them at once, and settled when all of them are. While
+it is in hand its lease is renewed by one ticker for all; once a lease may be lost, core starts no call any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable
+from time import monotonic
+
+from sagamesh.errors import UnreadableError
+from sagamesh.log import codec, registers
+from sagamesh.log.registers import FINISH, OUTCOME
+from sagamesh.protocol.attempt import attempt, settle
+from sagamesh.protocol.decision import APP_AWAY
+from sagamesh.protocol.effects import Ack, Delivery, Known, Nak
+from sagamesh.rules.compiled import OwnStep, Rules
+from sagamesh_sidecar.deliveries.availability import Gate
+from sagamesh_sidecar.deliveries.executor import Executor, Work
+from sagamesh_sidecar.deliveries.parking import Parking
+from sagamesh_sidecar.deliveries.retry_budget import Pace
+from sagamesh_sidecar.metrics import Meters
+from sagamesh_sidecar.ports import Lease
+from sagamesh_sidecar.rules.rulebook import Rulebook
+
+log = logging.getLogger("sagamesh.relay")
+
+UNREADABLE_DELAY = 60.0
+"""Seconds until a delivery that cannot be read is looked at again: only a newer version will help."""
+SHORTAGE_DELAY = 2.0
+"""Seconds at most until a delivery is tried again for which there was no memory: that is no fault that stays."""
+LATE = 60.0
+"""Seconds after which an instance may have been finished and deleted since a register of it was written."""
+
+
+class Hand:
+    """A delivery in hand. `renewed`: when its lease was last known to be ours, on the monotonic clock.
+
+    `taken`: when it came. `spent`: seconds that the app took with it.
+    """
+
+    __slots__ = ("lease", "renewed", "spent", "taken", "task")
+
+    def __init__(self, lease: Lease) -> None:
+        self.lease = lease
+        self.spent = 0.0
+        self.task = asyncio.current_task()
+        self.taken = self.renewed = monotonic()
+
+
+class Relay:
+    """Takes the deliveries of every saga of one participant. `pod` and `participant` sign what it writes."""
+
+    def __init__(
+        self,
+        *,
+        pod: str,
+        executor: Executor,
+        rulebook: Rulebook,
+        gate: Gate,
+        meters: Meters,
+        parking: Parking,
+        pace: Pace,
+        ack_wait: float,
+    ) -> None:
+        self.pod = pod
+        self.executor = executor
+        self.rulebook = rulebook
+        self.gate = gate
+        self.meters = meters
+        self.parking = parking
+        self.pace = pace
+        self.ack_wait = ack_wait
+        self._in_hand: set[Hand] = set()
+
+    @property
+    def in_flight(self) -> int:
+        """Deliveries in hand."""
+        return len(self._in_hand)
+
+    async def accept(self, lease: Lease) -> None:
+        """Handle one delivery to its end. Never raises but for cancellation; what goes wrong comes back later."""
+        hand = Hand(lease)
+        self._in_hand.add(hand)
+        self.pace.came(lease.message.subject)
+        try:
+            settled = await self._safely(lease.message.subject, self._handle(hand))
+        finally:
+            self._in_hand.discard(hand)
+        await self._reply(hand, settled)
+
+    async def _safely(self, subject: str, work: Awaitable[Ack | Nak]) -> Ack | Nak:
+        """What cannot be read, and what is our own fault, comes back by the minute: a newer version may help."""
+        try:
+            return await work
+        except UnreadableError as error:
+            self.meters.unreadable()
+            log.error("unreadable register", extra={"subject": subject, "reason": str(error)})
+            return Nak(UNREADABLE_DELAY, f"unreadable: {error}", at_least=UNREADABLE_DELAY)
+        except MemoryError:
+            log.error("no memory left to handle a delivery", extra={"subject": subject})
+            return Nak(SHORTAGE_DELAY, "the sidecar has no memory left", at_least=SHORTAGE_DELAY / 2)
+        except Exception:
+            log.exception("a delivery could not be handled", extra={"subject": subject})
+            return Nak(UNREADABLE_DELAY, "a fault of the sidecar itself; its log says more", at_least=UNREADABLE_DELAY)
+
+    async def _handle(self, hand: Hand) -> Ack | Nak:
+        message = hand.lease.message
+        instance, _ = registers.parse(message.subject)
+        register = codec.decode(message)
+        rules = self.rulebook.of(instance.saga, register.origin.revision)
+        if rules is None:
+            missing = f"revision {register.origin.revision} is not here yet"
+            self.parking.note((message.subject, ""), instance, missing, called=False, parked=hand.lease.delivered > 60)
+            return Nak(1.0, missing)
+        self.parking.clear((message.subject, ""))
+        delivery = Delivery(instance, register, hand.lease.delivered)
+        steps = rules.concerned(register.name)
+        if len(steps) == 1:  # as nearly always: no task of its own for that
+            return await self._step(hand, rules, delivery, steps[0])
+        results = await asyncio.gather(*(self._step(hand, rules, delivery, step) for step in steps))
+        settled = settle(results, len(steps))
+        assert settled is not None
+        return settled
+
+    async def _step(self, hand: Hand, rules: Rules, delivery: Delivery, step: OwnStep) -> Ack | Nak:
+        """One own step, whatever happens to the others. What fails is remembered, and told once when it lasts."""
+        key, instance = (delivery.subject, step.name), delivery.instance
+        result = await self._safely(delivery.subject, self._attempt(hand, rules, delivery, step))
+        if isinstance(result, Ack) or not result.trouble:
+            self.parking.clear(key)
+            return result
+        old = self.executor.log.now() - delivery.register.time > rules.local.park_after
+        called = result.trouble != APP_AWAY
+        if self.parking.note(key, instance, result.trouble, called=called, parked=old and delivery.delivered > 1):
+            about = {"saga": instance.saga, "instance": instance.id, "step": step.name}
+            log.warning("parked", extra={**about, "reason": result.trouble})
+        return result
+
+    async def _attempt(self, hand: Hand, rules: Rules, delivery: Delivery, step: OwnStep) -> Ack | Nak:
+        """One attempt, operation by operation."""
+        known = Known(
+            attempt=self.executor.attempt_id(),
+            late=delivery.delivered > 1 or self.executor.log.now() - delivery.register.time > LATE,
+            app_away=not self.gate.admit(),
+            failures=self.parking.failures((delivery.subject, step.name)),
+        )
+        origin = delivery.register.origin._replace(pod=self.pod, attempt=known.attempt)
+        work = Work(delivery.instance, origin, step.name, hand.lease.message.headers.get(codec.TRACE, ""))
+        generator = attempt(rules, known, delivery, step)
+        result = None
+        while True:
+            known.lease_lost = monotonic() - hand.renewed > self.ack_wait
+            try:
+                operation = generator.send(result)
+            except StopIteration as stop:
+                self._count_end(rules, known)
+                hand.spent += work.spent
+                settled: Ack | Nak = stop.value
+                return settled
+            result = await self.executor.execute(work, operation)
+
+    def _count_end(self, rules: Rules, known: Known) -> None:
+        """Count a saga's end, where this attempt wrote it; also where the log's answer to that was lost."""
+        for name in (OUTCOME, FINISH):
+            register = known.registers.get(name)
+            if register is None or not known.mine(name):
+                continue
+            outcome = registers.finishes(register, has_pivot=rules.local.pivot is not None)
+            if outcome is not None:
+                seconds = max(0.0, register.time - register.origin.start_time)
+                self.meters.finished(rules.local.saga, outcome, seconds)
+
+    async def _reply(self, hand: Hand, settled: Ack | Nak) -> None:
+        lease = hand.lease
+        saga = registers.saga_of(lease.message.subject)
+        if isinstance(settled, Ack):
+            self.meters.delivered(saga, "ack")
+            await lease.ack()
+        else:
+            self.meters.delivered(saga, "nak")
+            if settled.trouble:
+                level = logging.DEBUG if settled.trouble == APP_AWAY else logging.INFO
+                log.log(level, "again later", extra={"subject": lease.message.subject, "reason": settled.trouble})
+            if monotonic() - hand.renewed < self.ack_wait:  # else it is another's by now
+                held = monotonic() - hand.taken
+                await lease.nak(self.pace.delay(lease.message.subject, settled, held=held, spent=hand.spent))
+
+    async def renew(self) -> None:
+        """Keep the leases of everything in hand, every third of the time that they last."""
+        while True:
+            await asyncio.sleep(self.ack_wait / 3)
+            self.parking.sweep()
+            self.pace.sweep()
+            await asyncio.gather(*(self._renew(hand) for hand in tuple(self._in_hand)))
+
+    async def _renew(self, hand: Hand) -> None:
+        """A lease is ours from when we asked, if the server says so. One that may be lost is not taken back."""
+        asked = monotonic()
+        if asked - hand.renewed < self.ack_wait and await hand.lease.in_progress():
+            hand.renewed = asked
+
+    async def give_back(self) -> None:
+        """At shutdown: what is still in hand is let go, and goes to another replica at once."""
+        for hand in tuple(self._in_hand):
+            if hand.task is not None:
+                hand.task.cancel()
+            await hand.lease.nak(0.0)

@@ -1,0 +1,210 @@
+"""The rules that this sidecar holds: every revision it ever saw, and the active one of each saga that it may start.
+
+Documents come from the rules bucket, by a push over core NATS and by polling beside it; a delivery whose revision is
+not here is held, and asks. Instances keep their revision for life, so nothing is thrown away here, whatever becomes of
+the bucket, but where it says that a saga was deleted and has ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+
+from sagamesh.distribution import topology
+from sagamesh.errors import SagameshError, UnreadableError
+from sagamesh.log import codec
+from sagamesh.rules.compiled import Rules, prepare
+from sagamesh_sidecar.metrics import Meters
+from sagamesh_sidecar.ports import Log, UnavailableError
+
+log = logging.getLogger("sagamesh.rules")
+
+ACTIVE, RETIRED = "active", "retired"
+STREAM = f"KV_{topology.RULES_BUCKET}"
+UNREAD_POLL = 0.5
+"""Seconds between tries, until the bucket was read for the first time."""
+
+
+class Rulebook:
+    """Rules by saga and revision. `learned` is called with each that is new, `retired` with each saga that was deleted.
+
+    `changed` is called after any change.
+    """
+
+    def __init__(
+        self,
+        namespace: str,
+        participant: str,
+        source: Log,
+        meters: Meters,
+        *,
+        poll: float,
+        learned: Callable[[Rules], None] = lambda _: None,
+        retired: Callable[[str], None] = lambda _: None,
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.namespace = namespace
+        self.participant = participant
+        self.source = source
+        self.meters = meters
+        self.poll = poll
+        self.learned = learned
+        self.retired = retired
+        self.changed = changed
+        self.loaded = asyncio.Event()
+        """Set once the bucket was read for the first time, or rules were there from before."""
+        self.entries: dict[str, bytes] = {}
+        """What it holds as it stood in the bucket, by subject: every document that can be used, and `active`."""
+        self._revisions: dict[str, dict[str, Rules]] = {}
+        self._active: dict[str, str] = {}
+        self._wanted: dict[str, str] = {}
+        self._last: codec.Message | None = None  # of those that were read
+        self._again = False
+        self._bad: dict[str, bytes] = {}
+        self._asked = asyncio.Event()
+
+    def of(self, saga: str, revision: str) -> Rules | None:
+        """The rules that an instance runs by. None: not here yet; the bucket is being asked."""
+        rules = self._revisions.get(saga, {}).get(revision)
+        if rules is None:
+            self._again = True  # from the beginning, for the bucket may have been made anew
+            self._asked.set()
+        return rules
+
+    def active(self, saga: str) -> Rules | None:
+        """The rules that a new instance takes. None: this participant does not start the saga, or not yet."""
+        revision = self._active.get(saga)
+        return None if revision is None else self._revisions.get(saga, {}).get(revision)
+
+    @property
+    def startable(self) -> tuple[Rules, ...]:
+        """The active rules of each saga that this participant starts."""
+        active = [self.active(saga) for saga in self._active]
+        return tuple(rules for rules in active if rules is not None)
+
+    def started_by(self, event: str) -> tuple[Rules, ...]:
+        """The active rules of each saga that this event starts at this participant."""
+        return tuple(rules for rules in self.startable if rules.local.start_event == event)
+
+    def newest(self, saga: str) -> Rules | None:
+        """Some revision of a saga: the active one if it is known here, else the one that was learned last."""
+        revisions = self._revisions.get(saga)
+        return self.active(saga) or (next(reversed(revisions.values())) if revisions else None)
+
+    @property
+    def holds(self) -> dict[str, tuple[str, ...]]:
+        """Saga -> revisions that can be carried out here."""
+        return {saga: tuple(revisions) for saga, revisions in self._revisions.items()}
+
+    @property
+    def starts(self) -> dict[str, str]:
+        """Saga -> the revision that a new instance takes here."""
+        return {rules.local.saga: rules.local.revision for rules in self.startable}
+
+    def restore(self, entries: Mapping[str, bytes]) -> None:
+        """Begin with what was held before. The bucket has the last word, as soon as it can be read."""
+        for subject, body in entries.items():
+            self._take(subject, body)
+        self._bad.clear()  # the bucket may have it whole
+        self._activate()
+        if self._revisions:
+            log.info("holds the rules of before, until the bucket is read")
+            self.loaded.set()
+
+    async def run(self) -> None:
+        """Read the bucket whenever something is pushed or missed, and every `poll` seconds anyway."""
+        pushed = topology.pushed_subjects(self.namespace, self.participant)
+        await self.source.listen(pushed, lambda _subject, _body: self._asked.set())
+        read = False
+        while True:
+            self._asked.clear()
+            read = await self.refresh() or read
+            try:
+                async with asyncio.timeout(self.poll if read else UNREAD_POLL):
+                    await self._asked.wait()
+            except TimeoutError:
+                continue
+            await asyncio.sleep(0.2)  # what asks, asks often: one read serves all
+
+    async def refresh(self) -> bool:
+        """Read what was written since the last time. False: it cannot be read now, which is left for the next one."""
+        again, self._again = self._again, False
+        try:
+            found = await self._written(again)
+        except UnavailableError as error:
+            self._again = again
+            log.debug("the rules cannot be read", extra={"reason": str(error)})
+            return False
+        before = dict(self.entries)
+        for message in found:
+            self._take(message.subject, message.body)
+        if not self._activate():
+            self._again = True  # it names a document that should be there
+        self.loaded.set()
+        if self.entries != before:
+            self.changed()
+        return True
+
+    async def _written(self, again: bool) -> tuple[codec.Message, ...]:
+        """What is new in the bucket; all of it, if it is another bucket than the last time."""
+        subjects = topology.participant_subjects(self.namespace, self.participant)
+        found: tuple[codec.Message, ...] = ()
+        if self._last is not None and not again:
+            found = await self.source.read_after(STREAM, subjects, self._last.sequence - 1)
+        if not any(self._stands(message) for message in found):
+            found = await self.source.read_after(STREAM, subjects, 0)
+            self._last = None
+        self._last = found[-1] if found else self._last
+        return found
+
+    def _stands(self, message: codec.Message) -> bool:
+        """Whether this is the last one that was read, or has taken its place: then nothing before it is new."""
+        last = self._last
+        if last is None or message.subject != last.subject:
+            return False
+        return message.sequence > last.sequence or message.time == last.time
+
+    def _take(self, subject: str, body: bytes) -> None:
+        """An entry of the bucket, or of its copy."""
+        if not topology.matches(subject, topology.participant_subjects(self.namespace, self.participant)[:-1] + "*.*"):
+            return
+        saga, key = subject.rsplit(".", 2)[1:]
+        if key == ACTIVE:
+            self._wanted[saga] = body.decode(errors="replace")
+            self.entries[subject] = body
+        elif key == RETIRED:
+            self._forget(saga)
+        elif key not in self._revisions.get(saga, {}) and self._bad.get(subject) != body:
+            self._load(subject, body)
+
+    def _forget(self, saga: str) -> None:
+        """A saga was deleted, and everything of it has ended. What follows in the bucket is a new one of its name."""
+        self._active.pop(saga, None)
+        self._wanted.pop(saga, None)
+        self.entries = {subject: body for subject, body in self.entries.items() if topology.saga_of(subject)[1] != saga}
+        if self._revisions.pop(saga, None):
+            log.info("a saga was deleted", extra={"saga": saga})
+            self.meters.forgets(saga)
+            self.retired(saga)
+
+    def _activate(self) -> bool:
+        """Take the revisions that are to be active; where one is not here, the last good one stays. Whether all are."""
+        held = {s: r for s, r in self._wanted.items() if not r or r in self._revisions.get(s, {})}
+        self._active |= held
+        return len(held) == len(self._wanted)
+
+    def _load(self, subject: str, body: bytes) -> None:
+        try:
+            rules = prepare(codec.decode_rules(body))
+            if topology.rules_subject(rules.local) != subject:
+                raise UnreadableError("this document says that it belongs elsewhere")
+        except SagameshError as error:
+            self._bad[subject] = body
+            log.error("rules that cannot be used", extra={"subject": subject, "reason": str(error)})
+            return
+        self._revisions.setdefault(rules.local.saga, {})[rules.local.revision] = rules
+        self.entries[subject] = body
+        self.meters.holds(rules)
+        log.info("holds rules", extra={"saga": rules.local.saga, "revision": rules.local.revision})
+        self.learned(rules)

@@ -1,0 +1,1 @@
+"""A small HTTP server with bounds: it knows no saga. `api` is what it serves."""

@@ -1,0 +1,1 @@
+"""Sagas, pods, orders and attempts in a few words each, and what must come of them."""

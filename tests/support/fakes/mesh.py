@@ -1,0 +1,221 @@
+"""All participants of a saga in one loop: real relays, the log in memory or real, apps as plain Python."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from msgspec import Raw
+
+from sagamesh.distribution import topology
+from sagamesh.language.model import Saga
+from sagamesh.log import codec, registers
+from sagamesh.log.codec import Message
+from sagamesh.log.registers import Instance, Name, Start, Value
+from sagamesh.protocol import commands
+from sagamesh.protocol.attempt import Refused
+from sagamesh.rules.projection import project
+from sagamesh_sidecar.adapters.memory import MemoryLog, MemoryServer
+from sagamesh_sidecar.adapters.prometheus import PrometheusMeters
+from sagamesh_sidecar.answers import Away, Response, Unanswered
+from sagamesh_sidecar.api.instances import Instances, Started
+from sagamesh_sidecar.deliveries.availability import Gate
+from sagamesh_sidecar.deliveries.executor import Executor
+from sagamesh_sidecar.deliveries.parking import Parking
+from sagamesh_sidecar.deliveries.relay import Relay
+from sagamesh_sidecar.deliveries.retry_budget import Pace
+from sagamesh_sidecar.deliveries.subscriptions import Intake
+from sagamesh_sidecar.ports import Guard
+from sagamesh_sidecar.rules.rulebook import Rulebook
+
+SLOTS = 32
+Handler = Callable[["FakeApp", str, Mapping[str, str], bytes], Awaitable[Response]]
+
+
+def ok(data: object = None, status: int = 200, **headers: str) -> Response:
+    return Response(status=status, headers=headers, body=json.dumps(data).encode())
+
+
+class FakeApp:
+    """Answers 200 to everything, unless `answers` has something else for the path. Records what it was asked."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, Any] = {}
+        self.calls: list[tuple[str, Mapping[str, str], Any]] = []
+        self.away = False
+
+    async def post(self, path: str, headers: Mapping[str, str], body: bytes, *, timeout: float) -> Response:
+        if self.away:
+            raise Away
+        self.calls.append((path, dict(headers), json.loads(body)))
+        answer = self.answers.get(path, ok({"from": path}))
+        if callable(answer):
+            answer = await answer()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def reachable(self, timeout: float = 1.0) -> bool:
+        return not self.away
+
+    @property
+    def paths(self) -> list[str]:
+        return [path for path, _, _ in self.calls]
+
+
+class CountingLog(MemoryLog):
+    """Counts what the relay costs."""
+
+    def __init__(self, server: MemoryServer) -> None:
+        super().__init__(server)
+        self.counts: Counter[str] = Counter()
+
+    async def put(
+        self, subject: str, headers: Mapping[str, str], body: bytes, *, guard: Guard | None = None
+    ) -> int | Refused:
+        self.counts["writes"] += subject.startswith("saga.")
+        return await super().put(subject, headers, body, guard=guard)
+
+    async def read(self, stream: str, subjects: Sequence[str]) -> tuple[Message, ...]:
+        self.counts["reads"] += stream.startswith("SAGA_")
+        return await super().read(stream, subjects)
+
+
+class Peer:
+    """A sidecar of one participant, and its app."""
+
+    def __init__(self, mesh: Mesh, participant: str, ack_wait: float, grace: float) -> None:
+        self.log = CountingLog(mesh.server)
+        self.app = FakeApp()
+        self.gate = Gate(self.app, interval=0.02)
+        self.meters = PrometheusMeters(app_up=lambda: not self.gate.away, connected=lambda: True)
+        self.rulebook = Rulebook(mesh.saga.namespace, participant, self.log, self.meters, poll=30.0)
+        self.executor = Executor(participant, self.log, self.app, self.gate, self.meters)
+        self.relay = Relay(
+            pod=f"{participant}-1",
+            executor=self.executor,
+            rulebook=self.rulebook,
+            gate=self.gate,
+            meters=self.meters,
+            parking=Parking(self.meters),
+            pace=Pace(SLOTS),
+            ack_wait=ack_wait,
+        )
+        self.intake = Intake(self.log, self.relay, self.meters, slots=SLOTS, grace=grace)
+        self.rulebook.learned = self.intake.learned
+        self.instances = Instances(self.executor, self.meters, pod=f"{participant}-1")
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[Peer]:
+        """At work until the end of the block, and then until it has drained."""
+        await self.gate.look()
+        async with asyncio.TaskGroup() as group:
+            works = (self.gate.run(), self.relay.renew(), self.rulebook.run(), self.intake.run())
+            tasks = [group.create_task(work) for work in works]
+            await self.rulebook.loaded.wait()
+            try:
+                yield self
+                await self.intake.drain()
+            finally:
+                for task in tasks:
+                    task.cancel()
+
+    def parking_reasons(self, instance: Instance) -> dict[str, str]:
+        return {trouble.step: trouble.reason for trouble in self.relay.parking.of(instance)}
+
+    def metric(self, name: str, **labels: str) -> float:
+        return self.meters.registry.get_sample_value(f"sagamesh_{name}", labels) or 0.0
+
+
+class Mesh:
+    """A saga and its peers. `ack_wait`: seconds that a lease lasts; `grace`: that calls may take yet at the end."""
+
+    def __init__(self, saga: Saga, *, ack_wait: float = 10.0, grace: float = 10.0) -> None:
+        self.saga = saga
+        self.server = MemoryServer()
+        self.documents = project(saga)
+        self.stream = registers.stream(saga.namespace, saga.name)
+        self.ack_wait = ack_wait
+        self.grace = grace
+        self.peers = {name: self.peer(name) for name in self.documents}
+
+    def peer(self, participant: str) -> Peer:
+        """One more of a participant, not at work yet."""
+        return Peer(self, participant, self.ack_wait, self.grace)
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[Mesh]:
+        self.server.create_stream(topology.rules_bucket())
+        self.server.create_stream(topology.stream(self.saga.namespace, self.saga.name))
+        for name, subjects in topology.consumers(self.documents).items():
+            config = {**topology.consumer(name, subjects), "ack_wait": int(self.ack_wait * topology.SECOND)}
+            self.server.create_consumer(self.stream, config)
+        await self.distribute()
+        async with contextlib.AsyncExitStack() as stack:
+            for peer in self.peers.values():
+                await stack.enter_async_context(peer.running())
+            yield self
+
+    async def distribute(self) -> None:
+        log = MemoryLog(self.server)
+        for name, rules in self.documents.items():
+            await log.put(topology.rules_subject(rules), {}, codec.encode_rules(rules))
+            active = topology.active_subject(self.saga.namespace, name, self.saga.name)
+            if name == self.saga.start.participant:
+                await log.put(active, {}, rules.revision.encode())
+
+    @property
+    def starter(self) -> Peer:
+        return self.peers[self.saga.start.participant]
+
+    async def start(self, key: str = "i-1", data: object = None) -> Started:
+        peer = self.starter
+        rules = peer.rulebook.active(self.saga.name)
+        assert rules is not None
+        raw = Raw(json.dumps(data).encode())
+        event = self.saga.start.event
+        value = Start(event, key, "test", commands.digest(event, raw), raw)
+        started = await peer.instances.start(rules, value)
+        assert started is not None
+        return started
+
+    def instance(self, key: str = "i-1") -> Instance:
+        return Instance(self.saga.namespace, self.saga.name, key)
+
+    def values(self, key: str = "i-1") -> dict[Name, Value]:
+        """Every register of an instance but its markers."""
+        found = (codec.decode(m) for m in self.server.messages(self.stream) if m.subject.split(".")[3] == key)
+        return {register.name: register.value for register in found if not register.name.register.startswith("absent")}
+
+    async def until(self, condition: Callable[[], object], seconds: float = 10.0) -> None:
+        """Wait for a condition on what is in the log, or in the apps."""
+        async with asyncio.timeout(seconds):
+            while not condition():
+                await asyncio.sleep(0.005)
+
+    async def value(self, name: Name, key: str = "i-1") -> Value:
+        """What stands in a register, once it does."""
+        await self.until(lambda: name in self.values(key))
+        return self.values(key)[name]
+
+
+def scenario(test: Callable[[], Awaitable[None]]) -> Callable[[], None]:
+    """Make `async def test()` a test, in bounded time."""
+
+    def run() -> None:
+        async def bounded() -> None:
+            async with asyncio.timeout(30):
+                await test()
+
+        asyncio.run(bounded())
+
+    run.__name__ = test.__name__
+    run.__doc__ = test.__doc__
+    return run
+
+
+LOST = Unanswered("reset")

@@ -1,0 +1,1 @@
+"""Servers that tests speak to: NATS, Kubernetes, Prometheus, and where their programs come from."""

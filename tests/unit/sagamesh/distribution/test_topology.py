@@ -1,0 +1,232 @@
+"""Streams, consumers and buckets say what the design demands, setting by setting."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from sagamesh.distribution import topology
+from sagamesh.language.model import Saga
+from sagamesh.log.registers import ABORT, SAGA, START, Instance, Name, compensation, end, filter_subject
+from sagamesh.rules.projection import project
+from support.builders import shapes
+from support.builders.attempts import shape
+
+SECOND = 1_000_000_000
+
+STREAM: dict[str, Any] = {
+    "name": "SAGA_shop_checkout",
+    "subjects": ["saga.shop.checkout.>"],
+    "storage": "file",
+    "retention": "limits",
+    "discard": "new",
+    "discard_new_per_subject": True,
+    "max_msgs_per_subject": 1,
+    "max_msgs": -1,
+    "max_bytes": -1,
+    "max_age": 0,
+    "max_msg_size": 320 * 1024,
+    "allow_direct": True,
+    "duplicate_window": 120 * SECOND,
+    "num_replicas": 1,
+}
+
+
+@pytest.mark.parametrize(("setting", "value"), STREAM.items())
+def test_a_saga_s_log_is_written_once_and_drops_nothing(setting: str, value: object) -> None:
+    assert topology.stream("shop", "checkout")[setting] == value
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ["allow_rollup_hdrs", "deny_delete", "deny_purge", "allow_msg_ttl", "allow_msg_schedules", "sealed", "no_ack"],
+)
+def test_a_saga_s_log_has_neither_rollups_nor_expiry_and_leaves_the_janitor_its_deletes(setting: str) -> None:
+    assert not topology.stream("shop", "checkout").get(setting)
+
+
+@pytest.mark.parametrize("replicas", [1, 3])
+def test_streams_and_buckets_take_as_many_replicas_as_they_are_given(replicas: int) -> None:
+    assert topology.stream("shop", "checkout", replicas=replicas)["num_replicas"] == replicas
+    assert topology.rules_bucket(replicas=replicas)["num_replicas"] == replicas
+    assert topology.sidecars_bucket(replicas=replicas)["num_replicas"] == replicas
+
+
+CONSUMER: dict[str, Any] = {
+    "name": "payments",
+    "durable_name": "payments",
+    "deliver_policy": "all",
+    "ack_policy": "explicit",
+    "ack_wait": 10 * SECOND,
+    "max_deliver": -1,
+    "max_ack_pending": 20_000,
+    "filter_subjects": ["a.*", "b.*"],
+}
+
+
+@pytest.mark.parametrize(("setting", "value"), CONSUMER.items())
+def test_a_participant_has_a_durable_consumer_that_never_gives_up(setting: str, value: object) -> None:
+    assert topology.consumer("payments", {"b.*", "a.*"})[setting] == value
+
+
+@pytest.mark.parametrize(
+    "setting", ["backoff", "inactive_threshold", "rate_limit_bps", "max_waiting", "deliver_subject"]
+)
+def test_a_consumer_is_pulled_from_and_has_no_backoff(setting: str) -> None:
+    assert not topology.consumer("payments", {"a.*"}).get(setting)
+
+
+BUCKET: dict[str, Any] = {
+    "storage": "file",
+    "retention": "limits",
+    "num_replicas": 1,
+    "max_msgs_per_subject": 1,
+    "discard": "new",
+    "allow_direct": True,
+    "allow_rollup_hdrs": True,
+}
+
+
+@pytest.mark.parametrize(("setting", "value"), BUCKET.items())
+def test_both_buckets_are_key_value_buckets_of_one_version_a_key(setting: str, value: object) -> None:
+    assert topology.rules_bucket()[setting] == value
+    assert topology.sidecars_bucket()[setting] == value
+
+
+def test_the_rules_bucket_pushes_what_is_written_and_forgets_nothing() -> None:
+    bucket = topology.rules_bucket()
+    assert (bucket["name"], bucket["subjects"]) == ("KV_sagamesh-rules", ["$KV.sagamesh-rules.>"])
+    assert bucket["republish"] == {"src": "$KV.sagamesh-rules.>", "dest": "sagamesh.rules.>"}
+    assert bucket["max_age"] == 0
+
+
+def test_the_sidecars_bucket_forgets_who_does_not_report() -> None:
+    bucket = topology.sidecars_bucket()
+    assert (bucket["name"], bucket["subjects"]) == ("KV_sagamesh-sidecars", ["$KV.sagamesh-sidecars.>"])
+    assert bucket["max_age"] == 90 * SECOND
+    assert "republish" not in bucket
+
+
+def test_keys_of_the_rules_bucket() -> None:
+    rules = project(shapes.straight(1))["p-s0"]
+    key = f"$KV.sagamesh-rules.default.p-s0.simulated.{rules.revision}"
+    assert topology.rules_subject(rules) == key
+    assert topology.active_subject("default", "app", "simulated") == "$KV.sagamesh-rules.default.app.simulated.active"
+    assert topology.participant_subjects("default", "p-s0") == "$KV.sagamesh-rules.default.p-s0.>"
+    assert topology.pushed_subjects("default", "p-s0") == "sagamesh.rules.default.p-s0.>"
+
+
+def test_what_a_participant_reads_is_pushed_to_it_under_the_republished_subject() -> None:
+    source, destination = topology.rules_bucket()["republish"].values()
+    read = topology.participant_subjects("shop", "orders")
+    assert read.replace(source[:-1], destination[:-1]) == topology.pushed_subjects("shop", "orders")
+
+
+# -- filters ---------------------------------------------------------------------------------------------------------
+
+
+def heard(saga: Saga, participant: str) -> set[Name]:
+    """The registers that a participant's filters let through, of all that the saga has."""
+    subjects = topology.filters(project(saga)[participant])
+    names = {ABORT, START, *(make(step.name) for step in saga.steps for make in (end, compensation))}
+    found = {name for name in names if filter_subject(saga.namespace, saga.name, name) in subjects}
+    assert len(found) == len(subjects), "no filter lets anything else through"
+    return found
+
+
+FILTERS: dict[str, tuple[Saga, str, set[Name]]] = {
+    "a root": (shapes.straight(3), "p-s0", {START, ABORT, compensation("s1")}),
+    "in the middle": (shapes.straight(3), "p-s1", {end("s0"), ABORT, compensation("s2")}),
+    "a sink": (shapes.straight(3), "p-s2", {end("s1"), ABORT}),
+    "alone": (shapes.straight(1), "p-s0", {START, ABORT}),
+    "before a diamond": (shapes.diamond(), "p-a", {START, ABORT, compensation("b"), compensation("c")}),
+    "behind a diamond": (shapes.diamond(), "p-d", {end("b"), end("c"), ABORT}),
+    "before a diamond, in parallel order": (shapes.diamond(order="parallel"), "p-a", {START, ABORT}),
+    "in the middle, in parallel order": (shapes.diamond(order="parallel"), "p-b", {end("a"), ABORT}),
+    "the pivot": (shapes.straight(3, pivot=1), "p-s1", {end("s0"), ABORT, compensation("s2")}),
+    "a join with the start": (shape("join with the start"), "p-b", {START, end("a"), ABORT}),
+    "two events of one step": (shape("merge of two events of one step"), "p-b", {end("a"), ABORT, compensation("c")}),
+    "several steps": (
+        shape("two steps of one participant"),
+        "one",
+        {START, end("c"), ABORT, compensation("c")},
+    ),
+    "all steps": (
+        shape("everything at one participant"),
+        "one",
+        {START, ABORT, *map(end, "ab"), *map(compensation, "bcd")},
+    ),
+}
+
+
+@pytest.mark.parametrize(("saga", "participant", "expected"), FILTERS.values(), ids=FILTERS)
+def test_a_participant_listens_to_just_what_its_steps_need(saga: Saga, participant: str, expected: set[Name]) -> None:
+    assert heard(saga, participant) == expected
+
+
+def test_who_owns_no_step_listens_to_nothing_and_has_no_consumer() -> None:
+    documents = project(shapes.straight(2))
+    assert topology.filters(documents["app"]) == frozenset()
+    assert topology.consumers(documents).keys() == {"p-s0", "p-s1"}
+
+
+@pytest.mark.parametrize("name", shapes.SHAPES)
+def test_every_register_is_delivered_to_exactly_those_whose_steps_it_concerns(name: str) -> None:
+    saga = shape(name)
+    reverse = saga.compensation_order == "reverse"
+    by_event = {emit.event: step.name for step in saga.steps for emit in step.emits} | {saga.start.event: SAGA}
+    listens: dict[str, set[Name]] = {}
+    for step in saga.steps:
+        producers = {by_event[event] for event in step.on}
+        listens.setdefault(step.participant, set()).update({ABORT, *map(end, producers)})
+        for producer in producers - {SAGA} if reverse else ():
+            owner = next(other.participant for other in saga.steps if other.name == producer)
+            listens.setdefault(owner, set()).add(compensation(step.name))
+    assert {who: heard(saga, who) for who in topology.consumers(project(saga))} == listens
+
+
+def test_filters_are_of_one_saga_in_one_namespace() -> None:
+    saga = shapes.straight(1)
+    mine = topology.filters(project(saga)["p-s0"])
+    others = topology.filters(project(replace(saga, name="other"))["p-s0"])
+    elsewhere = topology.filters(project(replace(saga, namespace="other"))["p-s0"])
+    assert not mine & others
+    assert not mine & elsewhere
+    assert all("*" in subject for subject in mine)
+
+
+def test_filters_of_a_consumer_do_not_overlap() -> None:
+    """The server refuses those that do."""
+    instance = Instance("default", "simulated", "i")
+    for name in shapes.SHAPES:
+        for subjects in topology.consumers(project(shape(name))).values():
+            literal = [subject.replace("*", instance.id) for subject in subjects]
+            assert len(set(literal)) == len(literal)
+            assert not any(">" in subject for subject in subjects)
+
+
+# -- heartbeats ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("pod", "token"),
+    [
+        ("orders-7d4b-x2x", "orders-7d4b-x2x"),
+        ("laptop.local", "laptop_local"),
+        ("a b*c>d\r\n", "a_b_c_d__"),
+        ("é", "_"),
+        ("", "_"),
+    ],
+)
+def test_a_heartbeat_has_one_key_whatever_the_pod_is_called(pod: str, token: str) -> None:
+    subject = topology.heartbeat_subject("shop", "orders", pod)
+    assert subject == f"$KV.sagamesh-sidecars.shop.orders.{token}"
+    assert topology.matches(subject, topology.heartbeat_subjects())
+    assert topology.matches(subject, topology.heartbeat_subjects("shop"))
+    assert not topology.matches(subject, topology.heartbeat_subjects("bar"))
+
+
+def test_two_heartbeats_may_get_lost_before_a_sidecar_counts_as_gone() -> None:
+    assert topology.sidecars_bucket()["max_age"] / SECOND >= topology.HEARTBEAT_EVERY * 3

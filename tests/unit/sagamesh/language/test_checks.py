@@ -1,0 +1,337 @@
+"""What the checks find.
+
+The two examples of each code in `docs/checks.md` are its cases: a saga that gets exactly this finding, and the same one
+mended, which gets none.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import yaml
+
+from sagamesh.language import spec
+from sagamesh.language.checks import CODES, Finding, check
+from sagamesh.language.findings import WARNINGS
+from sagamesh.language.model import Saga
+from support.builders.documents import CHECKOUT, in_language_page
+
+DOCS = (Path(__file__).parents[4] / "docs" / "checks.md").read_text()
+SECTIONS = dict(re.findall(r"^### (SM\d+)\n(.*?)(?=^##|\Z)", DOCS, re.MULTILINE | re.DOTALL))
+EXAMPLES = {code: re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) for code, text in SECTIONS.items()}
+WITHOUT_EXAMPLE = {"SM016"}
+
+
+def document(text: str) -> dict[str, Any]:
+    written: dict[str, Any] = {"start": {"participant": "orders", "event": "order.placed"}, **yaml.safe_load(text)}
+    return {"apiVersion": spec.API_VERSION, "kind": "Saga", "metadata": {"name": "checkout"}, "spec": written}
+
+
+def saga(text: str) -> Saga:
+    return spec.read(document(text))
+
+
+def steps(*lines: str) -> Saga:
+    """Steps in short: `name: inputs [-> events] [; fields]`. Read-only unless the fields say otherwise."""
+    written = []
+    for line in lines:
+        head, _, fields = line.partition(";")
+        name, on, emits = re.fullmatch(r"([\w-]+): (.*?)(?: -> (.*))?", head.strip()).groups()  # type: ignore[union-attr]
+        events = (emits or f"{name}.done").split()
+        when = [{"event": event, "when": "response.status == 200"} for event in events[:-1]]
+        own = yaml.safe_load(f"{{{fields}}}") if fields.strip() else {"readOnly": True}
+        written.append(
+            {
+                "name": name,
+                "participant": "app",
+                "on": on.split(),
+                "action": {"path": "/a"},
+                "emits": [*when, {"event": events[-1]}],
+                **own,
+            }
+        )
+    return saga(yaml.safe_dump({"steps": written}))
+
+
+def codes(found: tuple[Finding, ...]) -> list[str]:
+    return [finding.code for finding in found]
+
+
+@pytest.mark.parametrize("code", sorted(CODES.keys() - WITHOUT_EXAMPLE))
+def test_each_code_has_an_example_that_gets_it_and_one_that_is_mended(code: str) -> None:
+    wrong, mended = EXAMPLES[code]
+    found = check(saga(wrong))
+    assert {finding.code for finding in found} == {code}
+    assert {finding.level for finding in found} == {"warning" if code in WARNINGS else "error"}
+    assert all(finding.message and finding.fix for finding in found)
+    assert check(saga(mended)) == ()
+
+
+def test_the_documentation_explains_exactly_the_codes_that_there_are() -> None:
+    assert list(SECTIONS) == sorted(CODES)
+    for code, text in SECTIONS.items():
+        assert text.strip().startswith("A warning.") == (code in WARNINGS)
+
+
+@pytest.mark.parametrize("text", [CHECKOUT, in_language_page()], ids=["checkout", "docs/language.md"])
+def test_whole_sagas_are_right(text: str) -> None:
+    assert check(spec.read(yaml.safe_load(text))) == ()
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parents[4] / "examples").glob("*/*.yaml")), ids=str)
+def test_the_examples_are_right(path: Path) -> None:
+    for written in yaml.safe_load_all(path.read_text()):
+        assert check(spec.read(written)) == ()
+
+
+def test_findings_come_in_the_order_of_the_document() -> None:
+    found = check(steps("a: order.placed; when: '('", "b: nowhere", "b: order.placed; action: {path: /b, within: 1s}"))
+    assert [(finding.code, finding.path) for finding in found] == [
+        ("SM007", "spec.steps[0]"),
+        ("SM019", "spec.steps[0].when"),
+        ("SM003", "spec.steps[1].on[0]"),
+        ("SM007", "spec.steps[2]"),
+        ("SM001", "spec.steps[2].name"),
+        ("SM022", "spec.steps[2].action.timeout"),
+        ("SM002", "spec.steps[2].emits[0].event"),
+    ]
+
+
+def test_findings_are_plain_data() -> None:
+    (found,) = check(steps("a: nowhere"))
+    assert msgspec.to_builtins(found) == {
+        "code": "SM003",
+        "level": "error",
+        "path": "spec.steps[0].on[0]",
+        "message": "nobody announces 'nowhere'",
+        "fix": "add 'nowhere' to the `emits` of a step, or name another event",
+    }
+
+
+# -- wiring --------------------------------------------------------------------------------------------------------
+
+
+def test_a_slip_in_an_event_is_pointed_at() -> None:
+    (found,) = check(steps("a: order.placed -> credit.reserved", "b: credit.reservd"))
+    assert found.fix == "did you mean 'credit.reserved'?"
+
+
+def test_a_circle_is_named() -> None:
+    (found,) = check(steps("a: order.placed", "b: a.done d.done", "c: b.done", "d: c.done", "e: d.done"))
+    assert found.code == "SM004"
+    assert re.search(r"b -> c -> d -> b|c -> d -> b -> c|d -> b -> c -> d", found.message)
+    assert found.path == "spec.steps[1].on"
+
+
+def test_a_step_that_listens_to_itself_is_a_circle() -> None:
+    assert codes(check(steps("a: order.placed a.done"))) == ["SM004"]
+
+
+def test_a_step_may_not_announce_the_starting_event() -> None:
+    assert codes(check(steps("a: order.placed -> order.placed"))) == ["SM002"]
+    assert codes(check(steps("a: order.placed -> x x"))) == ["SM002"]
+
+
+# -- the pivot -----------------------------------------------------------------------------------------------------
+
+PIVOT = "pivot: true"
+PLAIN = "readOnly: false"
+
+RIGHT = {
+    "excluded": steps("a: order.placed -> yes no", f"p: yes; {PIVOT}", "n: no", "m: n.done"),
+    "only after it": steps(f"p: order.placed; {PIVOT}", f"b: p.done; {PLAIN}", f"c: b.done; {PLAIN}"),
+    "ended before it": steps("a: order.placed", "b: order.placed", "c: a.done", f"p: b.done c.done; {PIVOT}"),
+    "ended or excluded, by the way in which it starts": steps(
+        "a: order.placed -> yes no",
+        "b: yes",
+        "c: no",
+        "d: b.done c.done; join: any, readOnly: true",
+        f"p: d.done; {PIVOT}",
+    ),
+    "a branch that excludes it merges with nothing of it": steps(
+        "a: order.placed -> yes no", f"p: yes; {PIVOT}", f"b: p.done; {PLAIN}", "n: no"
+    ),
+    "after it, and merged from the branches that it chooses": steps(
+        f"p: order.placed -> big small; {PIVOT}",
+        f"b: big; {PLAIN}",
+        f"c: small; {PLAIN}",
+        f"d: b.done c.done; join: any, {PLAIN}",
+    ),
+    "after it, together with what it waited for": steps(
+        "a: order.placed", f"p: a.done; {PIVOT}", f"b: a.done p.done; {PLAIN}"
+    ),
+}
+WRONG = {
+    "beside it": (steps("a: order.placed", f"p: order.placed; {PIVOT}"), [0]),
+    "after what it waits for": (steps("a: order.placed", f"p: a.done; {PIVOT}", "b: a.done"), [2]),
+    "waited for in one way only": (
+        steps(
+            "x: order.placed",
+            "a: order.placed -> yes no",
+            "b: yes x.done",
+            "c: no",
+            "d: b.done c.done; join: any, readOnly: true",
+            f"p: d.done; {PIVOT}",
+        ),
+        [0],
+    ),
+    "excluded in one way only": (
+        steps(
+            "a: order.placed -> yes no",
+            "x: yes",
+            "b: yes no; join: any, readOnly: true",
+            f"p: b.done; {PIVOT}",
+        ),
+        [1],
+    ),
+    "merged with a branch that excludes it": (
+        steps("a: order.placed -> yes no", f"p: yes; {PIVOT}", "n: no", f"m: p.done n.done; join: any, {PLAIN}"),
+        [3],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_steps_that_are_settled_when_the_pivot_starts(name: str) -> None:
+    assert check(RIGHT[name]) == ()
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_steps_that_may_be_open_when_the_pivot_starts(name: str) -> None:
+    wrong, places = WRONG[name]
+    assert [(f.code, f.path) for f in check(wrong)] == [("SM013", f"spec.steps[{i}]") for i in places]
+
+
+def test_each_further_pivot_is_found() -> None:
+    found = check(steps(f"a: order.placed; {PIVOT}", f"b: a.done; {PIVOT}", f"c: b.done; {PIVOT}"))
+    assert [(f.code, f.path) for f in found] == [("SM011", "spec.steps[1].pivot"), ("SM011", "spec.steps[2].pivot")]
+
+
+def test_a_step_of_a_branch_that_excludes_the_pivot_must_still_be_undone() -> None:
+    found = check(steps("a: order.placed -> yes no", f"p: yes; {PIVOT}", f"n: no; {PLAIN}"))
+    assert codes(found) == ["SM007"]
+
+
+# -- branches ------------------------------------------------------------------------------------------------------
+
+
+def test_only_the_first_step_that_can_never_run_is_found() -> None:
+    found = check(steps("a: order.placed -> yes no", "b: yes", "c: b.done no", "d: c.done"))
+    assert [(f.code, f.path) for f in found] == [("SM015", "spec.steps[2].on")]
+
+
+def test_any_with_the_starting_event_is_a_race() -> None:
+    assert codes(check(steps("a: order.placed", "b: a.done order.placed; join: any, readOnly: true"))) == ["SM014"]
+
+
+def test_branches_of_different_length_may_be_merged() -> None:
+    merged = steps("a: order.placed -> yes no", "b: yes", "c: b.done", "d: c.done no; join: any, readOnly: true")
+    assert check(merged) == ()
+
+
+def test_too_many_ways() -> None:
+    def decisions(count: int) -> list[str]:
+        return [
+            line
+            for n in range(count)
+            for line in (
+                f"a{n}: {f'd{n - 1}.done' if n else 'order.placed'} -> yes{n} no{n}",
+                f"b{n}: yes{n}",
+                f"c{n}: no{n}",
+                f"d{n}: b{n}.done c{n}.done; join: any, readOnly: true",
+            )
+        ]
+
+    assert check(steps(*decisions(13), f"p: d12.done; {PIVOT}")) == ()
+    found = check(steps(*decisions(14), f"p: d13.done; {PIVOT}"))
+    assert [(f.code, f.path) for f in found] == [("SM016", "spec.steps[55].on")]
+
+
+def test_large_sagas_are_checked_at_once() -> None:
+    chain = [f"s{n}: {f's{n - 1}.done' if n else 'order.placed'}" for n in range(500)]
+    fan = [f"s{n}: order.placed" for n in range(50)]
+    assert check(steps(*chain)) == ()
+    assert check(steps(*fan, f"p: {' '.join(f's{n}.done' for n in range(50))}; {PIVOT}")) == ()
+
+
+# -- expressions ---------------------------------------------------------------------------------------------------
+
+BODY = "action: {path: /a, body: '{\"x\": %s}'}, readOnly: true"
+
+
+def naming(event: str) -> str:
+    return BODY % f'events["{event}"].data'
+
+
+def test_every_expression_is_compiled() -> None:
+    text = """
+    start: {participant: orders, event: order.placed, key: "("}
+    steps:
+      - name: a
+        participant: app
+        on: [order.placed]
+        when: "("
+        action: {path: /a, body: "("}
+        emits: [{event: yes, when: "("}, {event: no}]
+        compensation: {path: /b, body: "("}
+    """
+    found = check(saga(text.replace("yes", "'yes'").replace("no}", "'no'}")))
+    assert [(f.code, f.path) for f in found] == [
+        ("SM019", "spec.start.key"),
+        ("SM019", "spec.steps[0].when"),
+        ("SM019", "spec.steps[0].action.body"),
+        ("SM019", "spec.steps[0].emits[0].when"),
+        ("SM019", "spec.steps[0].compensation.body"),
+    ]
+
+
+def test_event_has_no_meaning_where_a_step_joins_several() -> None:
+    field = BODY % "event.data"
+    (found,) = check(steps("a: order.placed", "b: order.placed", f"c: a.done b.done; {field}"))
+    assert (found.code, found.path) == ("SM019", "spec.steps[2].action.body")
+    assert "no single event" in found.message
+    assert check(steps("a: order.placed -> x y", f"c: x y; join: any, {field}")) == ()
+
+
+def test_events_that_are_certain() -> None:
+    right = steps("a: order.placed", f"b: a.done; {naming('order.placed')}", f"c: b.done; {naming('a.done')}")
+    assert check(right) == ()
+
+
+@pytest.mark.parametrize(
+    ("event", "code"),
+    [
+        ("nowhere", "SM020"),  # nobody announces it
+        ("c.done", "SM020"),  # its own
+        ("no", "SM020"),  # of an ancestor that has ended otherwise
+        ("n.done", "SM020"),  # of a branch that excludes this one
+        ("other.done", "SM020"),  # of a step beside it
+        ("b.done", None),
+        ("yes", None),
+        ("order.placed", None),
+    ],
+)
+def test_events_that_are_named(event: str, code: str | None) -> None:
+    named = steps("a: order.placed -> yes no", "other: order.placed", "n: no", "b: yes", f"c: b.done; {naming(event)}")
+    assert codes(check(named)) == ([code] if code else [])
+
+
+@pytest.mark.parametrize(
+    ("event", "code"), [("x.done", "SM021"), ("yes", None), ("no", None), ("b.done", None), ("m.done", "SM020")]
+)
+def test_events_of_one_of_several_branches(event: str, code: str | None) -> None:
+    named = steps(
+        "x: order.placed",
+        "a: order.placed -> yes no",
+        "b: yes x.done",
+        f"m: b.done no; join: any, {naming(event)}",
+    )
+    assert codes(check(named)) == ([code] if code else [])
+
+
+def test_what_depends_on_the_wiring_is_not_asked_while_it_is_wrong() -> None:
+    assert codes(check(steps("a: nowhere", f"b: order.placed; {naming('a.done')}"))) == ["SM003"]

@@ -1,0 +1,353 @@
+"""Expressions: what compiles, what is refused and why, and what JSON goes in and comes out."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from cel_expr_python import cel
+from cel_expr_python.ext import ext_strings
+
+from sagamesh.errors import EvaluationError, ExpressionError
+from sagamesh.language.cel_cost import survey
+from sagamesh.language.expressions import Place, compile_expression
+
+TIME = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+ORDER = {"orderId": "o-1", "customerId": "c-1", "total": 42, "lines": [{"sku": "a", "n": 2}, {"sku": "b", "n": 1}]}
+VARIABLES: dict[str, object] = {
+    "event.id": "e-1",
+    "event.type": "order.placed",
+    "event.time": TIME,
+    "event.data": ORDER,
+    "events": {"order.placed": {"id": "e-1", "type": "order.placed", "time": TIME, "data": ORDER}},
+    "saga.name": "checkout",
+    "saga.id": "o-1",
+    "saga.run": "r-1",
+    "saga.started": TIME,
+    "response.status": 200,
+    "response.headers": {"x-kind": "new"},
+    "response.body": {"approved": True},
+    "request": {"amount": 42},
+    "result": {"reservation": 7},
+    "cause": "refused",
+}
+
+
+def evaluate(source: str, place: Place = Place.BODY, **data: object) -> Any:
+    return compile_expression(source, place)({**VARIABLES, **({"event.data": data} if data else {})})
+
+
+def refusal(source: str, place: Place = Place.BODY, *, single_event: bool = True) -> str:
+    with pytest.raises(ExpressionError) as caught:
+        compile_expression(source, place, single_event=single_event)
+    text = str(caught.value)
+    assert "\n" not in text
+    assert "INVALID_ARGUMENT" not in text
+    assert text.split(":", maxsplit=1)[0].isdigit()
+    return text
+
+
+def failure(source: str, place: Place = Place.BODY, **data: object) -> str:
+    program = compile_expression(source, place)
+    with pytest.raises(EvaluationError) as caught:
+        program({**VARIABLES, **({"event.data": data} if data else {})})
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("source", "place", "expected", "names", "events"),
+    [
+        ("event.data.orderId", Place.KEY, "o-1", {"event.data"}, set()),
+        ("event.id", Place.KEY, "e-1", {"event.id"}, set()),
+        ("event.data.total > 0", Place.WHEN, True, {"event.data"}, set()),
+        (
+            '{"customer": event.data.customerId, "amount": event.data.total}',
+            Place.BODY,
+            {"customer": "c-1", "amount": 42},
+            {"event.data"},
+            set(),
+        ),
+        (
+            '{"order": saga.id, "amount": events["order.placed"].data.total}',
+            Place.BODY,
+            {"order": "o-1", "amount": 42},
+            {"saga.id", "events"},
+            {"order.placed"},
+        ),
+        ("event.data", Place.BODY, ORDER, {"event.data"}, set()),
+        ('"a.b" in events', Place.WHEN, False, {"events"}, {"a.b"}),
+        ('has(events["order.placed"].data.total)', Place.WHEN, True, {"events"}, {"order.placed"}),
+        ('timestamp(events["order.placed"].time) == event.time', Place.WHEN, True, {"events", "event.time"}, None),
+        ('response.status == 200 && response.headers["x-kind"] == "new"', Place.EMIT, True, None, set()),
+        ("response.body.approved", Place.EMIT, True, {"response.body"}, set()),
+        (
+            '{"why": cause, "undo": result.reservation, "of": request.amount}',
+            Place.COMPENSATION_BODY,
+            {"why": "refused", "undo": 7, "of": 42},
+            {"cause", "result", "request"},
+            set(),
+        ),
+        ("event.data.lines.all(l, l.n > 0 && size(l.sku) == 1)", Place.WHEN, True, {"event.data"}, set()),
+        (
+            '{"skus": event.data.lines.filter(l, l.n > 1).map(l, l.sku + "!")}',
+            Place.BODY,
+            {"skus": ["a!"]},
+            {"event.data"},
+            set(),
+        ),
+        ("saga.started + duration('1h') > event.time", Place.WHEN, True, {"saga.started", "event.time"}, set()),
+    ],
+)
+def test_what_an_expression_gives_and_what_it_reads(source, place, expected, names, events):
+    program = compile_expression(source, place)
+    result = program(VARIABLES)
+    assert (type(result), result) == (type(expected), expected)
+    assert program.source == source
+    assert names is None or program.names == names
+    assert events is None or program.events == events
+
+
+def test_a_join_reads_events_and_saga():
+    program = compile_expression('events["a"].data.x == saga.id', Place.WHEN, single_event=False)
+    assert program({"events": {"a": {"data": {"x": "i"}}}, "saga.id": "i"}) is True
+
+
+@pytest.mark.parametrize("source", ["event.data.x == 1", "event.id == 'x'", "has(event.data.x)", "event.dta == 1"])
+def test_a_join_has_no_single_event(source):
+    text = refusal(source, Place.WHEN, single_event=False)
+    assert "no single event where a step joins several" in text
+    assert 'events["order.placed"]' in text
+
+
+@pytest.mark.parametrize(
+    ("source", "place", "message"),
+    [
+        ("event.dta", Place.WHEN, "1:6: undeclared reference to 'event.dta'; the variables here are event.id, "),
+        ("true &&\n event.dta", Place.WHEN, "2:7: undeclared reference to 'event.dta'"),
+        ("saga.id", Place.KEY, "undeclared reference to 'saga"),
+        ("response.status == 200", Place.WHEN, "undeclared reference to 'response"),
+        ("cause == ''", Place.EMIT, "undeclared reference to 'cause'"),
+        ("event.id + 1", Place.KEY, "1:10: found no matching overload for '_+_' applied to '(string, int)'"),
+        ("response.status == '200'", Place.EMIT, "no matching overload for '_==_'"),
+        ("event.time", Place.KEY, "1:1: key must give a string, and this gives timestamp"),
+        ("event.id", Place.WHEN, "1:1: when must give true or false, and this gives string"),
+        ("response.status", Place.EMIT, "must give true or false, and this gives int"),
+        ("[event.id]", Place.BODY, "body must give a map, and this gives list<string>"),
+        ("{1: event.id}", Place.BODY, "body must give a map, and this gives map<int, string>"),
+        ("cause", Place.COMPENSATION_BODY, "body must give a map"),
+        ("1 +", Place.WHEN, "1:4: mismatched input '<EOF>'"),
+        ("", Place.WHEN, "1:1: mismatched input"),
+        ("true \0", Place.WHEN, "1:6: token recognition error"),
+        ("\ud800", Place.WHEN, "1:1: "),
+        ("event.data.s.matches('(')", Place.WHEN, "missing )"),
+        ("google.protobuf.Struct{}", Place.BODY, "cannot be built here"),
+        (
+            'events["a"].time < event.time',
+            Place.WHEN,
+            '1:18: this time is a string; write timestamp(events["..."].time)',
+        ),
+    ],
+)
+def test_errors_of_an_author_say_where_and_what(source, place, message):
+    assert message in refusal(source, place)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "events.placed.data",
+        "events[event.type].data",
+        "events",
+        "events.map(e, e) == []",
+        "event.type in events ? {} : {}",
+    ],
+)
+def test_events_are_named_by_literals_only(source):
+    text = refusal(source, Place.BODY if source[-1] != "]" else Place.WHEN)
+    assert 'write events["order.placed"].data, or "order.placed" in events' in text
+
+
+def test_a_loop_variable_does_not_get_around_the_rule_for_events():
+    refusal("[1].all(events, events == 1)", Place.WHEN)
+
+
+@pytest.mark.parametrize("total", [42, 42.0, 42.5])
+def test_whole_numbers_and_fractions_behave_the_same(total):
+    assert evaluate('{"x": event.data.total * 2.0, "y": event.data.total}', total=total) == {"x": total * 2, "y": total}
+    assert "no matching overload" in failure('{"x": event.data.total * 2}', total=total).lower()
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ('{"x": event.data.total}', "{'x': 42}"),
+        ('{"x": event.data.total / 4.0}', "{'x': 10.5}"),
+        ('{"x": [{"y": event.data.total}]}', "{'x': [{'y': 42}]}"),
+        ('{"x": 1, "y": 2u, "z": -0.0, "big": 1e300}', "{'big': 1e+300, 'x': 1, 'y': 2, 'z': 0}"),
+        ('{"x": true, "y": null}', "{'x': True, 'y': None}"),
+        ('{"x": event.time, "y": b"abc", "z": duration("1500ms")}', None),
+    ],
+)
+def test_results_are_plain_json(source, text):
+    timely = {"x": "2026-01-02T03:04:05Z", "y": "YWJj", "z": "1.5s"}
+    assert repr(evaluate(source)) == (text or repr(timely))
+
+
+def test_an_integer_that_no_double_can_hold_passes_unharmed():
+    assert evaluate("event.data", id=2**53 + 1, other=2**60) == {"id": 2**53 + 1, "other": 2**60}
+
+
+def test_maps_come_out_in_one_order():
+    assert list(evaluate('{"c": 1, "a": 2, "b": 3}')) == ["a", "b", "c"]
+
+
+def test_the_status_stays_an_integer_and_events_carry_their_time_as_text():
+    assert evaluate("response.status % 100 == 0", Place.EMIT) is True
+    assert evaluate('{"at": events["order.placed"].time}') == {"at": "2026-01-02T03:04:05Z"}
+
+
+@pytest.mark.parametrize(
+    ("source", "place", "message"),
+    [
+        ("event.data.missing", Place.KEY, 'Key not found in map : "missing"'),
+        ("event.data.total", Place.KEY, "key must give a string, and this gave double"),
+        ("event.data.orderId", Place.WHEN, "when must give true or false, and this gave string"),
+        ("response.body.missing", Place.EMIT, "Key not found"),
+        ("event.data.lines", Place.BODY, "body must give a map, and this gave list"),
+        ("result.reservation", Place.COMPENSATION_BODY, "body must give a map"),
+        ('{"x": 1 / (1 - 1)}', Place.BODY, "divide by zero"),
+        ('{"x": 1.0 / 0.0}', Place.BODY, "inf, which JSON cannot express"),
+        ('{"x": type(1)}', Place.BODY, "which JSON cannot express"),
+        ('{"x": {1: 2}}', Place.BODY, "keys of a map must be strings, and one is 1"),
+        ('events["gone"].data', Place.BODY, 'Key not found in map : "gone"'),
+    ],
+)
+def test_what_fails_on_the_data_is_an_evaluation_error(source, place, message):
+    text = failure(source, place)
+    assert text.startswith(source)
+    assert message in text
+
+
+def test_a_variable_that_is_not_there_is_an_evaluation_error():
+    with pytest.raises(EvaluationError, match=r"event\.data"):
+        compile_expression("event.data.x", Place.KEY)({})
+
+
+def test_only_what_is_named_is_looked_at():
+    assert compile_expression('events["a"].data == 1.0', Place.WHEN)(
+        {"events": {"a": {"data": 1}, "b": object()}, "event.data": object()}
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("cut\0off", "NUL"),
+        ({"cut\0off": 1}, "NUL"),
+        ("\ud800", ""),
+        (2**64 + 1, "out of range"),
+        (10**400, "out of range"),
+        (object(), "not JSON"),
+    ],
+)
+def test_data_that_the_library_would_mangle_are_refused(value, message):
+    assert message in failure("event.data", x=value)
+
+
+def test_deep_data_are_refused():
+    deep: list[Any] = []
+    for _ in range(900):
+        deep = [deep]
+    assert "nested deeper" in failure("event.data", x=deep)
+
+
+S, L = "event.data.s", "event.data.l"
+FOUR = "[s+s+s].all(a, [a+a].all(b, [b+b].all(c, [c+c].all(d, true))))".replace("s", S)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (FOUR, "4 loops"),
+        (f"{S}.replace('a', {S}).replace('a', {S}) == ''", "undeclared reference to 'replace'"),
+        (f"cel.bind(x, {S}, x + x) == ''", "undeclared reference"),
+        (f"{L}.all(i, {'+'.join([S] * 10)} != '')", "9 additions beside a loop"),
+        (f"{L}.filter(i, {'+'.join([S] * 9)} != '') == []", "9 additions beside a loop"),
+        (f"{L}.all(a, {L}.all(b, {L}.all(c, true)))", "3 loops"),
+        (" || ".join(["event.data.a == 1"] * 41), "parts, over the limit of 200"),
+        ("true" + " " * 2045, "2049 characters"),
+        ("(" * 40 + "true" + ")" * 40, "nested too deeply"),
+        (f"{S}.matches(event.id)", "matches takes a string literal"),
+        (f"{S}.contains({S})", "contains takes a string literal"),
+        (f"{S}.matches('(\\\\pL{{100}}){{3}}')", "regular expression is too costly"),
+    ],
+)
+def test_f56_what_could_cost_too_much_is_refused_by_its_text(source, message):
+    assert message in refusal(source, Place.WHEN)
+
+
+@pytest.mark.parametrize("source", ["'a'.replace('a', 'b')", "['a'].join()", "'%s'.format(['a'])", "'a'.split('')"])
+def test_functions_are_allowed_by_name_whatever_the_library_offers(source):
+    rich = cel.NewEnv(extensions=[ext_strings.ExtStrings()])
+    with pytest.raises(ExpressionError, match="is not available here"):
+        survey(rich.compile(source).serialize(), source)
+
+
+@pytest.mark.parametrize(
+    ("source", "place", "data"),
+    [
+        pytest.param(f'{{"x": {L}.map(i, i * 2.0)}}', Place.BODY, {"l": [1] * 9900}, id="quadratic map"),
+        pytest.param(f"{L}.all(i, !i.matches('(.*x)+b'))", Place.WHEN, {"l": ["x" * 9000] * 1000}, id="matches"),
+        pytest.param(f"{L}.all(i, size(i + i) > 0)", Place.WHEN, {"l": ["x" * 9000] * 1000}, id="sums of text"),
+        pytest.param(f"{L}.all(i, size(i) > 0)", Place.WHEN, {"l": ["x" * 9000] * 1000}, id="size of text"),
+        pytest.param(f"{L}.exists(i, i.x == 0)", Place.WHEN, {"l": [{"x": 1}] * 3000}, id="exists"),
+        pytest.param(f"{L}.all(k, true)", Place.WHEN, {"l": {str(k): 1 for k in range(1001)}}, id="keys of a map"),
+        pytest.param(f"({'+'.join([L] * 8)}).map(i, i) == []", Place.WHEN, {"l": [1] * 1000}, id="lists added"),
+        pytest.param(
+            f"[{'0,' * 60}0].all(i, [{'0,' * 60}0].all(j, size({S}) > 0))", Place.WHEN, {"s": "x" * 9000}, id="literals"
+        ),
+        pytest.param(
+            f"{L}.all(i, {L}.all(j, size({S}) > 0))", Place.WHEN, {"l": [1] * 100, "s": "x" * 1000}, id="nested"
+        ),
+        pytest.param(
+            f"{L}.all(i, event.data == event.data)",
+            Place.WHEN,
+            {"l": [1] * 1000, "m": [[1] * 1000] * 9},
+            id="comparisons",
+        ),
+        pytest.param("+".join([S] * 28) + " == ''", Place.WHEN, {"s": "x" * 300_000}, id="a long sum"),
+        pytest.param(f"{L}.all(i, {S}.matches('[a-z]{{100}}'))", Place.WHEN, {"l": [1] * 900, "s": "x"}, id="patterns"),
+    ],
+)
+def test_f56_what_could_cost_too_much_on_these_data_is_refused_before_it_runs(source, place, data):
+    text = failure(source, place, **data)
+    assert "the data are too large for this expression" in text
+
+
+def test_f56_a_result_larger_than_its_data_is_refused():
+    assert "larger than" in failure(f'{{"x": {L}.map(i, event.data)}}', l=[1] * 900)
+    assert "larger than" in failure(f'{{"x": {L}.map(i, {S})}}', l=[1] * 90, s="x" * 20_000)
+
+
+def test_f56_the_librarys_own_budget_is_an_evaluation_error():
+    assert "iteration" in failure(f"{L}.all(i, {L}.all(j, true))", Place.WHEN, l=[1] * 200).lower()
+
+
+@pytest.mark.parametrize(
+    ("source", "place", "data"),
+    [
+        (
+            f"{L}.exists(i, i.sku == event.data.sku) == false",
+            Place.WHEN,
+            {"l": [{"sku": "a", "n": 1}] * 1000, "sku": 1},
+        ),
+        (f"{L}.all(i, size(i) > 0)", Place.WHEN, {"l": ["x" * 8000] * 1000}),
+        (f"{L}.all(i, i.matches('^[A-Z]{{2}}[0-9]$'))", Place.WHEN, {"l": ["AB1"] * 1000}),
+        (f"{L}.map(i, i) == {L}", Place.WHEN, {"l": [1] * 1000}),
+        ("size(event.data.l) == 9000", Place.WHEN, {"l": [1] * 9000}),
+        (f"{S} + '!' != ''", Place.WHEN, {"s": "x" * 256_000}),
+    ],
+)
+def test_ordinary_data_are_within_the_bounds(source, place, data):
+    assert evaluate(source, place, **data) is True

@@ -1,0 +1,154 @@
+"""Ways: the algorithm against its definition, written out naively, and against every instance that can happen."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sagamesh.language import graph
+from sagamesh.language.model import Action, Emit, Join, Saga, Start, Step
+from sagamesh.language.ways import MOST_WAYS, TooManyWaysError, Ways
+
+NaiveWay = frozenset[tuple[str, str]]
+
+
+def step(name: str, on: tuple[str, ...], emits: tuple[str, ...] = (), join: Join = "all") -> Step:
+    events = emits or (f"{name}.ok",)
+    action = Action(path="/")
+    return Step(name=name, participant="p", on=on, join=join, action=action, emits=tuple(Emit(event=e) for e in events))
+
+
+def saga(*steps: Step) -> Saga:
+    return Saga(namespace="n", name="s", start=Start(participant="p", event="start"), steps=steps)
+
+
+@st.composite
+def sagas(draw: st.DrawFn) -> Saga:
+    """Up to seven steps, each of which listens to events of those before it."""
+    events, steps = ["start"], []
+    for n in range(draw(st.integers(1, 7))):
+        on = draw(st.lists(st.sampled_from(events), min_size=1, max_size=3, unique=True))
+        emits = tuple(f"s{n}.{i}" for i in range(draw(st.sampled_from((1, 1, 2, 2, 3)))))
+        steps.append(step(f"s{n}", tuple(on), emits, draw(st.sampled_from(("all", "any")))))
+        events += emits
+    return saga(*steps)
+
+
+# -- the definition, written out -----------------------------------------------------------------------------------
+
+
+def contradict(one: NaiveWay, other: NaiveWay) -> bool:
+    return any(a == b and x != y for a, x in one for b, y in other)
+
+
+def naive(saga: Saga) -> dict[str, set[NaiveWay]]:
+    producers = graph.producers(saga)
+    found: dict[str, set[NaiveWay]] = {graph.START: {frozenset()}}
+    for each in saga.steps:
+        inputs = [{way | {(producers[e], e)} for way in found[producers[e]]} for e in each.on]
+        inputs = [{way for way in ways if not contradict(way, way)} for ways in inputs]
+        if each.join == "any":
+            found[each.name] = set().union(*inputs)
+        else:
+            united = (frozenset().union(*ways) for ways in product(*inputs))
+            found[each.name] = {way for way in united if not contradict(way, way)}
+    return found
+
+
+def naive_settled(ways: dict[str, set[NaiveWay]], name: str, before: str) -> bool:
+    return all(
+        name in {step for step, _ in way} or all(contradict(way, other) for other in ways[name]) for way in ways[before]
+    )
+
+
+@settings(max_examples=600, deadline=None)
+@given(sagas())
+def test_the_algorithm_is_its_definition(saga: Saga) -> None:
+    found, ways, producers = Ways(saga), naive(saga), graph.producers(saga)
+    names = [each.name for each in saga.steps]
+    assert {name for name in names if found.can_run(name)} == {name for name in names if ways[name]}
+    for one, other in product(names, names):
+        assert found.settled(one, other) == naive_settled(ways, one, other)
+        assert found.only_after(one, other) == all(other in {s for s, _ in way} for way in ways[one])
+    for one, other in product(producers, producers):
+        with_event = [{way | {(producers[e], e)} for way in ways[producers[e]]} for e in (one, other)]
+        assert found.exclude(one, other) == all(contradict(a, b) for a, b in product(*with_event))
+    for event, name in product(producers, names):
+        assert found.possible(event, name) == any((producers[event], event) in way for way in ways[name])
+
+
+# -- what can happen -----------------------------------------------------------------------------------------------
+
+
+def instances(saga: Saga) -> list[set[str]]:
+    """The events of every instance that can happen: each step that runs ends in one of its events."""
+    found = []
+    for choice in product(*(each.emits for each in saga.steps)):
+        come = {saga.start.event}
+        for each, emit in zip(saga.steps, choice, strict=True):
+            runs = all if each.join == "all" else any
+            if runs(event in come for event in each.on):
+                come.add(emit.event)
+        found.append(come)
+    return found
+
+
+@settings(max_examples=300, deadline=None)
+@given(sagas())
+def test_events_exclude_one_another_if_no_instance_has_both(saga: Saga) -> None:
+    found, happened, events = Ways(saga), instances(saga), graph.producers(saga)
+    for one, other in product(events, events):
+        together = any(one in come and other in come for come in happened)
+        assert found.exclude(one, other) == (not together)
+    for each in saga.steps:
+        assert found.can_run(each.name) == any({e.event for e in each.emits} & come for come in happened)
+
+
+# -- size ----------------------------------------------------------------------------------------------------------
+
+
+def decisions(count: int) -> tuple[Step, ...]:
+    found: list[Step] = []
+    for n in range(count):
+        found += [
+            step(f"a{n}", (f"d{n - 1}.ok" if n else "start",), (f"yes{n}", f"no{n}")),
+            step(f"b{n}", (f"yes{n}",)),
+            step(f"c{n}", (f"no{n}",)),
+            step(f"d{n}", (f"b{n}.ok", f"c{n}.ok"), join="any"),
+        ]
+    return tuple(found)
+
+
+def test_branches_with_thousands_of_ways_are_compared() -> None:
+    last = step("last", ("d11.ok",), ("yes", "no"))
+    found = Ways(saga(*decisions(12), last, step("x", ("yes",)), step("y", ("no",)), step("z", ("x.ok",))))
+    assert found.exclude("x.ok", "y.ok")
+    assert not found.exclude("x.ok", "z.ok")
+    assert found.settled("d0", "z")
+    assert not found.settled("y", "last")
+
+
+def test_too_many_ways_to_one_step() -> None:
+    with pytest.raises(TooManyWaysError) as caught:
+        Ways(saga(*decisions(14)))
+    assert caught.value.step == "d13"
+    assert 2**13 < MOST_WAYS < 2**14
+
+
+def test_too_many_ways_to_all_steps_together() -> None:
+    chain = [step(f"e{n}", (f"e{n - 1}.ok" if n else "d12.ok",)) for n in range(20)]
+    with pytest.raises(TooManyWaysError) as caught:
+        Ways(saga(*decisions(13), *chain))
+    assert caught.value.step in {each.name for each in chain}
+
+
+def test_a_race_of_races_ends() -> None:
+    """Ways that say the same again and again are counted, too: or else they would be united for hours."""
+    roots = [step(f"r{n}", ("start",)) for n in range(13)]
+    races = [step(f"t{n}", tuple(f"r{i}.ok" for i in range(13)), join="any") for n in range(12)]
+    joins = [step(f"u{n}", (f"u{n - 1}.ok" if n else "start", f"t{n}.ok")) for n in range(12)]
+    with pytest.raises(TooManyWaysError):
+        Ways(saga(*roots, *races, *joins))

@@ -1,0 +1,583 @@
+"""The wire format, pinned: what was written once is read for ever, and everything else is unreadable.
+
+`golden/` holds what stands in logs and buckets. A change of it is a change of the format: old registers and documents
+must still be read, so add an example rather than change one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from msgspec import Raw
+from msgspec.structs import replace
+
+from sagamesh.errors import UnreadableError
+from sagamesh.language.model import Action, Compensation, Emit, Retry
+from sagamesh.log import codec, registers
+from sagamesh.log.codec import ORIGIN, TRACE, Message
+from sagamesh.log.registers import (
+    ABORT,
+    FINISH,
+    OUTCOME,
+    START,
+    Aborted,
+    Absent,
+    Cancelled,
+    Cause,
+    Committed,
+    Compensated,
+    Completed,
+    Dead,
+    Done,
+    Failed,
+    Instance,
+    Name,
+    Nothing,
+    Notice,
+    Origin,
+    Register,
+    Satisfied,
+    Skipped,
+    Start,
+    Started,
+    Undone,
+    Value,
+    begin,
+    compensation,
+    end,
+    marker,
+)
+from sagamesh.rules.local import Input, LocalRules, StepRules
+
+GOLDEN = Path(__file__).parent / "golden"
+INSTANCE = Instance("shop", "checkout", "o-1")
+ORIGIN_OF_ALL = Origin("r-7", 3, 1769860800.25, "5f0c9a1e77", "payments-7d4b-x2x", "5f3a-12")
+TRACE_OF_ALL = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+CAUSE = Cause("refused", "no credit left", "charge")
+DATA = Raw(b'{ "b":1.50, "a":[1e3,12345678901234567890123],\n"c":"\\u00e9\\/" }')
+DELIVERY = "saga.shop.checkout.o-1._.start"
+
+EXAMPLES: dict[str, tuple[Name, Value]] = {
+    "start": (START, Start("order.placed", "e-1", "/shop", "0f" * 32, DATA, "2026-01-31T12:00:00Z")),
+    "start without data": (START, Start("order.placed", "e-1", "/shop", "0f" * 32)),
+    "started": (begin("charge"), Started(DELIVERY)),
+    "skipped, dead": (begin("charge"), Skipped(DELIVERY, "dead")),
+    "skipped by when": (begin("charge"), Skipped(DELIVERY, "when")),
+    "cancelled": (begin("charge"), Cancelled(CAUSE)),
+    "cancelled by somebody": (begin("charge"), Cancelled(Cause("cancelled", "changed my mind"))),
+    "cancelled without a word": (begin("charge"), Cancelled(Cause("cancelled"))),
+    "done": (end("charge"), Done("card.charged", DATA, 3)),
+    "done without data": (end("charge"), Done("card.charged")),
+    "satisfied": (end("charge"), Satisfied("card.charged")),
+    "dead": (end("charge"), Dead()),
+    "refused": (end("charge"), Failed("refused", "no credit left", 2)),
+    "unknown": (end("charge"), Failed("unknown", "reset")),
+    "committed": (OUTCOME, Committed()),
+    "aborted": (OUTCOME, Aborted(Cause("unknown", "reset", "charge"))),
+    "notice": (ABORT, Notice(CAUSE)),
+    "undone": (compensation("charge"), Undone()),
+    "undone later": (compensation("charge"), Undone(4)),
+    "nothing": (compensation("charge"), Nothing()),
+    "completed": (FINISH, Completed()),
+    "compensated": (FINISH, Compensated()),
+    "absent": (
+        marker("charge", 7, end("reserve-credit")),
+        Absent(DELIVERY, "saga.shop.checkout.o-1.reserve-credit.end"),
+    ),
+}
+REGISTERS: dict[str, dict[str, Any]] = json.loads((GOLDEN / "registers.json").read_text())
+
+RULES = LocalRules(
+    namespace="shop",
+    saga="checkout",
+    participant="payments",
+    revision="5f0c9a1e77",
+    start_participant="orders",
+    start_event="order.placed",
+    key="event.data.orderId",
+    order="reverse",
+    park_after=600.0,
+    outline={"reserve": "payments", "charge": "payments", "ship": "payments"},
+    roots=("reserve",),
+    sinks=("ship",),
+    pivot="charge",
+    own=(
+        StepRules(
+            name="reserve",
+            inputs=(Input(step="_", events=("order.placed",)),),
+            join="all",
+            action=Action(path="/reserve"),
+            emits=(
+                Emit(event="reserved.fully", when="response.body.full"),
+                Emit(event="reserved.partly"),
+            ),
+            successors=("charge",),
+            when="event.data.total > 0.0",
+            compensation=Compensation(path="/release", body='{"id": result.id}', timeout=7.5),
+        ),
+        StepRules(
+            name="charge",
+            inputs=(Input(step="reserve", events=("reserved.fully", "reserved.partly")),),
+            join="any",
+            action=Action(
+                path="/charges",
+                body='{"amount": events["order.placed"].data.total}',
+                timeout=2.0,
+                within=30.0,
+                retry=Retry(backoff=0.5, max_backoff=20.0),
+            ),
+            emits=(Emit(event="charged"),),
+            successors=("ship",),
+            needs=(("_", "order.placed"),),
+            pivot=True,
+        ),
+        StepRules(
+            name="ship",
+            inputs=(Input(step="charge", events=("charged",)),),
+            join="all",
+            action=Action(path="/ship"),
+            emits=(Emit(event="shipped"),),
+            successors=(),
+            retriable=True,
+        ),
+    ),
+)
+RULES_GOLDEN = (GOLDEN / "rules.json").read_bytes().rstrip(b"\n")
+
+fuzz = settings(deadline=None, max_examples=200)
+
+
+def message(name: Name, body: bytes, headers: Mapping[str, str] | None = None) -> Message:
+    if headers is None:
+        headers = {ORIGIN: ";".join(map(str, ORIGIN_OF_ALL)), "ce-source": "payments"}
+    return Message(INSTANCE.subject(name), headers, body, 42, 1769860805.5)
+
+
+def read(name: Name, body: bytes) -> Value:
+    return codec.decode(message(name, body)).value
+
+
+# -- golden registers ------------------------------------------------------------------------------------------------
+
+
+def test_every_value_has_an_example() -> None:
+    assert {type(value) for _, value in EXAMPLES.values()} == set(Value.__subclasses__())
+    assert REGISTERS.keys() == EXAMPLES.keys()
+
+
+@pytest.mark.parametrize("title", EXAMPLES)
+def test_a_register_is_written_as_it_always_was(title: str) -> None:
+    name, value = EXAMPLES[title]
+    headers, body = codec.encode(name, value, ORIGIN_OF_ALL, "payments", TRACE_OF_ALL)
+    assert {"subject": INSTANCE.subject(name), "headers": headers, "body": body.decode()} == REGISTERS[title]
+
+
+@pytest.mark.parametrize("title", EXAMPLES)
+def test_a_register_is_read_as_it_was_written(title: str) -> None:
+    name, value = EXAMPLES[title]
+    golden = REGISTERS[title]
+    found = codec.decode(Message(golden["subject"], golden["headers"], golden["body"].encode(), 42, 1769860805.5))
+    origin = ORIGIN_OF_ALL
+    if name == START:  # where and when it stands, only the server knows
+        origin = origin._replace(start_sequence=42, start_time=1769860805.5)
+    assert found == Register(name, value, 42, 1769860805.5, origin, "payments")
+
+
+@pytest.mark.parametrize("title", EXAMPLES)
+def test_fields_of_the_future_are_ignored(title: str) -> None:
+    name, value = EXAMPLES[title]
+    body = b'{"future":{"value":"x"},' + REGISTERS[title]["body"].encode()[1:-1] + b',"more":[1]}'
+    assert read(name, body) == value
+
+
+@pytest.mark.parametrize("title", EXAMPLES)
+def test_headers_of_the_future_are_ignored(title: str) -> None:
+    name, value = EXAMPLES[title]
+    golden = REGISTERS[title]
+    headers = {**golden["headers"], "saga-future": "1", "ce-dataschema": "x"}
+    assert codec.decode(message(name, golden["body"].encode(), headers)).value == value
+
+
+def test_a_register_has_few_headers() -> None:
+    headers, _ = codec.encode(end("charge"), Dead(), ORIGIN_OF_ALL, "payments")
+    assert headers == {
+        "ce-specversion": "1.0",
+        "ce-id": "r-7/charge/end",
+        "ce-source": "payments",
+        "ce-type": "dev.sagamesh.end.dead",
+        "saga-origin": "r-7;3;1769860800.25;5f0c9a1e77;payments-7d4b-x2x;5f3a-12",
+    }
+    traced, _ = codec.encode(end("charge"), Dead(), ORIGIN_OF_ALL, "payments", TRACE_OF_ALL)
+    assert traced == {**headers, TRACE: TRACE_OF_ALL}
+
+
+def test_every_register_of_a_run_has_an_id_and_every_value_a_type_of_its_own() -> None:
+    golden = [register["headers"] for register in REGISTERS.values()]
+    assert len({headers["ce-id"] for headers in golden}) == len({name for name, _ in EXAMPLES.values()})
+    kinds = {(name.register.partition(".")[0], type(value)) for name, value in EXAMPLES.values()}
+    assert len({headers["ce-type"] for headers in golden}) == len(kinds)
+
+
+@fuzz
+@given(st.floats(0, 4e9), st.integers(0, 2**63))
+def test_an_origin_s_time_and_sequence_are_exact(time: float, sequence: int) -> None:
+    origin = ORIGIN_OF_ALL._replace(start_time=time, start_sequence=sequence)
+    headers, body = codec.encode(end("charge"), Dead(), origin, "payments")
+    assert codec.decode(message(end("charge"), body, headers)).origin == origin
+
+
+# -- the app's data --------------------------------------------------------------------------------------------------
+
+DATA_BYTES = [
+    b'{ "b" : 1.50 , "a" : 1e3 }',
+    b'{"z":1,"a":2,"m":3}',
+    b'{"a":1,"a":2}',
+    b"123456789012345678901234567890",
+    b"-0.0",
+    b"1.000000000000000000001",
+    b"1E+400",
+    b'"\\u00e9 \\ud83d\\ude00 \\/ \\u0000"',
+    '"é 😀"'.encode(),
+    b"[\n\t1,\r\n2 ]",
+    b"[]",
+    b"{}",
+    b"null",
+    b"true",
+    b'""',
+]
+
+
+@pytest.mark.parametrize("data", DATA_BYTES, ids=repr)
+@pytest.mark.parametrize(
+    "make", [lambda data: (START, Start("e", "1", "s", "d", data)), lambda data: (end("charge"), Done("e", data))]
+)
+def test_data_pass_byte_by_byte(make: Any, data: bytes) -> None:
+    name, value = make(Raw(data))
+    headers, body = codec.encode(name, value, ORIGIN_OF_ALL, "payments")
+    found = codec.decode(message(name, body, headers)).value
+    assert isinstance(found, Start | Done)
+    assert bytes(found.data) == data
+    assert data == b"null" or data in body
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=10,
+)
+
+
+@fuzz
+@given(JSON, st.sampled_from((None, 0, 2)), st.booleans())
+def test_any_data_pass_byte_by_byte(value: object, indent: int | None, escaped: bool) -> None:
+    data = json.dumps(value, indent=indent, ensure_ascii=escaped).encode(errors="replace")
+    headers, body = codec.encode(end("charge"), Done("e", Raw(data)), ORIGIN_OF_ALL, "payments")
+    found = codec.decode(message(end("charge"), body, headers)).value
+    assert isinstance(found, Done)
+    assert bytes(found.data) == data
+
+
+# -- what cannot be read ---------------------------------------------------------------------------------------------
+
+BODIES = {title: REGISTERS[title]["body"].encode() for title in EXAMPLES}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        Name("charge", "accepted"),
+        Name("charge", "ends"),
+        Name("charge", "END"),
+        Name("_", "future"),
+        Name("charge", "future.1"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("body", [b'{"value":"dead"}', b"{}"])
+def test_a_register_of_the_future_is_unreadable(name: Name, body: bytes) -> None:
+    with pytest.raises(UnreadableError, match=f"knows no register {name.register!r}"):
+        read(name, body)
+
+
+@pytest.mark.parametrize(
+    "name", [START, begin("s"), end("s"), OUTCOME, ABORT, compensation("s"), FINISH, marker("s", 1, START)], ids=str
+)
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"value":"future"}',
+        b'{"value":"future","event":"e","data":1}',
+        b'{"value":7}',
+        b'{"value":null}',
+        b"{}",
+        b"",
+        b"null",
+        b"[]",
+        b'"dead"',
+        b"not JSON",
+        b'{"value":"dead"',
+        b'{"value":"\xff"}',
+        b"\x00\x01",
+    ],
+    ids=repr,
+)
+def test_a_value_of_the_future_or_none_at_all_is_unreadable(name: Name, body: bytes) -> None:
+    with pytest.raises(UnreadableError) as caught:
+        read(name, body)
+    assert str(caught.value).startswith(INSTANCE.subject(name))
+
+
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [
+        (begin("s"), "done"),
+        (begin("s"), "dead"),
+        (end("s"), "started"),
+        (end("s"), "cancelled"),
+        (OUTCOME, "compensated"),
+        (ABORT, "committed"),
+        (compensation("s"), "dead"),
+        (FINISH, "committed"),
+        (START, "started"),
+        (marker("s", 1, START), "dead"),
+    ],
+    ids=str,
+)
+def test_a_value_of_another_register_is_unreadable(name: Name, title: str) -> None:
+    with pytest.raises(UnreadableError):
+        read(name, BODIES[title])
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        (begin("s"), b'{"value":"started"}'),
+        (begin("s"), b'{"value":"started","delivery":7}'),
+        (begin("s"), b'{"value":"skipped","delivery":"x","because":"future"}'),
+        (begin("s"), b'{"value":"cancelled"}'),
+        (begin("s"), b'{"value":"cancelled","cause":{"kind":"future"}}'),
+        (end("s"), b'{"value":"done"}'),
+        (end("s"), b'{"value":"done","event":"e","attempts":"1"}'),
+        (end("s"), b'{"value":"failed","kind":"future","reason":""}'),
+        (end("s"), b'{"value":"failed","kind":"refused"}'),
+        (OUTCOME, b'{"value":"aborted"}'),
+        (START, b'{"value":"start","event":"e"}'),
+        (marker("s", 1, START), b'{"value":"absent","delivery":"x"}'),
+    ],
+    ids=str,
+)
+def test_a_value_without_what_it_must_say_is_unreadable(name: Name, body: bytes) -> None:
+    with pytest.raises(UnreadableError):
+        read(name, body)
+
+
+ORIGINS = {
+    "missing": None,
+    "empty": "",
+    "one part": "r-7",
+    "five parts": "r-7;3;1.0;5f0c9a1e77;pod",
+    "seven parts": "r-7;3;1.0;5f0c9a1e77;pod;attempt;more",
+    "commas": "r-7,3,1.0,5f0c9a1e77,pod,attempt",
+    "no sequence": "r-7;;1.0;5f0c9a1e77;pod;attempt",
+    "a sequence in words": "r-7;three;1.0;5f0c9a1e77;pod;attempt",
+    "a broken sequence": "r-7;3.5;1.0;5f0c9a1e77;pod;attempt",
+    "no time": "r-7;3;;5f0c9a1e77;pod;attempt",
+    "a time in words": "r-7;3;noon;5f0c9a1e77;pod;attempt",
+    "digits beyond counting": f"r-7;{'9' * 5000};1.0;5f0c9a1e77;pod;attempt",
+}
+
+
+@pytest.mark.parametrize("origin", ORIGINS.values(), ids=ORIGINS)
+def test_an_origin_with_missing_or_broken_parts_is_unreadable(origin: str | None) -> None:
+    headers = {} if origin is None else {ORIGIN: origin}
+    with pytest.raises(UnreadableError):
+        codec.decode(message(end("s"), b'{"value":"dead"}', headers))
+
+
+@pytest.mark.parametrize("origin", [None, "", "r-7", "r-7;0;0.0;5f0c9a1e77;pod", "r-7;0;0.0;5f0c9a1e77;pod;a;b"])
+def test_an_origin_of_a_start_must_have_all_its_parts_as_well(origin: str | None) -> None:
+    headers = {} if origin is None else {ORIGIN: origin}
+    with pytest.raises(UnreadableError):
+        codec.decode(message(START, BODIES["start"], headers))
+
+
+def test_a_start_is_not_asked_where_and_when_it_stands() -> None:
+    found = codec.decode(message(START, BODIES["start"], {ORIGIN: "r-7;;;5f0c9a1e77;pod;attempt"}))
+    assert found.origin == Origin("r-7", 42, 1769860805.5, "5f0c9a1e77", "pod", "attempt")
+
+
+@pytest.mark.parametrize("subject", ["", "saga", "$KV.sagamesh-rules.shop.orders.checkout.active", "saga.a.b.c.d"])
+def test_a_message_that_is_no_register_is_unreadable(subject: str) -> None:
+    with pytest.raises(UnreadableError):
+        codec.decode(message(START, BODIES["start"])._replace(subject=subject))
+
+
+SUBJECTS = st.sampled_from([INSTANCE.subject(name) for name, _ in EXAMPLES.values()]) | st.text(max_size=40)
+NOISE = st.binary(max_size=60)
+PARTS = st.sampled_from([b'{"value":', b'"start"', b'"done"', b"null", b"[", b"}", b',"event":', b"1e999", b'"\xff"'])
+HEADERS = st.dictionaries(st.sampled_from([ORIGIN, TRACE, "ce-source", "ce-id"]) | st.text(max_size=8), st.text())
+
+
+@fuzz
+@given(SUBJECTS, HEADERS, NOISE | st.lists(PARTS, max_size=8).map(b"".join) | st.sampled_from(list(BODIES.values())))
+@example(INSTANCE.subject(START), {ORIGIN: ";;;;;"}, BODIES["start"])
+def test_whatever_stands_in_a_log_is_read_or_unreadable(subject: str, headers: dict[str, str], body: bytes) -> None:
+    try:
+        found = codec.decode(Message(subject, headers, body, 42, 1.0))
+    except UnreadableError:
+        return
+    assert registers.parse(subject)[1] == found.name
+
+
+@fuzz
+@given(st.sampled_from(list(EXAMPLES)), st.data())
+def test_a_register_that_was_cut_or_altered_is_read_or_unreadable(title: str, draw: st.DataObject) -> None:
+    name, _ = EXAMPLES[title]
+    body = bytearray(BODIES[title])
+    place = draw.draw(st.integers(0, len(body) - 1))
+    body[place : place + draw.draw(st.integers(0, 3))] = draw.draw(st.binary(max_size=3))
+    try:
+        codec.decode(message(name, bytes(body)))
+    except UnreadableError:
+        return
+
+
+# -- rules documents -------------------------------------------------------------------------------------------------
+
+
+def test_rules_are_written_as_they_always_were() -> None:
+    assert codec.encode_rules(RULES) == RULES_GOLDEN
+
+
+def test_rules_are_read_as_they_were_written() -> None:
+    assert codec.decode_rules(RULES_GOLDEN) == RULES
+
+
+def test_the_golden_rules_say_everything_that_rules_can_say() -> None:
+    """Otherwise a renamed field would go unnoticed."""
+    defaults = {field.name for field in msgspec.structs.fields(LocalRules) if not field.required}
+    assert all(getattr(RULES, name) for name in defaults)
+    reserve, charge, ship = RULES.own
+    assert charge.needs
+    assert charge.pivot
+    assert charge.action.body
+    assert charge.action.retry != Retry()
+    assert ship.retriable
+    assert reserve.when
+    assert reserve.compensation is not None
+    assert reserve.compensation.body
+
+
+def rules_document(**changes: object) -> bytes:
+    return json.dumps({**json.loads(RULES_GOLDEN), **changes}).encode()
+
+
+@pytest.mark.parametrize("format_", [0, 2, 3, 99, -1])
+def test_rules_of_another_format_are_unreadable(format_: int) -> None:
+    with pytest.raises(UnreadableError, match=f"rules of format {format_}; this version reads format 1"):
+        codec.decode_rules(rules_document(format=format_))
+
+
+def test_fields_of_the_future_in_rules_are_ignored() -> None:
+    document = json.loads(RULES_GOLDEN)
+    document["future"] = {"format": 2}
+    for step in document["own"]:
+        step["future"] = 1
+        step["action"]["future"] = 1
+        step["action"]["retry"]["future"] = 1
+        step["inputs"][0]["future"] = 1
+        step["emits"][0]["future"] = 1
+    assert codec.decode_rules(json.dumps(document).encode()) == RULES
+
+
+@pytest.mark.parametrize("field", sorted(field.name for field in msgspec.structs.fields(LocalRules) if field.required))
+def test_rules_without_what_they_must_say_are_unreadable(field: str) -> None:
+    document = json.loads(RULES_GOLDEN)
+    del document[field]
+    with pytest.raises(UnreadableError, match="this is no rules document"):
+        codec.decode_rules(json.dumps(document).encode())
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b"{}",
+        b"{",
+        b"not JSON",
+        b"\xff\xfe",
+        rules_document(order="sideways"),
+        rules_document(park_after="10m"),
+        rules_document(format="1"),
+        rules_document(own=[{}]),
+        rules_document(outline=[]),
+    ],
+    ids=lambda document: repr(document[:16]),
+)
+def test_what_is_no_rules_document_is_unreadable(document: bytes) -> None:
+    with pytest.raises(UnreadableError, match="this is no rules document"):
+        codec.decode_rules(document)
+
+
+@fuzz
+@given(st.binary(max_size=200) | st.lists(PARTS, max_size=8).map(b"".join))
+def test_whatever_stands_in_the_bucket_is_unreadable(document: bytes) -> None:
+    with pytest.raises(UnreadableError):
+        codec.decode_rules(document)
+
+
+@fuzz
+@given(st.data())
+def test_rules_that_were_cut_or_altered_are_read_or_unreadable(draw: st.DataObject) -> None:
+    document = bytearray(RULES_GOLDEN)
+    place = draw.draw(st.integers(0, len(document) - 1))
+    document[place : place + draw.draw(st.integers(0, 3))] = draw.draw(st.binary(max_size=3))
+    try:
+        codec.decode_rules(bytes(document))
+    except UnreadableError:
+        return
+
+
+def test_a_revision_does_not_hash_itself() -> None:
+    documents = {"payments": RULES, "orders": replace(RULES, participant="orders", own=())}
+    bare = {name: replace(rules, revision="") for name, rules in documents.items()}
+    assert codec.revision(documents) == codec.revision(bare)
+    assert len(codec.revision(documents)) == 10
+    assert int(codec.revision(documents), 16) >= 0
+
+
+@pytest.mark.parametrize("change", [{"park_after": 601.0}, {"key": None}, {"order": "parallel"}, {"own": ()}], ids=str)
+def test_every_change_gives_another_revision(change: dict[str, Any]) -> None:
+    assert codec.revision({"payments": RULES}) != codec.revision({"payments": replace(RULES, **change)})
+
+
+DEEP = b"[" * 100_000 + b"]" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("subject", "origin", "body"),
+    [
+        ("saga.a.b.c.d.end", "r;1;2.0;rev;pod;att", b'{"value":"done","event":"e","data":%s}' % DEEP),
+        ("saga.a.b.c.d.end", "r;1;2.0;rev;pod;att", b'{"value":"dead","later":%s}' % DEEP),
+        ("saga.a.b.c.d.end", "r;1;nan;rev;pod;att", b'{"value":"dead"}'),
+        ("saga.a.b.c.d.end", "r;1;1e999;rev;pod;att", b'{"value":"dead"}'),
+        ("saga.a.b.c.d.end.more", "r;1;2.0;rev;pod;att", b'{"value":"dead"}'),
+    ],
+)
+def test_what_no_version_writes_is_unreadable(subject: str, origin: str, body: bytes) -> None:
+    with pytest.raises(UnreadableError):
+        codec.decode(Message(subject, {ORIGIN: origin}, body, 1, 1.0))
+
+
+def test_rules_that_are_nested_too_deep_are_unreadable() -> None:
+    with pytest.raises(UnreadableError):
+        codec.decode_rules(b'{"x":%s}' % DEEP)

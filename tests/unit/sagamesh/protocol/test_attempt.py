@@ -1,0 +1,508 @@
+"""One attempt, driven by hand: what it asks the log and the app, and what it takes their replies to prove."""
+
+from __future__ import annotations
+
+import pytest
+
+from sagamesh.language.model import Saga
+from sagamesh.log.registers import (
+    ABORT,
+    FINISH,
+    OUTCOME,
+    START,
+    Aborted,
+    Absent,
+    Cancelled,
+    Cause,
+    Committed,
+    Compensated,
+    Dead,
+    Done,
+    Failed,
+    Name,
+    Nothing,
+    Notice,
+    Register,
+    Skipped,
+    Started,
+    Undone,
+    Value,
+    begin,
+    compensation,
+    end,
+    marker,
+)
+from sagamesh.protocol.attempt import (
+    READS_UNTIL_PRESENT,
+    WRITES_UNTIL_KNOWN,
+    Fetch,
+    Operation,
+    Pause,
+    Put,
+    Refused,
+    Reply,
+    attempt,
+    settle,
+)
+from sagamesh.protocol.effects import Ack, Call, Delivery, Known, Nak
+from support.builders import shapes
+from support.builders.attempts import (
+    CAUSE,
+    INSTANCE,
+    ME,
+    OTHER,
+    Driven,
+    done,
+    no,
+    ok,
+    register,
+    rules_for,
+    start,
+    started,
+)
+
+CHAIN = shapes.straight(3)
+ROOTS = shapes.saga(shapes.step("a"), shapes.step("b"))
+EXISTS, GUARD, UNKNOWN = Refused.EXISTS, Refused.GUARD, Refused.UNKNOWN
+
+
+class Attempt(Driven[Ack | Nak]):
+    """An attempt at a delivery, and what it knows. `log` is what stands before it."""
+
+    def __init__(
+        self, saga: Saga, step: str, on: Register, *, delivered: int = 1, late: bool = False, app_away: bool = False
+    ) -> None:
+        rules = rules_for(saga, step)
+        self.known = Known(attempt=ME, late=late, app_away=app_away)
+        self.sequence = 10
+        super().__init__(attempt(rules, self.known, Delivery(INSTANCE, on, delivered), rules.steps[step]))
+
+    def store(self) -> Operation | None:
+        """The Put that it asks for is stored."""
+        put = self.put()
+        self.sequence += 1
+        return self.send(register(put.name, put.value, self.sequence, ME))
+
+    def find(self, *found: Register) -> Operation | None:
+        """The Fetch that it asks for finds these."""
+        assert isinstance(self.operation, Fetch), self.operation
+        assert {r.name for r in found} <= set(self.operation.names)
+        return self.send(found)
+
+    def pause(self, turn: int) -> Operation | None:
+        assert self.operation == Pause(turn)
+        return self.send(None)
+
+    def answer(self, answer: object, time: float = 1010.0) -> Operation | None:
+        assert isinstance(self.operation, Call), self.operation
+        return self.send(Reply(answer, time))  # type: ignore[arg-type]
+
+    def put(self) -> Put:
+        assert isinstance(self.operation, Put), self.operation
+        return self.operation
+
+    def written(self, name: Name) -> Value:
+        put = self.put()
+        assert put.name == name
+        return put.value
+
+
+STARTED_IT = register(START, start({"n": 1}), 1)
+
+
+def at_root(**options: bool) -> Attempt:
+    """The first step of a chain, on the start."""
+    return Attempt(CHAIN, "s0", STARTED_IT, **options)
+
+
+def at_call() -> Attempt:
+    driven = at_root()
+    driven.store()
+    return driven
+
+
+def test_a_plain_step_begins_calls_ends_and_acks() -> None:
+    driven = at_root()
+    assert driven.operation == Put(begin("s0"), started(START))
+    driven.store()
+    assert driven.operation == Call("action", "/s0", b'{"n":1}', 5.0, "start")
+    driven.answer(ok([7]))
+    assert driven.operation == Put(end("s0"), done("s0.ok", [7]))
+    driven.store()
+    assert driven.result == Ack()
+
+
+# -- writes ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("times", [1, 2, WRITES_UNTIL_KNOWN - 1])
+def test_an_unknown_write_is_written_again_as_it_was_however_often(times: int) -> None:
+    driven = at_root()
+    first = driven.put()
+    for turn in range(times):
+        driven.send(UNKNOWN)
+        driven.pause(turn)
+        assert driven.put() == first
+    driven.store()
+    assert isinstance(driven.operation, Call)
+
+
+def test_a_refused_write_is_read_until_it_is_there() -> None:
+    driven = at_root()
+    driven.send(EXISTS)
+    for turn in range(2):  # absent twice, which proves nothing
+        assert driven.operation == Fetch((begin("s0"),))
+        driven.find()
+        driven.pause(turn)
+    assert driven.operation == Fetch((begin("s0"),))
+    driven.find(register(begin("s0"), Skipped("somebody else's", "dead"), 2))
+    assert driven.result == Ack()
+
+
+def test_a_write_that_stays_unknown_gives_the_delivery_back() -> None:
+    driven = at_root()
+    for turn in range(WRITES_UNTIL_KNOWN):
+        driven.send(UNKNOWN)
+        driven.pause(turn)
+    assert driven.result == Nak(1.0, "the log neither takes a register nor shows it")
+
+
+def test_a_refused_write_that_cannot_be_read_gives_the_delivery_back() -> None:
+    driven = at_root()
+    driven.send(EXISTS)
+    for turn in range(READS_UNTIL_PRESENT):
+        driven.find()
+        driven.pause(turn)
+    assert driven.result == Nak(1.0, "the log neither takes a register nor shows it")
+
+
+def test_a_lost_begin_is_won_by_the_attempt_whose_id_stands_in_it() -> None:
+    driven = at_root()
+    driven.send(UNKNOWN)  # stored, but the reply was lost
+    driven.pause(0)
+    driven.send(EXISTS)
+    driven.find(register(begin("s0"), started(START), 2, ME))
+    assert isinstance(driven.operation, Call), "no earlier attempt can have called"
+
+
+def test_a_begin_of_another_attempt_at_this_delivery_looks_for_its_end() -> None:
+    driven = at_root()
+    driven.send(UNKNOWN)
+    driven.pause(0)
+    driven.send(EXISTS)
+    driven.find(register(begin("s0"), started(START), 2, OTHER))
+    assert driven.operation == Fetch((end("s0"),))
+    driven.find()
+    assert isinstance(driven.operation, Call)
+
+
+def test_a_begin_of_another_delivery_is_left_to_it() -> None:
+    driven = Attempt(shapes.SHAPES["join with the start"], "b", register(end("a"), done("a.ok"), 3))
+    assert driven.operation == Fetch((START,))
+    driven.find(STARTED_IT)
+    driven.send(EXISTS)
+    driven.find(register(begin("b"), started(START), 2))
+    assert driven.result == Ack()
+
+
+def test_a_begin_that_was_cancelled_meanwhile_ends_the_attempt() -> None:
+    driven = at_root()
+    driven.send(EXISTS)
+    driven.find(register(begin("s0"), Cancelled(CAUSE), 2))
+    assert driven.result == Ack()
+
+
+def test_the_end_that_stands_is_carried_on_whatever_this_attempt_was_answered() -> None:
+    driven = at_call()
+    driven.answer(ok())
+    driven.send(EXISTS)
+    driven.find(register(end("s0"), Failed("refused", "no"), 5))
+    assert driven.written(OUTCOME) == Aborted(Cause("refused", "no", "s0"))
+    driven.store()
+    assert driven.written(ABORT) == Notice(Cause("refused", "no", "s0"))
+    driven.store()
+    assert driven.result == Ack()
+
+
+def test_an_outcome_lost_to_committed_ends_the_abort() -> None:
+    driven = at_call()
+    driven.answer(no(422))
+    driven.store()
+    driven.written(OUTCOME)
+    driven.send(EXISTS)
+    driven.find(register(OUTCOME, Committed(), 6))
+    assert driven.result == Ack()
+
+
+def test_an_outcome_lost_to_aborted_is_carried_on_with_the_cause_that_stands() -> None:
+    driven = at_call()
+    driven.answer(no(422))
+    driven.store()
+    driven.send(EXISTS)
+    driven.find(register(OUTCOME, Aborted(CAUSE), 6))
+    assert driven.written(ABORT) == Notice(CAUSE)
+
+
+@pytest.mark.parametrize(
+    ("winner", "goes_on"),
+    [(Started("x"), False), (Skipped("x", "dead"), True), (Cancelled(CAUSE), True)],
+    ids=lambda value: type(value).__name__ if isinstance(value, Value) else None,
+)
+def test_a_latch_that_was_lost_goes_on_unless_the_pivot_has_started(winner: Value, goes_on: bool) -> None:
+    driven = Attempt(shapes.straight(3, pivot=1), "s0", STARTED_IT)
+    driven.store()
+    driven.answer(no(422))
+    driven.store()
+    assert driven.written(begin("s1")) == Cancelled(Cause("refused", "because", "s0"))
+    driven.send(EXISTS)
+    driven.find(register(begin("s1"), winner, 6))
+    if goes_on:
+        driven.written(OUTCOME)
+    else:
+        assert driven.result == Ack()
+
+
+def test_a_late_delivery_writes_its_begin_only_while_the_start_stands() -> None:
+    driven = at_root(late=True)
+    assert driven.operation == Fetch((begin("s0"), end("s0")))
+    driven.find()
+    assert driven.operation == Put(begin("s0"), started(START), while_started=True)
+    driven.send(GUARD)
+    assert driven.known.gone
+    assert driven.result == Ack()
+
+
+def test_a_late_delivery_of_an_instance_that_stands_goes_on() -> None:
+    driven = at_root(late=True)
+    driven.find()
+    driven.store()
+    driven.answer(ok())
+    assert driven.operation == Put(end("s0"), Done("s0.ok")), "only a begin is guarded"
+
+
+def test_a_late_delivery_goes_on_where_it_stopped() -> None:
+    driven = at_root(late=True)
+    driven.find(register(begin("s0"), started(START), 2))
+    assert isinstance(driven.operation, Call), "the end was looked for together with the begin"
+
+
+def test_a_late_delivery_whose_step_has_ended_runs_the_tail_again() -> None:
+    driven = Attempt(shapes.straight(1), "s0", STARTED_IT, late=True)
+    driven.find(register(begin("s0"), started(START), 2), register(end("s0"), done("s0.ok"), 3))
+    assert driven.written(OUTCOME) == Committed()
+
+
+# -- absences --------------------------------------------------------------------------------------------------------
+
+
+MARKER = marker("a", 1, end("b"))
+
+
+def at_marker() -> Attempt:
+    """A sink that has ended, and did not see the end of the other."""
+    driven = Attempt(ROOTS, "a", STARTED_IT)
+    driven.store()
+    driven.answer(ok())
+    driven.store()
+    assert driven.operation == Fetch((end("b"),))
+    driven.find()
+    assert driven.operation == Put(MARKER, Absent(INSTANCE.subject(START), INSTANCE.subject(end("b"))), absent=end("b"))
+    return driven
+
+
+def test_a_marker_that_is_stored_proves_an_absence() -> None:
+    driven = at_marker()
+    driven.store()
+    assert driven.known.absent == {end("b")}
+    assert driven.result == Ack()
+
+
+def test_a_marker_that_stands_already_proves_the_same() -> None:
+    driven = at_marker()
+    driven.send(EXISTS)
+    assert driven.known.absent == {end("b")}
+    assert driven.result == Ack()
+
+
+def test_a_guard_that_is_refused_proves_a_presence_which_is_read_until_it_is_seen() -> None:
+    driven = at_marker()
+    driven.send(GUARD)
+    for turn in range(3):
+        assert driven.operation == Fetch((end("b"),))
+        driven.find()
+        driven.pause(turn)
+    driven.find(register(end("b"), done("b.ok"), 4))
+    assert driven.known.absent == set()
+    assert driven.written(OUTCOME) == Committed()
+
+
+def test_a_guarded_presence_that_cannot_be_read_gives_the_delivery_back() -> None:
+    driven = at_marker()
+    driven.send(GUARD)
+    for turn in range(READS_UNTIL_PRESENT):
+        driven.find()
+        driven.pause(turn)
+    assert isinstance(driven.result, Nak)
+
+
+@pytest.mark.parametrize("times", [1, 3, WRITES_UNTIL_KNOWN - 1])
+def test_an_unknown_marker_proves_nothing_and_is_written_again(times: int) -> None:
+    driven = at_marker()
+    put = driven.put()
+    for turn in range(times):
+        driven.send(UNKNOWN)
+        assert driven.known.absent == set()
+        driven.pause(turn)
+        assert driven.put() == put
+    driven.store()
+    assert driven.known.absent == {end("b")}
+
+
+def test_a_marker_is_of_this_delivery() -> None:
+    """Another delivery must prove the absence again."""
+    driven = Attempt(shapes.saga(shapes.step("a"), shapes.step("b", "a.ok"), shapes.step("c")), "b", at_seven())
+    driven.store()
+    driven.answer(ok())
+    driven.store()
+    driven.find()
+    assert driven.put().name == marker("b", 7, end("c"))
+
+
+def at_seven() -> Register:
+    return register(end("a"), done("a.ok"), 7)
+
+
+# -- calls and time --------------------------------------------------------------------------------------------------
+
+
+def begun_at(time: float) -> Attempt:
+    driven = at_root()
+    driven.send(register(begin("s0"), started(START), 2, ME, time=time))
+    return driven
+
+
+@pytest.mark.parametrize(
+    ("seconds", "ends"), [(0.0, False), (119.9, False), (120.0, True), (120.1, True), (1e6, True), (-5.0, False)]
+)
+def test_within_counts_from_the_server_s_time_of_the_begin_to_that_of_the_answer(seconds: float, ends: bool) -> None:
+    driven = begun_at(5000.0)
+    driven.answer(no(409), 5000.0 + seconds)
+    assert driven.known.within_passed is ends
+    if ends:
+        assert driven.written(end("s0")) == Failed("refused", "because")
+    else:
+        assert driven.result == Nak(0.2, "because")
+
+
+@pytest.mark.parametrize(("failures", "delay"), [(0, 0.2), (1, 0.4), (2, 0.8), (5, 6.4), (6, 10.0), (99, 10.0)])
+def test_delays_grow_with_the_failures_and_are_capped(failures: int, delay: float) -> None:
+    driven = Attempt(CHAIN, "s0", STARTED_IT)
+    driven.known.failures = failures
+    driven.store()
+    driven.answer(no(500))
+    assert driven.result == Nak(pytest.approx(delay), "because")
+
+
+@pytest.mark.parametrize(("header", "at_least"), [("3", 3.0), ("90", 60.0), ("soon", 0.0)])
+def test_retry_after_is_the_least_delay(header: str, at_least: float) -> None:
+    driven = at_call()
+    driven.answer(no(429, retry_after=header))
+    assert driven.result == Nak(0.2, "because", at_least=at_least)
+
+
+def test_no_step_begins_while_the_app_is_away() -> None:
+    assert at_root(app_away=True).result == Nak(0.2, "the app is away")
+
+
+def test_a_begun_action_that_finds_the_app_away_and_the_notice_there_ends_failed() -> None:
+    driven = at_call()
+    driven.answer(no(503))
+    driven.find(register(ABORT, Notice(CAUSE), 9))
+    assert driven.written(end("s0")) == Failed("refused", "the app was away while the saga was aborted")
+
+
+def test_a_begun_action_that_finds_the_app_away_looks_for_the_notice_and_waits_on() -> None:
+    driven = at_call()
+    driven.answer(no(503))
+    assert driven.operation == Fetch((ABORT,))
+    driven.find()
+    assert driven.result == Nak(0.2, "the app is away")
+
+
+# -- the way back ----------------------------------------------------------------------------------------------------
+
+
+def test_a_step_is_undone_and_the_saga_finished() -> None:
+    driven = Attempt(CHAIN, "s0", register(compensation("s1"), Undone(), 12))
+    assert driven.operation == Fetch((ABORT, begin("s0"), end("s0"), compensation("s0")))
+    driven.find(
+        register(ABORT, Notice(CAUSE), 9),
+        register(begin("s0"), started(START), 2),
+        register(end("s0"), done("s0.ok"), 3),
+    )
+    assert driven.operation == Fetch((START,))
+    driven.find(STARTED_IT)
+    assert isinstance(driven.operation, Call)
+    assert driven.operation.kind == "compensation"
+    driven.answer(ok(status=204))
+    assert driven.written(compensation("s0")) == Undone()
+    driven.store()
+    assert driven.written(FINISH) == Compensated()
+    driven.send(EXISTS)
+    driven.find(register(FINISH, Compensated(), 20))
+    assert driven.result == Ack()
+
+
+def test_a_step_that_begins_just_before_it_is_cancelled_is_waited_for() -> None:
+    driven = Attempt(CHAIN, "s0", register(ABORT, Notice(CAUSE), 9))
+    driven.find()
+    assert driven.written(begin("s0")) == Cancelled(CAUSE)
+    driven.send(EXISTS)
+    driven.find(register(begin("s0"), started(START), 8))
+    assert driven.result == Nak(0.2)
+
+
+def test_a_step_that_is_cancelled_has_nothing_to_undo() -> None:
+    driven = Attempt(CHAIN, "s2", register(ABORT, Notice(CAUSE), 9))
+    driven.find()
+    driven.store()
+    assert driven.written(compensation("s2")) == Nothing()
+    driven.store()
+    assert driven.result == Ack()
+
+
+def test_a_dead_step_has_nothing_to_undo() -> None:
+    driven = Attempt(CHAIN, "s2", register(ABORT, Notice(CAUSE), 9))
+    driven.find(register(begin("s2"), Skipped("x", "dead"), 5), register(end("s2"), Dead(), 6))
+    assert driven.written(compensation("s2")) == Nothing()
+
+
+# -- settle ----------------------------------------------------------------------------------------------------------
+
+SOON, LATER, LEAST = Nak(0.1, "soon"), Nak(2.0, "later"), Nak(0.1, "least", at_least=30.0)
+
+
+@pytest.mark.parametrize(
+    ("results", "steps", "settled"),
+    [
+        ([], 0, Ack()),
+        ([], 1, None),
+        ([Ack()], 1, Ack()),
+        ([LATER], 1, LATER),
+        ([Ack()], 2, None),
+        ([SOON], 2, None),
+        ([Ack(), Ack()], 2, Ack()),
+        ([Ack(), LATER], 2, LATER),
+        ([LATER, Ack()], 2, LATER),
+        ([LATER, SOON], 2, SOON),
+        ([SOON, LATER], 2, SOON),
+        ([LEAST, LATER], 2, LATER),
+        ([LATER, LEAST], 2, LATER),
+        ([LEAST, Ack()], 2, LEAST),
+        ([Ack(), LATER, SOON, LEAST], 4, SOON),
+    ],
+)
+def test_a_delivery_is_acked_when_all_its_steps_are_and_comes_back_with_the_soonest_of_them(
+    results: list[Ack | Nak], steps: int, settled: Ack | Nak | None
+) -> None:
+    assert settle(results, steps) == settled

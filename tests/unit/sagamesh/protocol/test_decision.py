@@ -1,0 +1,1243 @@
+"""The protocol, rule by rule: which effects `decide` wants, for what an attempt knows at a delivery.
+
+A log is a dictionary from register to value here, in the order of their sequences; all of it is known to the attempt.
+`on` is the delivery, `mine` what this very attempt wrote, `absent` what it proved, `unseen` what it looked for.
+"""
+
+from __future__ import annotations
+
+import json as plain_json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from msgspec import Raw
+from msgspec.structs import replace
+
+from sagamesh.language.model import Retry, Saga
+from sagamesh.log.registers import (
+    ABORT,
+    FINISH,
+    NULL,
+    OUTCOME,
+    START,
+    Aborted,
+    Cancelled,
+    Cause,
+    Committed,
+    Compensated,
+    Completed,
+    Dead,
+    Done,
+    Failed,
+    Name,
+    Nothing,
+    Notice,
+    Satisfied,
+    Skipped,
+    Start,
+    Undone,
+    Value,
+    begin,
+    compensation,
+    end,
+)
+from sagamesh.protocol.answers import Answer, Answered, Away, Unanswered
+from sagamesh.protocol.attempt import Fetch, Put, Reply, attempt
+from sagamesh.protocol.effects import Ack, Call, Delivery, Effects, Known, Nak, Prove, Read, Write
+from support.builders import shapes
+from support.builders.attempts import (
+    CAUSE,
+    INSTANCE,
+    ME,
+    OTHER,
+    Driven,
+    ask,
+    done,
+    json,
+    no,
+    ok,
+    register,
+    rules_for,
+    shape,
+    start,
+    started,
+    step,
+    stored,
+)
+
+Log = dict[Name, Value]
+
+ACK: Effects = (Ack(),)
+NOTICE = Notice(CAUSE)
+AWAY = "the app is away"
+
+CHAIN = shapes.straight(3)  # s0 - s1 - s2
+PIVOT = shapes.straight(3, pivot=1)  # s0 - s1, the pivot - s2, retriable
+JOIN = shapes.saga(step("a"), step("b"), step("c", ["a.ok", "b.ok"]), step("d", "c.ok"))
+CHOICE = shapes.saga(
+    step("a", emits={"a.big": "response.body.big", "a.small": None}), step("b", "a.big"), step("c", "a.small")
+)
+MERGE = shape("choice and merge")  # a chooses b or c, d goes on after either of them
+PIVOT_FIRST = shapes.saga(
+    step("p", kind="pivot"), step("b", "p.ok", kind="retriable"), step("c", "p.ok", kind="retriable")
+)
+
+
+def write(name: Name, value: Value, *, guarded: bool = False) -> Effects:
+    return (Write(name, value, guarded),)
+
+
+def read(*names: Name) -> Effects:
+    return (Read(names),)
+
+
+def prove(name: Name) -> Effects:
+    return (Prove(name),)
+
+
+def only(effects: Effects, kind: type[Any]) -> Any:
+    """The one effect, which must be of a kind."""
+    (effect,) = effects
+    assert isinstance(effect, kind), effect
+    return effect
+
+
+# -- forward 1: whose is the step? -----------------------------------------------------------------------------------
+
+
+def test_a_step_that_was_cancelled_is_settled() -> None:
+    log: Log = {START: start(), end("s0"): done("s0.ok"), begin("s1"): Cancelled(CAUSE)}
+    assert ask(CHAIN, "s1", end("s0"), log) == ACK
+
+
+def test_a_cancelled_pivot_carries_the_abort_on() -> None:
+    log: Log = {end("s0"): done("s0.ok"), begin("s1"): Cancelled(CAUSE)}
+    assert ask(PIVOT, "s1", end("s0"), log) == write(OUTCOME, Aborted(CAUSE))
+    log[OUTCOME] = Aborted(CAUSE)
+    assert ask(PIVOT, "s1", end("s0"), log) == write(ABORT, NOTICE)
+    log[ABORT] = NOTICE
+    assert ask(PIVOT, "s1", end("s0"), log) == ACK
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [started(end("a")), Skipped(INSTANCE.subject(end("a")), "dead"), Skipped(INSTANCE.subject(end("a")), "when")],
+)
+def test_a_step_begun_by_another_delivery_belongs_to_that_one(begun: Value) -> None:
+    log: Log = {end("b"): done("b.ok"), end("a"): done("a.ok"), begin("c"): begun}
+    assert ask(JOIN, "c", end("b"), log) == ACK
+
+
+def test_who_won_the_begin_calls_without_looking_for_an_end() -> None:
+    log: Log = {START: start(), begin("s0"): started(START)}
+    assert only(ask(CHAIN, "s0", START, log, mine=[begin("s0")]), Call).path == "/s0"
+
+
+def test_who_finds_the_step_begun_by_an_earlier_attempt_looks_for_its_end_before_calling() -> None:
+    log: Log = {START: start(), begin("s0"): started(START)}
+    assert ask(CHAIN, "s0", START, log) == read(end("s0"))
+    assert only(ask(CHAIN, "s0", START, log, unseen=[end("s0")]), Call).path == "/s0"
+
+
+def test_a_late_delivery_looks_first_whether_the_step_has_begun() -> None:
+    assert ask(CHAIN, "s0", START, {START: start()}, late=True) == read(begin("s0"), end("s0"))
+
+
+def test_the_begin_of_a_late_delivery_is_guarded_by_the_start() -> None:
+    looked = [begin("s0"), end("s0")]
+    effects = ask(CHAIN, "s0", START, {START: start()}, late=True, unseen=looked)
+    assert effects == write(begin("s0"), started(START), guarded=True)
+
+
+@pytest.mark.parametrize(
+    ("log", "value"),
+    [
+        ({end("a"): done("a.small")}, Skipped(INSTANCE.subject(end("a")), "dead")),
+        ({end("a"): done("a.big"), ABORT: NOTICE}, Cancelled(CAUSE)),
+    ],
+    ids=["skipped", "cancelled"],
+)
+def test_every_late_begin_is_guarded(log: Log, value: Value) -> None:
+    effects = ask(CHOICE, "b", end("a"), log, late=True, unseen=[begin("b"), end("b")])
+    assert effects == write(begin("b"), value, guarded=True)
+
+
+@pytest.mark.parametrize("on", [START, ABORT, compensation("s1")], ids=lambda name: name.register)
+def test_an_instance_that_is_gone_is_settled_whatever_is_known(on: Name) -> None:
+    log: Log = {START: start(), ABORT: NOTICE, compensation("s1"): Nothing(), begin("s0"): started(START)}
+    assert ask(CHAIN, "s0", on, log, gone=True) == ACK
+
+
+# -- forward 2, join `all`: do the inputs make the step run? ---------------------------------------------------------
+
+
+def test_a_root_begins_on_the_start() -> None:
+    assert ask(CHAIN, "s0", START, {START: start()}) == write(begin("s0"), started(START))
+
+
+def test_a_step_begins_on_the_event_that_it_listens_to() -> None:
+    log: Log = {end("s0"): done("s0.ok")}
+    assert ask(CHAIN, "s1", end("s0"), log) == write(begin("s1"), started(end("s0")))
+
+
+def test_a_failed_predecessor_begins_nothing() -> None:
+    assert ask(CHAIN, "s1", end("s0"), {end("s0"): Failed("refused", "no")}) == ACK
+
+
+def test_a_join_looks_for_its_other_inputs() -> None:
+    assert ask(JOIN, "c", end("a"), {end("a"): done("a.ok")}) == read(end("b"))
+
+
+def test_a_join_proves_an_absence_that_it_only_read() -> None:
+    assert ask(JOIN, "c", end("a"), {end("a"): done("a.ok")}, unseen=[end("b")]) == prove(end("b"))
+
+
+def test_a_join_whose_other_input_is_proven_absent_leaves_the_step_to_that_one() -> None:
+    assert ask(JOIN, "c", end("a"), {end("a"): done("a.ok")}, absent=[end("b")], unseen=[end("b")]) == ACK
+
+
+def test_a_join_whose_other_input_was_stored_later_leaves_the_step_to_that_one() -> None:
+    assert ask(JOIN, "c", end("a"), {end("a"): done("a.ok"), end("b"): done("b.ok")}) == ACK
+
+
+def test_a_join_begins_on_the_last_of_its_inputs() -> None:
+    log: Log = {end("a"): done("a.ok"), end("b"): done("b.ok")}
+    assert ask(JOIN, "c", end("b"), log) == write(begin("c"), started(end("b")))
+
+
+@pytest.mark.parametrize("failed_first", [True, False])
+def test_a_join_does_not_begin_where_an_input_failed(failed_first: bool) -> None:
+    ended: list[tuple[Name, Value]] = [(end("a"), Failed("unknown", "no")), (end("b"), done("b.ok"))]
+    log = dict(ended if failed_first else reversed(ended))
+    assert ask(JOIN, "c", end("b"), log) == ACK
+    assert ask(JOIN, "c", end("a"), log) == ACK
+
+
+@pytest.mark.parametrize("input_", [Dead(), done("b.other")], ids=["dead", "another event"])
+def test_a_join_is_dead_when_an_input_is_dead_or_ended_in_another_event(input_: Value) -> None:
+    log: Log = {end("b"): input_, end("a"): done("a.ok")}
+    assert ask(JOIN, "c", end("a"), log) == write(begin("c"), Skipped(INSTANCE.subject(end("a")), "dead"))
+
+
+def test_a_dead_join_waits_for_its_other_inputs_like_any_other() -> None:
+    assert ask(JOIN, "c", end("a"), {end("a"): Dead()}) == read(end("b"))
+
+
+def test_of_a_choice_one_branch_begins_and_the_other_is_dead() -> None:
+    log: Log = {end("a"): done("a.small")}
+    assert ask(CHOICE, "c", end("a"), log) == write(begin("c"), started(end("a")))
+    assert ask(CHOICE, "b", end("a"), log) == write(begin("b"), Skipped(INSTANCE.subject(end("a")), "dead"))
+
+
+def test_a_satisfied_step_counts_as_the_last_of_its_events() -> None:
+    log: Log = {end("a"): Satisfied("a.small")}
+    assert ask(CHOICE, "c", end("a"), log) == write(begin("c"), started(end("a")))
+    assert ask(CHOICE, "b", end("a"), log) == write(begin("b"), Skipped(INSTANCE.subject(end("a")), "dead"))
+
+
+def test_a_join_with_the_start_waits_for_both() -> None:
+    saga = shape("join with the start")
+    log: Log = {START: start(), end("a"): done("a.ok")}
+    assert ask(saga, "b", START, {START: start()}) == read(end("a"))
+    assert ask(saga, "b", START, log) == ACK
+    assert ask(saga, "b", end("a"), log) == write(begin("b"), started(end("a")))
+
+
+def test_a_step_begins_cancelled_where_the_notice_is_known() -> None:
+    log: Log = {end("s0"): done("s0.ok"), ABORT: NOTICE}
+    assert ask(CHAIN, "s1", end("s0"), log) == write(begin("s1"), Cancelled(CAUSE))
+
+
+def test_the_notice_comes_before_being_dead_and_before_when() -> None:
+    assert ask(CHOICE, "b", end("a"), {end("a"): done("a.small"), ABORT: NOTICE}) == write(begin("b"), Cancelled(CAUSE))
+    saga = shapes.saga(step("a", when="false"))
+    assert ask(saga, "a", START, {START: start(), ABORT: NOTICE}) == write(begin("a"), Cancelled(CAUSE))
+
+
+def test_the_notice_is_not_looked_for() -> None:
+    """Whether it is known makes a step begin or not, but the hot path has no reads."""
+    assert not any(isinstance(effect, Read) for effect in ask(CHAIN, "s0", START, {START: start()}))
+
+
+# -- forward 2, `when` -----------------------------------------------------------------------------------------------
+
+WHEN = shapes.saga(step("a", when="event.data.total > 10.0"), step("b", "a.ok"))
+
+
+@pytest.mark.parametrize("total", [11, 11.5, 1e30])
+def test_a_step_whose_when_holds_begins(total: float) -> None:
+    assert ask(WHEN, "a", START, {START: start({"total": total})}) == write(begin("a"), started(START))
+
+
+@pytest.mark.parametrize("total", [10, 0, -1.5])
+def test_a_step_whose_when_does_not_hold_is_skipped(total: float) -> None:
+    effects = ask(WHEN, "a", START, {START: start({"total": total})})
+    assert effects == write(begin("a"), Skipped(INSTANCE.subject(START), "when"))
+
+
+@pytest.mark.parametrize("data", [None, {}, {"total": "much"}, {"total": None}, [], 7], ids=repr)
+def test_a_step_whose_when_cannot_be_evaluated_begins_and_fails_without_a_call(data: object) -> None:
+    log: Log = {START: start(data)}
+    assert ask(WHEN, "a", START, log) == write(begin("a"), started(START))
+    log[begin("a")] = started(START)
+    failed = only(ask(WHEN, "a", START, log, mine=[begin("a")]), Write)
+    assert failed.name == end("a")
+    assert isinstance(failed.value, Failed)
+    assert failed.value.kind == "refused"
+    assert failed.value.reason.startswith("event.data.total > 10.0: ")
+
+
+def test_a_retriable_step_whose_when_cannot_be_evaluated_parks() -> None:
+    saga = shapes.saga(step("p", kind="pivot"), step("b", "p.ok", kind="retriable", when="event.data.x"))
+    log: Log = {end("p"): done("p.ok", {})}
+    assert ask(saga, "b", end("p"), log) == write(begin("b"), started(end("p")))
+    log[begin("b")] = started(end("p"))
+    assert only(ask(saga, "b", end("p"), log, mine=[begin("b")]), Nak).trouble.startswith("event.data.x: ")
+
+
+def test_a_when_is_not_evaluated_for_a_dead_step() -> None:
+    saga = shapes.saga(
+        step("a", emits={"a.big": "true", "a.small": None}), step("b", "a.big", when="event.data.missing")
+    )
+    log: Log = {end("a"): done("a.small", {})}
+    assert ask(saga, "b", end("a"), log) == write(begin("b"), Skipped(INSTANCE.subject(end("a")), "dead"))
+
+
+def test_a_when_over_an_ancestor_s_event_reads_it_first() -> None:
+    saga = shapes.saga(step("a"), step("b", "a.ok", when='events["start"].data.go'))
+    log: Log = {end("a"): done("a.ok")}
+    assert ask(saga, "b", end("a"), log) == read(START)
+    assert ask(saga, "b", end("a"), log, unseen=[START]) == prove(START)
+    assert ask(saga, "b", end("a"), {START: start({"go": True}), **log}) == write(begin("b"), started(end("a")))
+    assert ask(saga, "b", end("a"), {START: start({"go": False}), **log}) == write(
+        begin("b"), Skipped(INSTANCE.subject(end("a")), "when")
+    )
+
+
+def test_a_when_sees_the_saga_and_the_event() -> None:
+    when = (
+        "event.type == 'start' && event.id == 'e-1' && saga.name == 'simulated' && saga.id == 'i' && saga.run == 'run'"
+    )
+    when += " && event.time == timestamp('1970-01-01T00:16:41Z') && saga.started == event.time"
+    saga = shapes.saga(step("a", when=when))
+    assert ask(saga, "a", START, {START: start()}) == write(begin("a"), started(START))
+
+
+@pytest.mark.parametrize(("because", "value"), [("dead", Dead()), ("when", Satisfied("a.small"))])
+def test_a_skipped_step_ends_dead_or_satisfied(because: Any, value: Value) -> None:
+    log: Log = {START: start(), begin("a"): Skipped(INSTANCE.subject(START), because)}
+    assert ask(CHOICE, "a", START, log) == write(end("a"), value)
+
+
+@pytest.mark.parametrize("ended", [Dead(), Satisfied("s0.ok")])
+def test_a_skipped_step_that_has_ended_is_settled(ended: Value) -> None:
+    log: Log = {START: start(), begin("s0"): Skipped(INSTANCE.subject(START), "when"), end("s0"): ended}
+    assert ask(CHAIN, "s0", START, log) == ACK
+
+
+# -- forward 2, join `any` -------------------------------------------------------------------------------------------
+
+
+def test_a_merge_begins_at_once_on_an_event_that_it_listens_to() -> None:
+    assert ask(MERGE, "d", end("b"), {end("b"): done("b.ok")}) == write(begin("d"), started(end("b")))
+    assert ask(MERGE, "d", end("c"), {end("c"): done("c.ok")}) == write(begin("d"), started(end("c")))
+
+
+def test_a_merge_looks_at_the_others_where_its_delivery_brings_nothing() -> None:
+    log: Log = {end("b"): Dead()}
+    assert ask(MERGE, "d", end("b"), log) == read(end("c"))
+    assert ask(MERGE, "d", end("b"), log, unseen=[end("c")]) == prove(end("c"))
+    assert ask(MERGE, "d", end("b"), log, absent=[end("c")]) == ACK
+
+
+@pytest.mark.parametrize("other", [done("c.ok"), Dead(), Failed("refused", "no")], ids=lambda v: type(v).__name__)
+def test_a_merge_leaves_the_step_to_an_input_that_came_later(other: Value) -> None:
+    assert ask(MERGE, "d", end("b"), {end("b"): Dead(), end("c"): other}) == ACK
+
+
+@pytest.mark.parametrize("other", [done("b.ok"), Failed("refused", "no")], ids=lambda v: type(v).__name__)
+def test_a_merge_leaves_the_step_to_an_earlier_input_that_brings_an_event_or_failed(other: Value) -> None:
+    assert ask(MERGE, "d", end("c"), {end("b"): other, end("c"): Dead()}) == ACK
+
+
+def test_a_merge_is_dead_when_all_inputs_have_ended_and_none_brings_an_event() -> None:
+    log: Log = {end("b"): Dead(), end("c"): Dead()}
+    assert ask(MERGE, "d", end("c"), log) == write(begin("d"), Skipped(INSTANCE.subject(end("c")), "dead"))
+
+
+@pytest.mark.parametrize("event", ["a.big", "a.small"])
+def test_a_merge_of_two_events_of_one_step_begins_on_either(event: str) -> None:
+    saga = shape("merge of two events of one step")
+    assert ask(saga, "b", end("a"), {end("a"): done(event)}) == write(begin("b"), started(end("a")))
+
+
+# -- an app that is away ---------------------------------------------------------------------------------------------
+
+
+def test_no_step_begins_while_the_app_is_away() -> None:
+    nak = only(ask(CHAIN, "s0", START, {START: start()}, app_away=True), Nak)
+    assert nak.trouble == AWAY
+
+
+@pytest.mark.parametrize(
+    ("saga", "name", "log", "value"),
+    [
+        (CHOICE, "b", {end("a"): done("a.small")}, Skipped(INSTANCE.subject(end("a")), "dead")),
+        (WHEN, "a", {START: start({"total": 1})}, Skipped(INSTANCE.subject(START), "when")),
+        (CHAIN, "s0", {START: start(), ABORT: NOTICE}, Cancelled(CAUSE)),
+    ],
+    ids=["dead", "when", "cancelled"],
+)
+def test_what_needs_no_app_goes_on_while_it_is_away(saga: Saga, name: str, log: Log, value: Value) -> None:
+    on = next(iter(log))
+    assert ask(saga, name, on, log, app_away=True) == write(begin(name), value)
+
+
+def test_ends_and_outcomes_are_written_while_the_app_is_away() -> None:
+    log: Log = {START: start(), begin("s0"): Skipped(INSTANCE.subject(START), "dead")}
+    assert ask(CHAIN, "s0", START, log, app_away=True) == write(end("s0"), Dead())
+    log = {end("s1"): done("s1.ok"), begin("s2"): started(end("s1")), end("s2"): done("s2.ok")}
+    assert ask(CHAIN, "s2", end("s1"), log, app_away=True) == write(OUTCOME, Committed())
+
+
+BEGUN: Log = {START: start(), begin("s0"): started(START)}
+WAYS_TO_BE_AWAY: list[dict[str, Any]] = [{"app_away": True}, {"answer": Away()}, {"answer": no(503)}]
+
+
+@pytest.mark.parametrize("away", WAYS_TO_BE_AWAY, ids=["known before", "refused", "503"])
+def test_a_begun_action_looks_for_the_notice_and_waits_on(away: Mapping[str, Any]) -> None:
+    assert ask(CHAIN, "s0", START, BEGUN, mine=[begin("s0")], **away) == read(ABORT)
+    nak = only(ask(CHAIN, "s0", START, BEGUN, mine=[begin("s0")], unseen=[ABORT], **away), Nak)
+    assert nak.trouble == AWAY
+
+
+@pytest.mark.parametrize("away", WAYS_TO_BE_AWAY, ids=["known before", "refused", "503"])
+def test_a_begun_action_ends_failed_where_the_notice_is_there(away: Mapping[str, Any]) -> None:
+    log: Log = {**BEGUN, ABORT: NOTICE}
+    effects = ask(CHAIN, "s0", START, log, mine=[begin("s0")], **away)
+    assert effects == write(end("s0"), Failed("refused", "the app was away while the saga was aborted"))
+
+
+def test_a_begun_action_that_an_earlier_attempt_may_have_called_ends_unknown() -> None:
+    effects = ask(CHAIN, "s0", START, {**BEGUN, ABORT: NOTICE}, unseen=[end("s0")], app_away=True, delivered=3)
+    assert effects == write(end("s0"), Failed("unknown", "the app was away while the saga was aborted", 3))
+
+
+@pytest.mark.parametrize("away", WAYS_TO_BE_AWAY, ids=["known before", "refused", "503"])
+@pytest.mark.parametrize(("name", "on"), [("s1", end("s0")), ("s2", end("s1"))], ids=["pivot", "retriable"])
+def test_the_pivot_and_retriable_steps_wait_without_looking(name: str, on: Name, away: Mapping[str, Any]) -> None:
+    log: Log = {on: done(f"{on.step}.ok"), begin(name): started(on)}
+    assert only(ask(PIVOT, name, on, log, mine=[begin(name)], **away), Nak).trouble == AWAY
+
+
+def test_within_is_not_looked_at_while_the_app_is_away() -> None:
+    effects = ask(CHAIN, "s0", START, BEGUN, mine=[begin("s0")], unseen=[ABORT], answer=Away(), within_passed=True)
+    assert only(effects, Nak).trouble == AWAY
+
+
+def test_an_answer_counts_even_where_the_app_was_said_to_be_away() -> None:
+    effects = ask(CHAIN, "s0", START, BEGUN, mine=[begin("s0")], app_away=True, answer=ok())
+    assert effects == write(end("s0"), Done("s0.ok", NULL))
+
+
+# -- forward 3: the call ---------------------------------------------------------------------------------------------
+
+
+def call_of(saga: Saga, name: str, on: Name, log: Log) -> Call:
+    log = {**log, begin(name): started(on)}
+    call = only(ask(saga, name, on, log, mine=[begin(name)]), Call)
+    assert call.kind == "action"
+    assert call.end is None
+    return call
+
+
+def test_a_call_says_what_the_saga_says() -> None:
+    call = call_of(CHAIN, "s1", end("s0"), {end("s0"): done("s0.ok", {"n": 1})})
+    assert call == Call("action", "/s1", b'{"n":1}', 5.0, "s0.ok")
+
+
+@pytest.mark.parametrize(
+    "data", [b'{ "b": 1.50,\n "a":1e3 }', b"12345678901234567890123", b'"\\u00e9"', b"null"], ids=repr
+)
+def test_the_default_body_is_the_event_s_data_byte_by_byte(data: bytes) -> None:
+    assert call_of(CHAIN, "s0", START, {START: start() if data == b"null" else replace_data(data)}).body == data
+    assert call_of(CHAIN, "s1", end("s0"), {end("s0"): Done("s0.ok", Raw(data))}).body == data
+
+
+def replace_data(data: bytes) -> Start:
+    return replace(start(), data=Raw(data))
+
+
+def test_the_default_body_after_a_satisfied_step_is_null() -> None:
+    assert call_of(CHAIN, "s1", end("s0"), {end("s0"): Satisfied("s0.ok")}).body == b"null"
+
+
+def test_the_default_body_of_a_merge_is_the_data_of_the_event_that_came() -> None:
+    call = call_of(MERGE, "d", end("c"), {end("b"): Dead(), end("c"): done("c.ok", [2])})
+    assert (call.body, call.event) == (b"[2]", "c.ok")
+
+
+def test_the_default_body_of_a_join_is_a_map_from_event_to_data() -> None:
+    data = Raw(b'{ "x":1.50 }')
+    call = call_of(JOIN, "c", end("b"), {end("a"): Done("a.ok", data), end("b"): Satisfied("b.ok")})
+    assert (call.body, call.event) == (b'{"a.ok":{ "x":1.50 },"b.ok":null}', "b.ok")
+
+
+def test_the_default_body_of_a_join_is_the_same_whichever_input_came_last() -> None:
+    ends: list[tuple[Name, Value]] = [(end("a"), done("a.ok", 1)), (end("b"), done("b.ok", 2))]
+    assert (
+        call_of(JOIN, "c", end("b"), dict(ends)).body
+        == call_of(JOIN, "c", end("a"), dict(reversed(ends))).body
+        == b'{"a.ok":1,"b.ok":2}'
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ('{"amount": event.data.total}', {"amount": 42}),
+        ('{"amount": event.data.total * 2.0}', {"amount": 84}),
+        ('{"half": event.data.total / 4.0}', {"half": 10.5}),
+        ('{"order": saga.id, "saga": saga.name, "run": saga.run}', {"order": "i", "saga": "simulated", "run": "run"}),
+        ('{"type": event.type, "id": event.id}', {"type": "a.ok", "id": "run/a"}),
+        ('{"from": events["start"].data.name}', {"from": "Ada"}),
+        ('{"at": event.time, "since": saga.started}', {"at": "1970-01-01T00:16:42Z", "since": "1970-01-01T00:16:41Z"}),
+        ('{"all": event.data}', {"all": {"total": 42}}),
+        ("{}", {}),
+    ],
+)
+def test_a_body_of_its_own_is_evaluated(body: str, expected: object) -> None:
+    saga = shapes.saga(step("a"), step("b", "a.ok", body=body))
+    call = call_of(saga, "b", end("a"), {START: start({"name": "Ada"}), end("a"): done("a.ok", {"total": 42})})
+    assert plain_json.loads(call.body) == expected
+
+
+def test_a_body_over_an_ancestor_s_event_reads_it_first() -> None:
+    saga = shapes.saga(step("a"), step("b", "a.ok", body='{"from": events["start"].data}'))
+    log: Log = {end("a"): done("a.ok"), begin("b"): started(end("a"))}
+    assert ask(saga, "b", end("a"), log, mine=[begin("b")]) == read(START)
+    assert ask(saga, "b", end("a"), log, mine=[begin("b")], unseen=[START]) == prove(START)
+
+
+def test_an_event_that_an_expression_only_names_for_the_answer_is_read_before_the_call() -> None:
+    saga = shapes.saga(
+        step("a"), step("b", "a.ok", emits={"b.big": 'response.body.n > events["start"].data.n', "b.small": None})
+    )
+    log: Log = {end("a"): done("a.ok"), begin("b"): started(end("a"))}
+    assert ask(saga, "b", end("a"), log, mine=[begin("b")]) == read(START)
+
+
+def test_a_join_taken_up_again_reads_its_inputs_before_it_calls() -> None:
+    log: Log = {end("b"): done("b.ok"), begin("c"): started(end("b"))}
+    assert ask(JOIN, "c", end("b"), log, unseen=[end("c")]) == read(end("a"))
+
+
+@pytest.mark.parametrize("body", ['{"x": event.data.missing}', '{"x": 1 / 0}'])
+def test_a_plain_step_whose_body_cannot_be_evaluated_fails_without_a_call(body: str) -> None:
+    saga = shapes.saga(step("a", body=body))
+    log: Log = {START: start({}), begin("a"): started(START)}
+    written = only(ask(saga, "a", START, log, mine=[begin("a")]), Write)
+    assert written.name == end("a")
+    assert isinstance(written.value, Failed)
+    assert written.value.kind == "refused"
+    assert written.value.reason.startswith(body)
+
+
+@pytest.mark.parametrize("name", ["p", "b"], ids=["pivot", "retriable"])
+def test_the_pivot_and_retriable_steps_whose_body_cannot_be_evaluated_park(name: str) -> None:
+    body = '{"x": event.data.missing}'
+    saga = shapes.saga(step("p", kind="pivot", body=body), step("b", "p.ok", kind="retriable", body=body))
+    on = START if name == "p" else end("p")
+    log: Log = {START: start({}), end("p"): done("p.ok", {}), begin(name): started(on)}
+    if name == "p":
+        del log[end("p")]
+    nak = only(ask(saga, name, on, log, mine=[begin(name)]), Nak)
+    assert nak.trouble.startswith(body)
+
+
+def test_who_lost_the_lease_starts_no_call() -> None:
+    assert ask(CHAIN, "s0", START, BEGUN, mine=[begin("s0")], lease_lost=True) == (Nak(0.2),)
+
+
+def test_who_lost_the_lease_finishes_what_runs() -> None:
+    effects = ask(CHAIN, "s0", START, BEGUN, mine=[begin("s0")], lease_lost=True, answer=ok())
+    assert effects == write(end("s0"), Done("s0.ok", NULL))
+
+
+def test_who_lost_the_lease_still_begins_and_ends_what_needs_no_call() -> None:
+    assert ask(CHAIN, "s0", START, {START: start()}, lease_lost=True) == write(begin("s0"), started(START))
+    log: Log = {end("a"): done("a.small"), begin("b"): Skipped(INSTANCE.subject(end("a")), "dead")}
+    assert ask(CHOICE, "b", end("a"), log, lease_lost=True) == write(end("b"), Dead())
+
+
+# -- forward 3: the answer -------------------------------------------------------------------------------------------
+
+KINDS = {"plain": "s0", "pivot": "s1", "retriable": "s2"}
+RETRIED = ["pivot", "retriable"]
+
+
+def answered(kind: str, answer: Answer, **facts: Any) -> Effects:
+    """What becomes of an answer, at the plain step, the pivot or the retriable step of a chain."""
+    name = KINDS[kind]
+    on = START if kind == "plain" else end("s0" if kind == "pivot" else "s1")
+    cause: Value = start() if kind == "plain" else done(f"{on.step}.ok")
+    return ask(PIVOT, name, on, {on: cause, begin(name): started(on)}, mine=[begin(name)], answer=answer, **facts)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("status", [200, 201, 204])
+def test_a_success_ends_the_step_with_the_answer_s_data(kind: str, status: int) -> None:
+    name = KINDS[kind]
+    assert answered(kind, ok({"n": 1}, status)) == write(end(name), Done(f"{name}.ok", json({"n": 1})))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_success_counts_after_within_too(kind: str) -> None:
+    assert answered(kind, ok(), within_passed=True) == write(end(KINDS[kind]), Done(f"{KINDS[kind]}.ok", NULL))
+
+
+@pytest.mark.parametrize("status", [302, 400, 403, 410, 422])
+@pytest.mark.parametrize("kind", ["plain", "pivot"])
+def test_a_refusal_fails_a_plain_step_and_the_pivot(kind: str, status: int) -> None:
+    assert answered(kind, no(status, "sold out")) == write(end(KINDS[kind]), Failed("refused", "sold out"))
+
+
+@pytest.mark.parametrize("status", [302, 400, 403, 410, 422])
+@pytest.mark.parametrize("within_passed", [False, True])
+def test_a_retriable_step_is_never_refused(status: int, within_passed: bool) -> None:
+    nak = only(answered("retriable", no(status, "sold out"), within_passed=within_passed), Nak)
+    assert nak == Nak(0.2, "sold out")
+
+
+AGAIN = [
+    (no(404), "refused"),
+    (no(408), "refused"),
+    (no(409), "refused"),
+    (no(425), "refused"),
+    (no(429), "refused"),
+    (no(500), "unknown"),
+    (no(502), "unknown"),
+    (no(504), "unknown"),
+    (Unanswered("because"), "unknown"),
+]
+
+
+def name_of(value: object) -> str | None:
+    return str(value.status) if isinstance(value, Answered) else None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("answer", "_kind"), AGAIN, ids=name_of)
+def test_what_may_succeed_later_is_called_again(kind: str, answer: Answer, _kind: str) -> None:
+    assert answered(kind, answer) == (Nak(0.2, "because"),)
+
+
+@pytest.mark.parametrize(("answer", "failure"), AGAIN, ids=name_of)
+def test_a_plain_step_fails_once_within_has_passed(answer: Answer, failure: Any) -> None:
+    assert answered("plain", answer, within_passed=True) == write(end("s0"), Failed(failure, "because"))
+
+
+@pytest.mark.parametrize("kind", RETRIED)
+@pytest.mark.parametrize(("answer", "_kind"), AGAIN, ids=name_of)
+def test_within_does_not_end_the_pivot_and_retriable_steps(kind: str, answer: Answer, _kind: str) -> None:
+    assert answered(kind, answer, within_passed=True) == (Nak(0.2, "because"),)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("answer", [ok(status=202), Answered(200, {}, b"<html>")], ids=["202", "not JSON"])
+def test_an_answer_that_cannot_be_used_is_unknown(kind: str, answer: Answer) -> None:
+    only(answered(kind, answer), Nak)
+    passed = only(answered(kind, answer, within_passed=True), Write if kind == "plain" else Nak)
+    if kind == "plain":
+        assert passed.value.kind == "unknown"
+
+
+@pytest.mark.parametrize("delivered", [1, 2, 7])
+def test_an_end_counts_the_deliveries(delivered: int) -> None:
+    assert only(answered("plain", ok(), delivered=delivered), Write).value.attempts == delivered
+    assert only(answered("plain", no(422), delivered=delivered), Write).value.attempts == delivered
+
+
+@pytest.mark.parametrize(
+    ("failures", "delay"),
+    [(0, 0.2), (1, 0.4), (2, 0.8), (3, 1.6), (4, 3.2), (5, 6.4), (6, 10.0), (7, 10.0), (999, 10.0), (10**9, 10.0)],
+)
+def test_delays_double_up_to_the_longest(failures: int, delay: float) -> None:
+    assert only(answered("plain", no(409), failures=failures), Nak).delay == pytest.approx(delay)
+
+
+def test_waiting_does_not_count_as_failing() -> None:
+    assert only(answered("plain", no(409), delivered=50), Nak).delay == pytest.approx(0.2)
+
+
+def test_delays_are_the_saga_s_own() -> None:
+    a = step("a")
+    saga = shapes.saga(replace(a, action=replace(a.action, retry=Retry(backoff=1.0, max_backoff=3.0))))
+    log: Log = {START: start(), begin("a"): started(START)}
+
+    def delay(failures: int) -> float:
+        effects = ask(saga, "a", START, log, mine=[begin("a")], answer=no(500), failures=failures)
+        return float(only(effects, Nak).delay)
+
+    assert [delay(n) for n in (0, 1, 2, 3)] == [1.0, 2.0, 3.0, 3.0]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("status", [429, 500])
+def test_an_app_is_not_called_before_it_wants_to_be(kind: str, status: int) -> None:
+    assert answered(kind, no(status, retry_after="7")) == (Nak(0.2, "because", at_least=7.0),)
+
+
+@pytest.mark.parametrize(("delivered", "delay"), [(1, 0.2), (2, 0.4), (3, 0.8), (4, 1.6), (5, 2.0), (99, 2.0)])
+def test_who_waits_without_calling_comes_back_within_two_seconds(delivered: int, delay: float) -> None:
+    nak = only(ask(CHAIN, "s0", START, {START: start()}, app_away=True, delivered=delivered), Nak)
+    assert nak == Nak(pytest.approx(delay), AWAY)
+
+
+# -- forward 3: which event? -----------------------------------------------------------------------------------------
+
+CHOOSER = shapes.saga(
+    step(
+        "a",
+        emits={
+            "a.status": "response.status == 201",
+            "a.header": "'x-size' in response.headers && response.headers['x-size'] == 'big'",
+            "a.body": "response.body != null && has(response.body.big) && response.body.big",
+            "a.event": "event.data.big",
+            "a.else": None,
+        },
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("answer", "data", "event"),
+    [
+        (ok({"big": True}, 201, x_size="big"), {"big": True}, "a.status"),
+        (ok({"big": True}, 200, x_size="big"), {"big": True}, "a.header"),
+        (ok({"big": True}, 200, x_size="small"), {"big": True}, "a.body"),
+        (ok({"big": False}), {"big": True}, "a.event"),
+        (Answered(204, {}, b""), {"big": False}, "a.else"),
+        (ok({"big": True}, 201, ce_type="a.else"), {"big": True}, "a.else"),
+        (ok({"big": True}, 201, ce_type="a.body"), {"big": True}, "a.body"),
+    ],
+    ids=lambda value: None if isinstance(value, Answered | dict) else value,
+)
+def test_the_first_event_whose_when_holds_is_announced_unless_the_app_chose(
+    answer: Answer, data: object, event: str
+) -> None:
+    log: Log = {START: start(data), begin("a"): started(START)}
+    written = only(ask(CHOOSER, "a", START, log, mine=[begin("a")], answer=answer), Write)
+    assert isinstance(written.value, Done)
+    assert written.value.event == event
+
+
+UNFIT = {
+    "the app chose none of its events": ({"x.ok": None}, ok(ce_type="y.ok")),
+    "no when holds": ({"x.ok": "response.status == 201"}, ok()),
+    "a when cannot be evaluated": ({"x.big": "response.body.missing", "x.ok": None}, ok({})),
+}
+
+
+@pytest.mark.parametrize(("emits", "answer"), UNFIT.values(), ids=UNFIT)
+def test_a_plain_step_fails_unknown_where_no_event_fits(emits: dict[str, str | None], answer: Answer) -> None:
+    saga = shapes.saga(step("x", emits=emits))
+    log: Log = {START: start(), begin("x"): started(START)}
+    written = only(ask(saga, "x", START, log, mine=[begin("x")], answer=answer), Write)
+    assert written.name == end("x")
+    assert isinstance(written.value, Failed)
+    assert written.value.kind == "unknown"
+    assert written.value.reason
+
+
+@pytest.mark.parametrize(("emits", "answer"), UNFIT.values(), ids=UNFIT)
+@pytest.mark.parametrize("kind", RETRIED)
+def test_the_pivot_and_retriable_steps_park_where_no_event_fits(
+    kind: str, emits: dict[str, str | None], answer: Answer
+) -> None:
+    x = step("x", "p.ok" if kind == "retriable" else "start", kind=kind, emits=emits)
+    saga = shapes.saga(step("p", kind="pivot"), x) if kind == "retriable" else shapes.saga(x)
+    on, value = (end("p"), done("p.ok")) if kind == "retriable" else (START, start())
+    log: Log = {on: value, begin("x"): started(on)}
+    assert only(ask(saga, "x", on, log, mine=[begin("x")], answer=answer), Nak).trouble
+
+
+# -- forward 3: whoever loses the end --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ended", [done("s0.ok"), Satisfied("s0.ok"), Dead()], ids=lambda v: type(v).__name__)
+def test_an_end_that_stands_is_settled_whatever_the_answer(ended: Value) -> None:
+    log: Log = {**BEGUN, end("s0"): ended}
+    assert ask(CHAIN, "s0", START, log, mine=[begin("s0")], answer=no(422)) == ACK
+
+
+def test_the_tail_is_that_of_the_end_that_stands() -> None:
+    log: Log = {**BEGUN, end("s0"): Failed("unknown", "reset")}
+    effects = ask(CHAIN, "s0", START, log, mine=[begin("s0")], answer=ok())
+    assert effects == write(OUTCOME, Aborted(Cause("unknown", "reset", "s0")))
+
+
+# -- forward 4: abort and commit by the pivot ------------------------------------------------------------------------
+
+
+def test_a_failed_step_aborts_a_saga_without_a_pivot() -> None:
+    cause = Cause("refused", "sold out", "s0")
+    log: Log = {**BEGUN, end("s0"): Failed("refused", "sold out")}
+    assert ask(CHAIN, "s0", START, log) == write(OUTCOME, Aborted(cause))
+    log[OUTCOME] = Aborted(cause)
+    assert ask(CHAIN, "s0", START, log) == write(ABORT, Notice(cause))
+    log[ABORT] = Notice(cause)
+    assert ask(CHAIN, "s0", START, log) == ACK
+
+
+def test_a_failed_step_closes_the_pivot_s_latch_first() -> None:
+    cause = Cause("refused", "sold out", "s0")
+    log: Log = {**BEGUN, end("s0"): Failed("refused", "sold out")}
+    assert ask(PIVOT, "s0", START, log) == write(begin("s1"), Cancelled(cause))
+
+
+@pytest.mark.parametrize(
+    "latched", [Cancelled(CAUSE), Skipped(INSTANCE.subject(end("s0")), "dead")], ids=lambda v: type(v).__name__
+)
+def test_a_latch_that_is_closed_or_skipped_lets_the_abort_go_on(latched: Value) -> None:
+    log: Log = {**BEGUN, end("s0"): Failed("refused", "sold out"), begin("s1"): latched}
+    assert ask(PIVOT, "s0", START, log) == write(OUTCOME, Aborted(Cause("refused", "sold out", "s0")))
+
+
+def test_a_pivot_that_has_started_decides_alone() -> None:
+    log: Log = {**BEGUN, end("s0"): Failed("refused", "sold out"), begin("s1"): started(end("s0"))}
+    assert ask(PIVOT, "s0", START, log) == ACK
+
+
+def test_the_latch_of_a_late_delivery_is_guarded() -> None:
+    log: Log = {**BEGUN, end("s0"): Failed("refused", "sold out")}
+    assert only(ask(PIVOT, "s0", START, log, late=True), Write).guarded
+
+
+def test_a_failed_step_stops_at_a_saga_that_is_committed() -> None:
+    log: Log = {**BEGUN, end("s0"): Failed("refused", "no"), OUTCOME: Committed()}
+    assert ask(CHAIN, "s0", START, log) == ACK
+    assert ask(PIVOT, "s0", START, {**log, begin("s1"): Cancelled(CAUSE)}) == ACK
+
+
+def test_the_notice_tells_the_cause_that_the_outcome_says() -> None:
+    log: Log = {**BEGUN, end("s0"): Failed("refused", "mine"), OUTCOME: Aborted(CAUSE)}
+    assert ask(CHAIN, "s0", START, log) == write(ABORT, NOTICE)
+
+
+def test_a_failed_pivot_aborts_without_a_latch() -> None:
+    cause = Cause("refused", "no", "s1")
+    log: Log = {end("s0"): done("s0.ok"), begin("s1"): started(end("s0")), end("s1"): Failed("refused", "no")}
+    assert ask(PIVOT, "s1", end("s0"), log) == write(OUTCOME, Aborted(cause))
+    log[OUTCOME] = Aborted(cause)
+    assert ask(PIVOT, "s1", end("s0"), log) == write(ABORT, Notice(cause))
+
+
+def test_a_pivot_that_is_done_commits() -> None:
+    log: Log = {end("s0"): done("s0.ok"), begin("s1"): started(end("s0")), end("s1"): done("s1.ok")}
+    assert ask(PIVOT, "s1", end("s0"), log) == write(OUTCOME, Committed())
+    log[OUTCOME] = Committed()
+    assert ask(PIVOT, "s1", end("s0"), log) == ACK
+
+
+def test_a_pivot_that_is_dead_commits_nothing() -> None:
+    log: Log = {
+        end("s0"): Dead(),
+        begin("s1"): Skipped(INSTANCE.subject(end("s0")), "dead"),
+        end("s1"): Dead(),
+    }
+    assert ask(PIVOT, "s1", end("s0"), log) == ACK
+
+
+# -- forward 5: the last sink commits --------------------------------------------------------------------------------
+
+
+def ended_at(name: str, value: Value, on: Name, before: Mapping[Name, Value] | None = None) -> Log:
+    begun = started(on) if isinstance(value, Done) else Skipped(INSTANCE.subject(on), "dead")
+    return {on: done("s1.ok") if on.step != "_" else start(), **(before or {}), begin(name): begun, end(name): value}
+
+
+@pytest.mark.parametrize("value", [done("s2.ok"), Satisfied("s2.ok"), Dead()], ids=lambda v: type(v).__name__)
+def test_a_sink_that_is_done_satisfied_or_dead_commits(value: Value) -> None:
+    log = ended_at("s2", value, end("s1"))
+    assert ask(CHAIN, "s2", end("s1"), log) == write(OUTCOME, Committed())
+    assert ask(CHAIN, "s2", end("s1"), {**log, OUTCOME: Committed()}) == ACK
+
+
+def test_a_step_that_is_no_sink_commits_nothing() -> None:
+    assert ask(CHAIN, "s0", START, ended_at("s0", done("s0.ok"), START)) == ACK
+
+
+def test_a_sink_that_finds_the_saga_aborted_tells_everybody() -> None:
+    log = {**ended_at("s2", done("s2.ok"), end("s1")), OUTCOME: Aborted(CAUSE)}
+    assert ask(CHAIN, "s2", end("s1"), log) == write(ABORT, NOTICE)
+    assert ask(CHAIN, "s2", end("s1"), {**log, ABORT: NOTICE}) == ACK
+
+
+ROOTS = shape("two roots")  # both are sinks
+
+
+def test_a_sink_waits_for_the_others() -> None:
+    log = ended_at("a", done("a.ok"), START)
+    assert ask(ROOTS, "a", START, log) == read(end("b"))
+    assert ask(ROOTS, "a", START, log, unseen=[end("b")]) == prove(end("b"))
+    assert ask(ROOTS, "a", START, log, absent=[end("b")]) == ACK
+
+
+@pytest.mark.parametrize("other", [done("b.ok"), Satisfied("b.ok"), Dead()], ids=lambda v: type(v).__name__)
+def test_the_last_sink_commits_whenever_the_others_ended(other: Value) -> None:
+    log = ended_at("a", done("a.ok"), START)
+    assert ask(ROOTS, "a", START, {**log, end("b"): other}) == write(OUTCOME, Committed())
+    assert ask(ROOTS, "a", START, ended_at("a", done("a.ok"), START, {end("b"): other})) == write(OUTCOME, Committed())
+
+
+def test_a_failed_sink_is_never_outvoted() -> None:
+    log = ended_at("a", done("a.ok"), START, {end("b"): Failed("refused", "no")})
+    assert ask(ROOTS, "a", START, log) == ACK
+
+
+def test_every_input_of_a_merge_is_a_sink() -> None:
+    log: Log = {end("a"): done("a.big"), begin("b"): started(end("a")), end("b"): done("b.ok")}
+    assert ask(MERGE, "b", end("a"), log) == read(end("c"), end("d"))
+    log |= {end("c"): Dead(), end("d"): done("d.ok")}
+    assert ask(MERGE, "b", end("a"), log) == write(OUTCOME, Committed())
+
+
+def test_a_retriable_sink_looks_for_the_outcome_that_the_pivot_wrote() -> None:
+    log = ended_at("s2", done("s2.ok"), end("s1"))
+    assert ask(PIVOT, "s2", end("s1"), log) == read(OUTCOME)
+    assert ask(PIVOT, "s2", end("s1"), log, unseen=[OUTCOME]) == write(OUTCOME, Committed())
+
+
+def test_the_last_sink_of_a_saga_with_a_pivot_finishes_it() -> None:
+    log = {**ended_at("s2", done("s2.ok"), end("s1")), OUTCOME: Committed()}
+    assert ask(PIVOT, "s2", end("s1"), log) == write(FINISH, Completed())
+    assert ask(PIVOT, "s2", end("s1"), {**log, FINISH: Completed()}) == ACK
+
+
+def test_a_pivot_that_is_a_sink_commits_and_finishes() -> None:
+    saga = shape("pivot last")
+    log = ended_at("s2", done("s2.ok"), end("s1"))
+    assert ask(saga, "s2", end("s1"), log) == write(OUTCOME, Committed())
+    assert ask(saga, "s2", end("s1"), {**log, OUTCOME: Committed()}) == write(FINISH, Completed())
+
+
+def test_a_committed_saga_is_not_finished_before_its_last_sink() -> None:
+    log: Log = {end("p"): done("p.ok"), begin("b"): started(end("p")), end("b"): done("b.ok"), OUTCOME: Committed()}
+    assert ask(PIVOT_FIRST, "b", end("p"), log, absent=[end("c")]) == ACK
+    assert ask(PIVOT_FIRST, "b", end("p"), {**log, end("c"): done("c.ok")}) == write(FINISH, Completed())
+
+
+# -- backward 1 and 2: is the step at rest? --------------------------------------------------------------------------
+
+LOOKED = [begin("s1"), end("s1"), compensation("s1"), compensation("s2")]
+
+
+def test_on_the_notice_everything_is_read_at_once() -> None:
+    assert ask(CHAIN, "s1", ABORT, {ABORT: NOTICE}) == read(*LOOKED)
+
+
+def test_on_a_compensation_the_notice_is_read_as_well() -> None:
+    log: Log = {compensation("s2"): Nothing()}
+    assert ask(CHAIN, "s1", compensation("s2"), log) == read(ABORT, begin("s1"), end("s1"), compensation("s1"))
+
+
+def test_a_step_that_has_not_begun_is_cancelled() -> None:
+    assert ask(CHAIN, "s1", ABORT, {ABORT: NOTICE}, unseen=LOOKED) == write(begin("s1"), Cancelled(CAUSE))
+
+
+def test_a_step_is_cancelled_while_the_app_is_away_or_the_lease_is_lost() -> None:
+    effects = ask(CHAIN, "s1", ABORT, {ABORT: NOTICE}, unseen=LOOKED, app_away=True, lease_lost=True)
+    assert effects == write(begin("s1"), Cancelled(CAUSE))
+
+
+def test_a_late_cancellation_is_guarded() -> None:
+    effects = ask(CHAIN, "s1", ABORT, {ABORT: NOTICE}, unseen=LOOKED, late=True)
+    assert effects == write(begin("s1"), Cancelled(CAUSE), guarded=True)
+
+
+def test_a_notice_that_was_not_seen_is_proven_before_a_step_is_cancelled() -> None:
+    log: Log = {compensation("s2"): Nothing()}
+    assert ask(CHAIN, "s1", compensation("s2"), log, unseen=[ABORT, *LOOKED]) == prove(ABORT)
+
+
+@pytest.mark.parametrize(("delivered", "delay"), [(1, 0.2), (3, 0.8), (50, 2.0)])
+def test_a_step_that_is_still_at_work_is_waited_for(delivered: int, delay: float) -> None:
+    log: Log = {begin("s1"): started(end("s0")), ABORT: NOTICE}
+    nak = only(ask(CHAIN, "s1", ABORT, log, unseen=LOOKED, delivered=delivered), Nak)
+    assert nak == Nak(pytest.approx(delay))
+
+
+# -- backward 3: is everything after it undone? ----------------------------------------------------------------------
+
+
+def aborted(name: str, on: Name, ended: Value, **more: Value) -> Log:
+    """A step that ran and ended, in a saga that is aborted. `more`: compensations of other steps."""
+    begun = started(on) if isinstance(ended, Done | Failed) else Skipped(INSTANCE.subject(on), "dead")
+    cause: Value = start({"n": 1}) if on == START else done(f"{on.step}.ok", {"n": 2})
+    compensations = {compensation(other): value for other, value in more.items()}
+    return {on: cause, begin(name): begun, end(name): ended, ABORT: NOTICE, **compensations}
+
+
+def test_a_step_waits_for_the_compensation_of_its_successors() -> None:
+    log = aborted("s1", end("s0"), done("s1.ok"))
+    unseen = [compensation("s1"), compensation("s2")]
+    assert ask(CHAIN, "s1", ABORT, log, unseen=unseen) == prove(compensation("s2"))
+    assert ask(CHAIN, "s1", ABORT, log, unseen=unseen, absent=[compensation("s2")]) == ACK
+
+
+def test_a_step_waits_for_each_of_its_successors() -> None:
+    diamond = shapes.diamond()
+    log = aborted("a", START, done("a.ok"), b=Undone())
+    unseen = [compensation("a"), compensation("c")]
+    assert ask(diamond, "a", ABORT, log, unseen=unseen) == prove(compensation("c"))
+    log = aborted("a", START, done("a.ok"), b=Undone(), c=Nothing())
+    assert only(ask(diamond, "a", compensation("c"), log, unseen=unseen), Call).path == "/a/undo"
+
+
+def test_in_parallel_order_no_step_waits_for_another() -> None:
+    saga = shape("parallel order")
+    log = aborted("a", START, done("a.ok"))
+    assert only(ask(saga, "a", ABORT, log, unseen=[compensation("a")]), Call).path == "/a/undo"
+    assert ask(saga, "a", ABORT, {ABORT: NOTICE}) == read(begin("a"), end("a"), compensation("a"))
+
+
+# -- backward 4: undo ------------------------------------------------------------------------------------------------
+
+
+UNDO_ME = done("s2.ok", {"id": 7})
+
+
+def undoing(ended: Value = UNDO_ME, **facts: Any) -> Effects:
+    """At the last step of a chain, which was called for `s1.ok` with {"n": 2}."""
+    return ask(CHAIN, "s2", ABORT, aborted("s2", end("s1"), ended), unseen=[compensation("s2")], **facts)
+
+
+def test_a_done_action_is_undone_with_its_request_its_result_and_the_cause() -> None:
+    call = only(undoing(), Call)
+    body = b'{"request":{"n":2},"result":{"id":7},"cause":{"kind":"refused","reason":"sold out","step":"x"}}'
+    assert call == Call("compensation", "/s2/undo", body, 5.0, "s1.ok", "done")
+
+
+def test_a_failed_action_is_undone_too() -> None:
+    call = only(undoing(ended=Failed("refused", "no")), Call)
+    assert call.end == "failed"
+    assert plain_json.loads(call.body)["result"] is None
+
+
+def test_request_and_result_are_passed_on_byte_by_byte() -> None:
+    log = aborted("s2", end("s1"), Done("s2.ok", Raw(b'{ "b":1.50, "a":123456789012345678901 }')))
+    log[end("s1")] = Done("s1.ok", Raw(b'[ 1e3 , "\\u00e9" ]'))
+    body = only(ask(CHAIN, "s2", ABORT, log, unseen=[compensation("s2")]), Call).body
+    assert b'"request":[ 1e3 , "\\u00e9" ],' in body
+    assert b'"result":{ "b":1.50, "a":123456789012345678901 },' in body
+
+
+@pytest.mark.parametrize(
+    ("begun", "ended"),
+    [
+        (Skipped(INSTANCE.subject(end("s1")), "dead"), Dead()),
+        (Skipped(INSTANCE.subject(end("s1")), "when"), Satisfied("s2.ok")),
+        (Skipped(INSTANCE.subject(end("s1")), "dead"), None),
+        (Cancelled(CAUSE), None),
+    ],
+    ids=["dead", "satisfied", "skipped without an end", "cancelled"],
+)
+@pytest.mark.parametrize("away", [False, True])
+def test_what_never_ran_has_nothing_to_undo(begun: Value, ended: Value | None, away: bool) -> None:
+    log: Log = {begin("s2"): begun, ABORT: NOTICE} | ({end("s2"): ended} if ended else {})
+    effects = ask(CHAIN, "s2", ABORT, log, unseen=[end("s2"), compensation("s2")], app_away=away)
+    assert effects == write(compensation("s2"), Nothing())
+
+
+@pytest.mark.parametrize("ended", [done("b.ok"), Failed("refused", "no")], ids=["done", "failed"])
+def test_what_only_reads_has_nothing_to_undo(ended: Value) -> None:
+    saga = shape("readOnly")
+    log = aborted("b", end("a"), ended, c=Nothing())
+    assert ask(saga, "b", ABORT, log, unseen=[compensation("b")]) == write(compensation("b"), Nothing())
+
+
+def test_a_failed_pivot_has_nothing_to_undo() -> None:
+    log = aborted("s1", end("s0"), Failed("refused", "no"), s2=Nothing())
+    assert ask(PIVOT, "s1", ABORT, log, unseen=[compensation("s1")]) == write(compensation("s1"), Nothing())
+
+
+def test_the_request_is_made_again_from_what_the_step_began_with() -> None:
+    """On the notice the inputs are not known yet."""
+    log: Log = {begin("s1"): started(end("s0")), end("s1"): done("s1.ok"), ABORT: NOTICE, compensation("s2"): Undone()}
+    assert ask(CHAIN, "s1", ABORT, log, unseen=[compensation("s1")]) == read(end("s0"))
+    assert ask(CHAIN, "s1", ABORT, log, unseen=[compensation("s1"), end("s0")]) == prove(end("s0"))
+
+
+def test_the_request_of_a_join_is_made_again_from_all_its_inputs() -> None:
+    log: Log = {begin("c"): started(end("b")), end("c"): done("c.ok"), ABORT: NOTICE, compensation("d"): Undone()}
+    assert ask(JOIN, "c", ABORT, log, unseen=[compensation("c")]) == read(end("a"), end("b"))
+    log |= {end("a"): done("a.ok", 1), end("b"): done("b.ok", 2)}
+    body = only(ask(JOIN, "c", ABORT, log, unseen=[compensation("c")]), Call).body
+    assert plain_json.loads(body)["request"] == {"a.ok": 1, "b.ok": 2}
+
+
+def test_the_request_of_a_merge_is_made_again_from_the_input_that_came() -> None:
+    log: Log = {begin("d"): started(end("c")), end("d"): done("d.ok"), ABORT: NOTICE}
+    assert ask(MERGE, "d", ABORT, log, unseen=[compensation("d")]) == read(end("c"))
+
+
+def test_the_request_of_an_action_with_a_body_is_what_was_sent() -> None:
+    saga = shapes.saga(step("a", body='{"twice": event.data.n * 2.0}'))
+    body = only(ask(saga, "a", ABORT, aborted("a", START, done("a.ok")), unseen=[compensation("a")]), Call).body
+    assert plain_json.loads(body)["request"] == {"twice": 2}
+
+
+def test_an_action_that_was_never_called_for_its_body_had_no_request() -> None:
+    saga = shapes.saga(step("a", body='{"x": event.data.missing}'))
+    log = aborted("a", START, Failed("refused", "no such key"))
+    body = only(ask(saga, "a", ABORT, log, unseen=[compensation("a")]), Call).body
+    assert plain_json.loads(body)["request"] is None
+
+
+UNDO = """{
+    "of": request.n, "id": result.id, "why": cause,
+    "saga": saga.id, "first": events["start"].data.n, "by": event.type
+}"""
+
+
+def test_a_compensation_s_own_body_is_evaluated() -> None:
+    saga = shapes.saga(step("a", undo=UNDO))
+    log = aborted("a", START, done("a.ok", {"id": 7}))
+    call = only(ask(saga, "a", ABORT, log, unseen=[compensation("a")]), Call)
+    assert plain_json.loads(call.body) == {
+        "of": 1,
+        "id": 7,
+        "why": "sold out",
+        "saga": "i",
+        "first": 1,
+        "by": "start",
+    }
+
+
+def test_a_compensation_whose_body_cannot_be_evaluated_parks() -> None:
+    saga = shapes.saga(step("a", undo='{"id": result.id}'))
+    log = aborted("a", START, Failed("refused", "no"))
+    nak = only(ask(saga, "a", ABORT, log, unseen=[compensation("a")]), Nak)
+    assert nak.trouble.startswith('{"id": result.id}: ')
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 204, 404, 410])
+@pytest.mark.parametrize("delivered", [1, 4])
+def test_an_undone_action_is_written_down(status: int, delivered: int) -> None:
+    effects = undoing(answer=no(status), delivered=delivered)
+    assert effects == write(compensation("s2"), Undone(delivered))
+
+
+@pytest.mark.parametrize(
+    "answer", [no(302), no(400), no(409), no(422), no(429), no(500), no(502), Unanswered("because")], ids=name_of
+)
+@pytest.mark.parametrize("within_passed", [False, True])
+def test_a_compensation_is_called_for_ever(answer: Answer, within_passed: bool) -> None:
+    assert undoing(answer=answer, within_passed=within_passed) == (Nak(0.2, "because"),)
+
+
+@pytest.mark.parametrize(("failures", "delay"), [(0, 0.2), (1, 0.4), (7, 25.6), (8, 51.2), (9, 60.0), (10**6, 60.0)])
+def test_a_compensation_s_delays_grow_to_a_minute(failures: int, delay: float) -> None:
+    assert only(undoing(answer=no(500), failures=failures), Nak).delay == pytest.approx(delay)
+
+
+def test_a_compensation_is_not_called_before_the_app_wants_it() -> None:
+    assert undoing(answer=no(429, retry_after="9")) == (Nak(0.2, "because", at_least=9.0),)
+
+
+@pytest.mark.parametrize("away", WAYS_TO_BE_AWAY, ids=["known before", "refused", "503"])
+def test_a_compensation_waits_for_an_app_that_is_away(away: Mapping[str, Any]) -> None:
+    assert undoing(**away) == (Nak(0.2, AWAY),)
+
+
+def test_who_lost_the_lease_starts_no_compensation_but_writes_what_was_undone() -> None:
+    assert undoing(lease_lost=True) == (Nak(0.2),)
+    assert undoing(lease_lost=True, answer=ok()) == write(compensation("s2"), Undone())
+
+
+# -- backward 5: the last root finishes ------------------------------------------------------------------------------
+
+
+def test_a_root_finishes_the_saga() -> None:
+    log = aborted("s0", START, done("s0.ok"), s1=Undone(), s0=Undone())
+    assert ask(CHAIN, "s0", compensation("s1"), log) == write(FINISH, Compensated())
+    assert ask(CHAIN, "s0", compensation("s1"), {**log, FINISH: Compensated()}) == ACK
+
+
+def test_a_step_that_is_no_root_finishes_nothing() -> None:
+    log = aborted("s1", end("s0"), done("s1.ok"), s2=Undone(), s1=Undone())
+    assert ask(CHAIN, "s1", compensation("s2"), log) == ACK
+
+
+def test_a_step_whose_compensation_stands_needs_neither_app_nor_lease() -> None:
+    log = aborted("s0", START, done("s0.ok"), s1=Undone(), s0=Undone())
+    effects = ask(CHAIN, "s0", compensation("s1"), log, app_away=True, lease_lost=True)
+    assert effects == write(FINISH, Compensated())
+
+
+def test_the_last_of_several_roots_finishes_the_saga() -> None:
+    log = aborted("a", START, done("a.ok"), a=Undone())
+    assert ask(ROOTS, "a", ABORT, log) == read(compensation("b"))
+    assert ask(ROOTS, "a", ABORT, log, unseen=[compensation("b")]) == prove(compensation("b"))
+    assert ask(ROOTS, "a", ABORT, log, absent=[compensation("b")]) == ACK
+    assert ask(ROOTS, "a", ABORT, {**log, compensation("b"): Nothing()}) == write(FINISH, Compensated())
+
+
+def test_in_parallel_order_the_last_of_all_steps_finishes_the_saga() -> None:
+    saga = shape("parallel order")
+    log = aborted("d", end("b"), Dead(), d=Nothing())
+    assert ask(saga, "d", ABORT, log) == read(compensation("a"), compensation("b"), compensation("c"))
+    log = aborted("d", end("b"), Dead(), d=Nothing(), a=Undone(), b=Undone(), c=Undone())
+    assert ask(saga, "d", ABORT, log) == write(FINISH, Compensated())
+
+
+# -- the hot path ----------------------------------------------------------------------------------------------------
+
+
+HOT = {
+    "a root": (CHAIN, "s0", ["s0.begin", "s0.end"]),
+    "in the middle": (CHAIN, "s1", ["s1.begin", "s1.end"]),
+    "the only sink": (CHAIN, "s2", ["s2.begin", "s2.end", "_.outcome"]),
+    "before the pivot": (PIVOT, "s0", ["s0.begin", "s0.end"]),
+    "the pivot": (PIVOT, "s1", ["s1.begin", "s1.end", "_.outcome"]),
+    "alone": (shapes.straight(1), "s0", ["s0.begin", "s0.end", "_.outcome"]),
+    "before a fan-out": (shape("fan-out"), "a", ["a.begin", "a.end"]),
+    "one sink of several": (shape("fan-out"), "b", ["b.begin", "b.end"]),
+    "a merge": (MERGE, "d", ["d.begin", "d.end"]),
+    "with a when": (WHEN, "a", ["a.begin", "a.end"]),
+}
+
+
+@pytest.mark.parametrize(("saga", "name", "writes"), HOT.values(), ids=HOT)
+def test_there_are_no_reads_on_the_hot_path_of_a_plain_step(saga: Saga, name: str, writes: list[str]) -> None:
+    """Where a sink is not the only one it does look for the others, after its own end."""
+    rules = rules_for(saga, name)
+    own = rules.steps[name]
+    on = next(reversed([end(producer) for producer in own.heard]))
+    value: Value = start({"total": 20}) if on == START else done(next(iter(own.heard[on.step])))
+    known = Known(attempt=ME)
+    driven = Driven(attempt(rules, known, Delivery(INSTANCE, register(on, value)), own))
+    written: list[str] = []
+    while driven.operation is not None:
+        match driven.operation:
+            case Put(name=put_name, value=put_value):
+                written.append(".".join(put_name))
+                driven.send(register(put_name, put_value, 2 + len(written), ME))
+            case Call():
+                driven.send(Reply(ok(), 1003.0))
+            case Fetch() if own.is_sink and len(rules.local.sinks) > 1 and end(name) in known.registers:
+                break
+            case other:
+                pytest.fail(f"the hot path asks for {other}")
+    assert written == writes
+    if driven.operation is None:
+        assert driven.result == Ack()
+
+
+def test_decisions_are_the_same_whoever_wrote_what_is_not_one_s_own_begin() -> None:
+    """But for the begin, an attempt id decides nothing."""
+    log: Log = {**BEGUN, end("s0"): Failed("refused", "no"), OUTCOME: Aborted(CAUSE)}
+    assert {r.origin.attempt for r in stored(log).values()} == {OTHER}
+    assert ask(CHAIN, "s0", START, log) == ask(CHAIN, "s0", START, log, mine=list(log))

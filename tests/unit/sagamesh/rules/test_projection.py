@@ -1,0 +1,171 @@
+"""From the saga to the rules of each participant, and their common revision."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import yaml
+from msgspec.structs import replace
+
+from sagamesh.language import spec
+from sagamesh.language.model import Saga
+from sagamesh.log import codec
+from sagamesh.rules.local import Input, LocalRules, StepRules
+from sagamesh.rules.projection import project
+from support.builders.documents import CHECKOUT
+
+REVISION = "ad37ef7833"
+
+
+def read(text: str) -> Saga:
+    return spec.read(yaml.safe_load(text))
+
+
+def steps(*written: dict[str, Any]) -> Saga:
+    own = [{"participant": "app", "action": {"path": "/a"}, "readOnly": True, **step} for step in written]
+    start = {"participant": "app", "event": "start"}
+    document = {"apiVersion": spec.API_VERSION, "kind": "Saga", "metadata": {"name": "s"}}
+    return spec.read({**document, "spec": {"start": start, "steps": own}})
+
+
+def rules_of(saga: Saga) -> dict[str, StepRules]:
+    return {step.name: step for rules in project(saga).values() for step in rules.own}
+
+
+def reversed_keys(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: reversed_keys(value[key]) for key in reversed(value)}
+    return [reversed_keys(item) for item in value] if isinstance(value, list) else value
+
+
+def test_every_participant_has_rules_of_its_own_steps() -> None:
+    projected = project(read(CHECKOUT))
+    assert {name: [step.name for step in rules.own] for name, rules in projected.items()} == {
+        "orders": [],
+        "customers": ["reserve-credit"],
+        "inventory": ["reserve-stock"],
+        "payments": ["charge-card"],
+        "shipping": ["ship"],
+    }
+
+
+def test_what_all_participants_know() -> None:
+    saga = read(CHECKOUT)
+    for name, rules in project(saga).items():
+        assert replace(rules, own=(), revision="") == LocalRules(
+            namespace="shop",
+            saga="checkout",
+            participant=name,
+            start_participant="orders",
+            start_event="order.placed",
+            key="event.data.orderId",
+            order="reverse",
+            park_after=600.0,
+            outline={
+                "reserve-credit": "customers",
+                "reserve-stock": "inventory",
+                "charge-card": "payments",
+                "ship": "shipping",
+            },
+            roots=("reserve-credit", "reserve-stock"),
+            sinks=("ship",),
+            pivot="charge-card",
+        )
+
+
+def test_a_step_is_resolved() -> None:
+    saga = read(CHECKOUT)
+    charge = saga.steps[2]
+    assert rules_of(saga)["charge-card"] == StepRules(
+        name="charge-card",
+        inputs=(
+            Input(step="reserve-credit", events=("credit.reserved",)),
+            Input(step="reserve-stock", events=("stock.reserved",)),
+        ),
+        join="all",
+        action=charge.action,
+        emits=charge.emits,
+        successors=("ship",),
+        needs=(("_", "order.placed"),),
+        pivot=True,
+    )
+
+
+def test_only_what_is_downstream_of_the_pivot_is_retriable() -> None:
+    retriable = {name: step.retriable for name, step in rules_of(read(CHECKOUT)).items()}
+    assert retriable == {"reserve-credit": False, "reserve-stock": False, "charge-card": False, "ship": True}
+
+
+def test_needs_are_the_events_that_any_expression_of_the_step_names() -> None:
+    saga = steps(
+        {"name": "a", "on": ["start"]},
+        {"name": "b", "on": ["a.done"]},
+        {"name": "c", "on": ["b.done"]},
+        {
+            "name": "d",
+            "on": ["c.done"],
+            "readOnly": False,
+            "when": 'events["start"].data.x == 1.0',
+            "action": {"path": "/d", "body": '{"a": events["a.done"].data, "s": events["start"].data}'},
+            "emits": [{"event": "d.yes", "when": '"b.done" in events'}, {"event": "d.no"}],
+            "compensation": {"path": "/undo", "body": '{"c": events["c.done"].data}'},
+        },
+    )
+    assert rules_of(saga)["d"].needs == (("_", "start"), ("a", "a.done"), ("b", "b.done"), ("c", "c.done"))
+    assert rules_of(saga)["c"].needs == ()
+
+
+def test_what_any_merges_are_sinks() -> None:
+    saga = steps(
+        {"name": "a", "on": ["start"], "emits": [{"event": "yes", "when": "true"}, {"event": "no"}]},
+        {"name": "b", "on": ["yes"]},
+        {"name": "c", "on": ["no"]},
+        {"name": "d", "on": ["b.done", "c.done"], "join": "any"},
+        {"name": "e", "on": ["d.done"]},
+    )
+    (rules,) = project(saga).values()
+    assert rules.sinks == ("b", "c", "e")
+    assert rules_of(saga)["d"].inputs == (Input(step="b", events=("b.done",)), Input(step="c", events=("c.done",)))
+
+
+def test_all_participants_have_one_revision_and_it_never_changes_for_the_same_saga() -> None:
+    """A change of this value makes every saga in the world a new revision at the next upgrade."""
+    assert {rules.revision for rules in project(read(CHECKOUT)).values()} == {REVISION}
+
+
+def test_the_revision_does_not_depend_on_how_the_document_is_written() -> None:
+    document = yaml.safe_load(CHECKOUT)
+    for step in document["spec"]["steps"]:
+        step["join"] = "all"
+        step["action"].setdefault("within", "120s")
+    document["spec"].pop("parkAfter")
+    document["metadata"]["labels"] = {"a": "b"}
+    document["status"] = {"observedGeneration": 3}
+    projected = project(spec.read(reversed_keys(document)))
+    assert {rules.revision for rules in projected.values()} == {REVISION}
+
+
+def test_every_change_of_meaning_is_a_new_revision() -> None:
+    changes = [
+        ("/shipments", "/shipping"),
+        ("timeout: 5s", "timeout: 6s"),
+        ("parkAfter: 10m", "parkAfter: 11m"),
+        ("event.data.orderId", "event.id"),
+        ("reverse", "parallel"),
+        ("pivot: true", "compensation: {path: /refund}"),
+    ]
+    revisions = {project(read(CHECKOUT.replace(*change)))["orders"].revision for change in changes}
+    assert len(revisions | {REVISION}) == len(changes) + 1
+
+
+def test_rules_survive_the_wire() -> None:
+    for rules in project(read(CHECKOUT)).values():
+        assert codec.decode_rules(codec.encode_rules(rules)) == rules
+        assert msgspec.json.decode(codec.encode_rules(rules))["format"] == 1
+
+
+def test_a_large_saga_is_projected_at_once() -> None:
+    chain = [{"name": f"s{n}", "on": [f"s{n - 1}.done" if n else "start"]} for n in range(500)]
+    (rules,) = project(steps(*chain)).values()
+    assert [len(step.successors) for step in rules.own] == [1] * 499 + [0]

@@ -1,0 +1,140 @@
+"""Findings as people and programs see them, and what they do to the exit code."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+from sagamesh_cli.commands.write import check
+from sagamesh_cli.main import app
+from sagamesh_cli.output import Complaint
+
+DATA = Path(__file__).parent / "data"
+
+
+def sagamesh(*args: str, stdin: bytes | None = None) -> Result:
+    return CliRunner().invoke(app, args, input=stdin, catch_exceptions=False)
+
+
+def edited(tmp_path: Path, old: str, new: str) -> str:
+    path = tmp_path / "saga.yaml"
+    text = (DATA / "checkout.yaml").read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    return str(path)
+
+
+def test_findings_have_lines_codes_and_fixes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(DATA.parent)
+    result = sagamesh("check", "data/wrong.yaml")
+    assert result.exit_code == 1
+    assert result.stdout == (DATA / "wrong.text").read_text()
+    assert result.stderr == ""
+
+
+def test_findings_as_json_and_yaml_are_the_same() -> None:
+    file = str(DATA / "wrong.yaml")
+    result = sagamesh("check", file, "-o", "json")
+    found = json.loads(result.stdout)
+    assert result.exit_code == 1
+    assert found["success"] is False
+    assert found["findings"][0] == {
+        "file": file,
+        "line": 7,
+        "code": "SM007",
+        "level": "error",
+        "path": "spec.steps[0]",
+        "message": "nobody knows how 'reserve' is undone when the saga is aborted",
+        "fix": "give it a `compensation`; or `readOnly: true` if it changes nothing",
+    }
+    assert found["findings"][-1]["code"] is None
+    assert found["findings"][-1]["path"] == "spec.steps[0].actions"
+    assert yaml.safe_load(sagamesh("check", file, "-o", "yaml").stdout) == found
+
+
+def test_nothing_found_is_0() -> None:
+    result = sagamesh("check", str(DATA / "checkout.yaml"), str(DATA / "trip.yaml"))
+    assert (result.exit_code, result.stdout) == (0, "2 sagas: no findings\n")
+
+
+def test_a_warning_alone_is_0(tmp_path: Path) -> None:
+    file = edited(tmp_path, "pivot: true", "pivot: true\n      readOnly: true")
+    result = sagamesh("check", file)
+    assert result.exit_code == 0
+    assert result.stdout == (
+        f"{file}:34: SM010 warning 'charge-card' is the pivot, so it is never undone anyway\n"
+        "    remove `readOnly`\n"
+        "1 saga: 1 warning\n"
+    )
+    assert json.loads(sagamesh("check", file, "-o", "json").stdout)["success"] is True
+
+
+def test_the_same_saga_twice_in_one_file() -> None:
+    text = (DATA / "checkout.yaml").read_text()
+    result = sagamesh("check", "-", stdin=f"{text}---\n{text}".encode())
+    line = text.count("\n") + 4
+    assert result.exit_code == 1
+    assert f"<stdin>:{line}: error the saga shop/checkout is there twice: first on line 3\n" in result.stdout
+
+
+def test_standard_input() -> None:
+    result = sagamesh("check", "-", stdin=b"a: 1\na: 2\n")
+    assert (result.exit_code, result.stdout.splitlines()[0]) == (
+        1,
+        "<stdin>:2: error the key 'a' is there twice: first on line 1",
+    )
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"[]", b"\x00\xff", b"a: &x [*x]", b"a: b: c", b"---\n" * 3, b"kind: Saga", b"- " * 5000, b"x" * 300_000],
+)
+def test_junk_is_a_finding(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "junk.yaml"
+    path.write_bytes(content)
+    result = sagamesh("check", str(path))
+    assert result.exit_code == 1
+    assert result.stdout.startswith(f"{path}:")
+    assert " error " in result.stdout
+
+
+def test_a_missing_file_is_usage(tmp_path: Path) -> None:
+    result = sagamesh("check", f"{tmp_path}/none.yaml")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == f"sagamesh: there is no file {tmp_path}/none.yaml\n"
+
+
+def test_no_file_is_usage() -> None:
+    result = sagamesh("check")
+    assert (result.exit_code, result.stderr) == (2, "sagamesh: which files? As in `sagamesh check saga.yaml`\n")
+
+
+def test_a_code_is_explained() -> None:
+    result = sagamesh("check", "--explain", "sm004")
+    assert (result.exit_code, result.stdout.splitlines()[0]) == (
+        0,
+        "SM004 error: Steps wait for one another in a circle.",
+    )
+    unknown = sagamesh("check", "--explain", "XY1")
+    assert unknown.exit_code == 2
+    assert unknown.stderr.startswith("sagamesh: there is no finding 'XY1'; there are SM001 to SM0")
+
+
+def test_what_a_file_says_does_not_reach_the_terminal_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "saga.yaml"
+    path.write_text('kind: "Saga\\e[2J\\u202e"\n')
+    result = sagamesh("check", str(path))
+    assert "\x1b" not in result.stdout
+    assert "\u202e" not in result.stdout
+
+
+def test_accepted_gives_the_sagas_or_all_the_errors() -> None:
+    assert [saga.name for saga in check.accepted(str(DATA / "trip.yaml"))] == ["trip"]
+    with pytest.raises(Complaint) as caught:
+        check.accepted(str(DATA / "wrong.yaml"))
+    assert caught.value.exit_code == 1
+    assert "SM003" in str(caught.value)
+    assert "spec.deadline is not built yet" in str(caught.value)
+    assert "SM018" not in str(caught.value), "a warning refuses nothing"

@@ -1,0 +1,92 @@
+"""docs/operator.md says what the code does: conditions, settings and metrics."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import MISSING, fields
+from itertools import product
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from sagamesh_operator.metrics import Meters
+from sagamesh_operator.resource import Key
+from sagamesh_operator.sagas import acceptance, status
+from sagamesh_operator.sagas.acceptance import Verdict, judge
+from sagamesh_operator.sagas.status import Participant, Standing, Trouble, conditions
+from sagamesh_operator.settings import PREFIX, Settings
+
+PAGE = (Path(__file__).parents[4] / "docs" / "operator.md").read_text()
+CODES = "codes, as in `SM003,SM007`"
+GOOD = judge(
+    {
+        "apiVersion": "sagamesh.dev/v1alpha1",
+        "kind": "Saga",
+        "metadata": {"name": "checkout", "namespace": "shop"},
+        "spec": {
+            "start": {"participant": "orders", "event": "go"},
+            "steps": [{"name": "a", "participant": "p", "on": ["go"], "pivot": True, "action": {"path": "/a"}}],
+        },
+    }
+)
+VERDICTS = [GOOD, *(Verdict(documents={}, steps=0, reason=why, message="") for why in (CODES, acceptance.UNREADABLE))]
+LASTING = {
+    status.NATS_UNAVAILABLE: False,
+    status.NATS_REFUSED: True,
+    status.FOREIGN: True,
+    status.SIDECAR_TOO_OLD: True,
+}
+TROUBLES = [None, *(Trouble(reason, "", lasting) for reason, lasting in LASTING.items())]
+SIDECARS = [(0, 0), (1, 0), (1, 1)]
+
+
+def rows(section: str) -> list[tuple[str, ...]]:
+    """The table of a section, without its head."""
+    text = re.split(rf"^## {section}$", PAGE, flags=re.MULTILINE)[1].partition("\n## ")[0]
+    return [tuple(cell.strip() for cell in row.split("|")[1:-1]) for row in re.findall(r"^\|.*", text, re.MULTILINE)][
+        2:
+    ]
+
+
+def bare(cell: str) -> str:
+    return cell.replace("`", "")
+
+
+def test_every_condition_with_every_status_and_reason() -> None:
+    told = {
+        (each.kind, each.status, each.reason)
+        for judged, trouble, (live, synced) in product(VERDICTS, TROUBLES, SIDECARS)
+        if judged.documents or trouble is None
+        for each in conditions(judged, Standing(trouble=trouble, participants=(Participant("p", live, synced),)))
+    }
+    page = [(bare(kind), state, why if why == CODES else bare(why)) for kind, state, why, _ in rows("Conditions")]
+    assert sorted(page) == sorted(told)
+
+
+def test_every_word_of_the_status_is_there() -> None:
+    words = {value for name, value in vars(status).items() if name.isupper() and isinstance(value, str)}
+    page = {bare(cell) for row in rows("Conditions") for cell in (row[0], row[2])} - {bare(CODES)}
+    assert page == words | {acceptance.UNREADABLE}
+
+
+def test_every_setting_and_its_default() -> None:
+    known = [
+        (f"{PREFIX}{field.name.upper()}", "" if field.default is MISSING else str(field.default))
+        for field in fields(Settings)
+    ]
+    assert [(bare(name), bare(default)) for name, default, _ in rows("Settings")] == known
+
+
+def test_every_metric_and_its_labels() -> None:
+    meters = Meters()
+    key = Key("shop", "checkout")
+    meters.saga(key, {"conditions": [{"type": "Ready", "status": "True"}], "participants": []})
+    meters.retiring(key, 1)
+    meters.reconciled(0.1, "done")
+    scraped = {}
+    for family in text_string_to_metric_families(meters.exposition()[0].decode()):
+        if not family.name.endswith("_created"):
+            name = f"{family.name}_total" if family.type == "counter" else family.name
+            scraped[name] = {label for sample in family.samples for label in sample.labels} - {"le"}
+    page = {bare(name): set(re.findall(r"`(\w+)`", labels)) for name, labels, _ in rows("Metrics")}
+    assert page == scraped

@@ -1,0 +1,88 @@
+"""The gate: closed by an app that is away, opened when it is back, and not by every connection that it takes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from sagamesh.protocol.answers import Answered, Away, Unanswered
+from sagamesh_sidecar.deliveries.availability import Gate
+from support.fakes.mesh import FakeApp, scenario
+
+BUSY = Answered(503, {}, b"")
+
+
+@contextlib.asynccontextmanager
+async def gate(app: FakeApp) -> AsyncIterator[Gate]:
+    """One that is open, if the app is there."""
+    probed = Gate(app, interval=0.01)
+    await probed.look()
+    probing = asyncio.create_task(probed.run())
+    yield probed
+    probing.cancel()
+
+
+async def until(condition) -> None:
+    while not condition():
+        await asyncio.sleep(0.005)
+
+
+@scenario
+async def test_an_app_is_not_called_before_it_was_seen():
+    app = FakeApp()
+    app.away = True
+    async with gate(app) as probed:
+        assert not probed.away, "nobody has needed it"
+        assert not probed.admit()
+        assert probed.away
+        app.away = False
+        await until(lambda: not probed.away)
+        assert probed.admit()
+
+
+@scenario
+async def test_an_app_that_comes_before_it_is_needed_was_never_away():
+    app = FakeApp()
+    app.away = True
+    async with gate(app) as probed:
+        app.away = False
+        await until(lambda: not probed._shut.is_set())
+        assert probed.admit()
+        assert not probed.away
+
+
+@scenario
+async def test_an_app_whose_port_is_closed_is_back_when_it_takes_a_connection():
+    app = FakeApp()
+    async with gate(app) as probed:
+        app.away = True
+        probed.observe(Away())
+        assert not probed.admit()
+        app.away = False
+        await until(lambda: not probed.away)
+        assert probed.admit()
+
+
+@scenario
+async def test_an_app_that_says_503_is_asked_by_one_call_at_a_time():
+    async with gate(FakeApp()) as probed:
+        probed.observe(BUSY)
+        await until(probed.admit)
+        assert probed.admit(), "an attempt that makes no call takes nothing"
+        assert probed.away
+        probed.call()
+        assert not probed.admit()
+        probed.observe(BUSY)
+        await until(probed.admit)
+        probed.observe(Answered(200, {}, b""))
+        assert not probed.away
+        assert probed.admit()
+
+
+@scenario
+async def test_an_answer_that_is_lost_says_that_somebody_is_there():
+    async with gate(FakeApp()) as probed:
+        probed.observe(Away())
+        probed.observe(Unanswered("reset"))
+        assert not probed.away

@@ -1,0 +1,399 @@
+"""The relay: what it costs, what it does when something is away, unknown, unreadable or slow."""
+
+from __future__ import annotations
+
+import asyncio
+
+from sagamesh.language.model import Action, Saga
+from sagamesh.log import codec, registers
+from sagamesh.log.registers import (
+    FINISH,
+    NULL,
+    OUTCOME,
+    Aborted,
+    Committed,
+    Compensated,
+    Done,
+    Failed,
+    Name,
+    Origin,
+    Start,
+    Undone,
+)
+from sagamesh.rules.projection import project
+from sagamesh_sidecar.adapters.memory import MemoryLog
+from sagamesh_sidecar.answers import Response
+from support.builders import shapes
+from support.fakes.mesh import LOST, FakeApp, Mesh, ok, scenario
+
+
+@scenario
+async def test_a_straight_saga_of_three_steps_costs_eight_writes_three_deliveries_and_no_reads():
+    async with Mesh(shapes.straight(3)).running() as mesh:
+        await mesh.start()
+        assert isinstance(await mesh.value(OUTCOME), Committed)
+        peers = mesh.peers.values()
+        await mesh.until(lambda: sum(p.metric("deliveries_total", saga="simulated", result="ack") for p in peers) == 3)
+        assert sum(peer.log.counts["writes"] for peer in peers) == 8
+        assert sum(peer.log.counts["reads"] for peer in peers) == 0
+
+
+@scenario
+async def test_data_pass_from_app_to_log_to_app_and_every_call_says_what_it_is():
+    async with Mesh(shapes.straight(2)).running() as mesh:
+        started = await mesh.start(data={"total": 5})
+        await mesh.value(OUTCOME)
+        [(path, headers, body)] = mesh.peers["p-s1"].app.calls
+        assert (path, body) == ("/s1", {"from": "/s0"})
+        assert mesh.peers["p-s0"].app.calls[0][2] == {"total": 5}
+        assert headers["idempotency-key"] == f'"default/simulated/i-1/{started.run}/s1/action"'
+        assert headers["ce-type"] == "s0.ok"
+        assert headers["saga-run"] == started.run
+        assert headers["saga-attempt"] == "1"
+
+
+@scenario
+async def test_a_refusal_goes_back_in_reverse_order_and_compensations_get_request_result_and_cause():
+    async with Mesh(shapes.straight(3)).running() as mesh:
+        mesh.peers["p-s2"].app.answers["/s2"] = ok({"detail": "no"}, status=422)
+        await mesh.start(data={"total": 5})
+        assert isinstance(await mesh.value(FINISH), Compensated)
+        assert [peer.app.paths for peer in mesh.peers.values()] == [
+            [],
+            ["/s0", "/s0/undo"],
+            ["/s1", "/s1/undo"],
+            ["/s2", "/s2/undo"],
+        ]
+        assert mesh.values()[registers.end("s2")] == Failed("refused", "no", 1)
+        _, headers, body = mesh.peers["p-s1"].app.calls[1]
+        assert headers["saga-end"] == "done"
+        assert body["request"] == {"from": "/s0"}
+        assert body["result"] == {"from": "/s1"}
+        assert body["cause"] == {"kind": "refused", "reason": "no", "step": "s2"}
+        assert mesh.peers["p-s2"].app.calls[1][1]["saga-end"] == "failed"
+
+
+@scenario
+async def test_a_lost_answer_is_asked_for_again_with_the_same_key():
+    async with Mesh(shapes.straight(1)).running() as mesh:
+        app = mesh.peers["p-s0"].app
+        app.answers["/s0"] = LOST
+        await mesh.start()
+        await mesh.until(lambda: len(app.calls) >= 2)
+        app.answers.clear()
+        done = await mesh.value(registers.end("s0"))
+        assert isinstance(done, Done)
+        assert done.attempts == len(app.calls)
+        assert len({headers["idempotency-key"] for _, headers, _ in app.calls}) == 1
+
+
+@scenario
+async def test_while_an_app_is_away_nothing_begins_and_what_needs_no_app_goes_on():
+    async with Mesh(shapes.saga(shapes.step("a"), shapes.step("b"))).running() as mesh:
+        away, there = mesh.peers["p-b"], mesh.peers["p-a"]
+        away.app.away = True
+        await mesh.start("found-out")
+        await mesh.until(lambda: away.gate.away)
+        await mesh.start("waits")
+        await mesh.value(registers.end("a"), "waits")
+        there.app.answers["/a"] = ok({"detail": "no"}, status=422)
+        await mesh.start("aborted")
+        assert isinstance(await mesh.value(FINISH, "aborted"), Compensated)  # though the app never came back
+        assert registers.begin("b") not in mesh.values("waits")
+        assert away.app.calls == []
+        assert away.metric("app_up") == 0
+        away.app.away = False
+        assert isinstance(await mesh.value(OUTCOME, "waits"), Committed)
+        assert isinstance(await mesh.value(OUTCOME, "found-out"), Committed)
+        assert away.metric("app_up") == 1
+
+
+def two_steps_at_one_participant() -> Saga:
+    last = shapes.step("c", ["a.ok", "b.ok"])
+    return shapes.saga(shapes.step("a", at="owner"), shapes.step("b", at="owner"), last)
+
+
+def answers_503_once(app: FakeApp, path: str) -> None:
+    async def busy() -> Response:
+        del app.answers[path]
+        return ok(status=503)
+
+    app.answers[path] = busy
+
+
+@scenario
+async def test_after_a_503_the_trial_is_left_to_the_step_that_calls():
+    """Two own steps of one delivery: the one that is done asks the app nothing, and must not use the trial up."""
+    async with Mesh(two_steps_at_one_participant()).running() as mesh:
+        app = mesh.peers["owner"].app
+        answers_503_once(app, "/b")
+        await mesh.start()
+        assert isinstance(await mesh.value(OUTCOME), Committed)
+        assert sorted(app.paths) == ["/a", "/b", "/b"]
+
+
+@scenario
+async def test_after_a_503_on_the_notice_the_trial_is_left_to_the_step_that_calls():
+    async with Mesh(two_steps_at_one_participant()).running() as mesh:
+        app = mesh.peers["owner"].app
+        mesh.peers["p-c"].app.answers["/c"] = ok({"detail": "no"}, status=422)
+        answers_503_once(app, "/b/undo")
+        await mesh.start()
+        assert isinstance(await mesh.value(FINISH), Compensated)
+        assert app.paths.count("/b/undo") >= 2
+
+
+@scenario
+async def test_a_503_is_away_too():
+    async with Mesh(shapes.straight(1)).running() as mesh:
+        peer = mesh.peers["p-s0"]
+        peer.app.answers["/s0"] = ok(status=503)
+        await mesh.start()
+        await mesh.until(
+            lambda: peer.metric("calls_total", saga="simulated", step="s0", kind="action", answer="503") >= 1
+        )
+        assert registers.end("s0") not in mesh.values()
+        peer.app.answers.clear()
+        assert isinstance(await mesh.value(OUTCOME), Committed)
+
+
+@scenario
+async def test_the_log_going_away_in_the_middle_loses_nothing():
+    async with Mesh(shapes.straight(3)).running() as mesh:
+        reached, release = asyncio.Event(), asyncio.Event()
+
+        async def slow() -> Response:
+            reached.set()
+            await release.wait()
+            return ok()
+
+        mesh.peers["p-s1"].app.answers["/s1"] = slow
+        await mesh.start()
+        await reached.wait()
+        mesh.server.down()
+        release.set()
+        await mesh.until(lambda: mesh.peers["p-s1"].metric("writes_total", register="end", result="unknown") >= 2)
+        mesh.server.up()
+        assert isinstance(await mesh.value(OUTCOME), Committed)
+        assert mesh.peers["p-s1"].app.paths == ["/s1"]
+
+
+@scenario
+async def test_lost_replies_and_stale_reads_change_nothing():
+    async with Mesh(shapes.straight(3)).running() as mesh:
+        mesh.server.lose_replies(4)
+        mesh.server.stale(6)
+        await mesh.start()
+        assert isinstance(await mesh.value(OUTCOME), Committed)
+        assert [peer.app.paths for peer in mesh.peers.values()] == [[], ["/s0"], ["/s1"], ["/s2"]]
+
+
+@scenario
+async def test_a_long_call_keeps_its_lease():
+    async with Mesh(shapes.straight(1), ack_wait=0.3).running() as mesh:
+        release = asyncio.Event()
+
+        async def slow() -> Response:
+            await release.wait()
+            return ok()
+
+        peer = mesh.peers["p-s0"]
+        peer.app.answers["/s0"] = slow
+        await mesh.start()
+        await mesh.until(lambda: peer.app.calls)
+        [hand] = peer.relay._in_hand
+        first = hand.renewed
+        await mesh.until(lambda: hand.renewed > first + 0.6)
+        release.set()
+        await mesh.value(OUTCOME)
+        assert len(peer.app.calls) == 1
+
+
+@scenario
+async def test_a_register_from_the_future_is_neither_acked_nor_guessed_at():
+    async with Mesh(shapes.straight(1)).running() as mesh:
+        log, peer = MemoryLog(mesh.server), mesh.peers["p-s0"]
+        await log.put(
+            mesh.instance().subject(registers.START), {"saga-origin": "r;0;0;rev;pod;a"}, b'{"value":"future"}'
+        )
+        await mesh.until(lambda: peer.metric("unreadable_registers_total") == 1)
+        assert peer.metric("deliveries_total", saga="simulated", result="nak") == 1
+        assert peer.app.calls == []
+
+
+@scenario
+async def test_a_revision_that_is_not_here_is_held_and_asked_for():
+    async with Mesh(shapes.straight(1)).running() as mesh:
+        step = shapes.replace(mesh.saga.steps[0], action=Action(path="/newer"))
+        mesh.documents = project(shapes.replace(mesh.saga, steps=(step,)))
+        newer = mesh.documents["p-s0"].revision
+        peer = mesh.peers["p-s0"]
+        start = Start("start", "i-1", "test", "digest", NULL)
+        headers, body = codec.encode(registers.START, start, Origin("run", 0, 0.0, newer, "pod", "attempt"), "app")
+        await MemoryLog(mesh.server).put(mesh.instance().subject(registers.START), headers, body)
+        await mesh.until(lambda: peer.metric("deliveries_total", saga="simulated", result="nak"))
+        assert peer.app.calls == []
+        await mesh.distribute()
+        assert isinstance(await mesh.value(OUTCOME), Committed)
+        assert peer.app.paths == ["/newer"]
+
+
+@scenario
+async def test_what_fails_for_longer_than_park_after_is_parked_and_goes_on_when_it_can():
+    parked = shapes.replace(shapes.straight(2), park_after=0.05)
+    async with Mesh(parked).running() as mesh:
+        first, last = mesh.peers["p-s0"], mesh.peers["p-s1"]
+        last.app.answers["/s1"] = ok({"detail": "no"}, status=422)
+        first.app.answers["/s0/undo"] = ok({"detail": "the book is locked"}, status=500)
+        await mesh.start()
+        await mesh.until(lambda: first.metric("sagas_parked", saga="simulated") == 1)
+        [trouble] = first.relay.parking.of(mesh.instance())
+        assert (trouble.step, trouble.reason, trouble.parked) == ("s0", "the book is locked", True)
+        first.app.answers.clear()
+        assert isinstance(await mesh.value(Name("s0", "compensation")), Undone)
+        await mesh.until(lambda: first.metric("sagas_parked", saga="simulated") == 0)
+        assert first.relay.parking.of(mesh.instance()) == ()
+
+
+@scenario
+async def test_the_end_of_a_saga_is_counted_once_by_whoever_wrote_it():
+    async with Mesh(shapes.straight(2)).running() as mesh:
+        await mesh.start("a")
+        await mesh.value(OUTCOME, "a")
+        mesh.peers["p-s1"].app.answers["/s1"] = ok(status=400)
+        await mesh.start("b")
+        await mesh.value(FINISH, "b")
+        peers = mesh.peers.values()
+        for outcome in ("committed", "aborted"):
+            await mesh.until(
+                lambda outcome=outcome: (
+                    sum(p.metric("sagas_finished_total", saga="simulated", outcome=outcome) for p in peers) == 1
+                )
+            )
+        assert mesh.starter.metric("sagas_started_total", saga="simulated") == 2
+
+
+@scenario
+async def test_at_shutdown_what_is_in_hand_goes_back_at_once():
+    async with Mesh(shapes.straight(1)).running() as mesh:
+        peer = mesh.peers["p-s0"]
+        calls = 0
+
+        async def hang_once() -> Response:
+            nonlocal calls
+            calls += 1
+            if calls == 1:
+                await asyncio.Event().wait()
+            return ok()
+
+        peer.app.answers["/s0"] = hang_once
+        await mesh.start()
+        await mesh.until(lambda: peer.app.calls)
+        await peer.relay.give_back()
+        assert isinstance(await mesh.value(OUTCOME), Committed)
+        assert calls == 2
+
+
+@scenario
+async def test_cancelling_before_and_after_the_decision():
+    async with Mesh(shapes.straight(2)).running() as mesh:
+        peer = mesh.peers["p-s1"]
+        reached, release = asyncio.Event(), asyncio.Event()
+
+        async def slow() -> Response:
+            reached.set()
+            await release.wait()
+            return ok()
+
+        peer.app.answers["/s1"] = slow
+        await mesh.start()
+        await reached.wait()
+        starter = mesh.starter
+        rules = starter.rulebook.active("simulated")
+        assert rules is not None
+        start = (await starter.instances.look(mesh.instance()))[0]
+        known = await starter.instances.cancel(rules, start, mesh.instance(), "changed my mind")
+        assert isinstance(known.value(OUTCOME), Aborted)
+        release.set()
+        assert isinstance(await mesh.value(FINISH), Compensated)
+        assert peer.app.paths == ["/s1", "/s1/undo"]
+
+
+@scenario
+async def test_a_begun_action_whose_app_went_away_gives_way_to_an_abort():
+    async with Mesh(shapes.straight(2)).running() as mesh:
+        peer = mesh.peers["p-s1"]
+
+        async def dies() -> Response:
+            peer.app.away = True
+            raise LOST
+
+        peer.app.answers["/s1"] = dies
+        await mesh.start()
+        await mesh.until(lambda: peer.gate.away)
+        starter = mesh.starter
+        rules = starter.rulebook.active("simulated")
+        assert rules is not None
+        start = (await starter.instances.look(mesh.instance()))[0]
+        await starter.instances.cancel(rules, start, mesh.instance(), "it takes too long")
+        assert isinstance(await mesh.value(registers.end("s1")), Failed)
+        assert peer.app.away
+
+
+@scenario
+async def test_one_step_that_cannot_be_read_does_not_hold_up_the_other():
+    saga = shapes.saga(shapes.step("a", at="one"), shapes.step("b", at="one"))
+    async with Mesh(saga).running() as mesh:
+        peer = mesh.peers["one"]
+        peer.app.answers["/b"] = LOST
+        await mesh.start()
+        await mesh.until(lambda: peer.parking_reasons(mesh.instance()) == {"b": "reset"})
+        await mesh.value(registers.end("a"))
+        junk = mesh.instance().subject(registers.end("b"))
+        assert isinstance(await MemoryLog(mesh.server).put(junk, {}, b"junk"), int)
+        await mesh.until(lambda: peer.metric("unreadable_registers_total") >= 1)
+        await mesh.until(lambda: "unreadable" in peer.parking_reasons(mesh.instance())["b"])
+        await mesh.until(lambda: not peer.relay._in_hand)
+        assert peer.app.paths.count("/a") == 1
+
+
+@scenario
+async def test_f57_a_delivery_for_which_there_is_no_memory_comes_again_soon():
+    async with Mesh(shapes.straight(1)).running() as mesh:
+        peer = mesh.peers["p-s0"]
+        execute, short = peer.executor.execute, 2
+
+        async def starving(work, operation):
+            nonlocal short
+            if short:
+                short -= 1
+                raise MemoryError
+            return await execute(work, operation)
+
+        peer.executor.execute = starving
+        await mesh.start()
+        assert isinstance(await mesh.value(OUTCOME), Committed)
+        assert peer.app.paths == ["/s0"]
+
+
+@scenario
+async def test_a_lease_that_the_server_does_not_confirm_is_lost():
+    async with Mesh(shapes.straight(1), ack_wait=0.3).running() as mesh:
+        peer = mesh.peers["p-s0"]
+        release = asyncio.Event()
+
+        async def slow() -> Response:
+            await release.wait()
+            return ok()
+
+        peer.app.answers["/s0"] = slow
+        await mesh.start()
+        await mesh.until(lambda: peer.app.calls)
+        [hand] = peer.relay._in_hand
+        mesh.server.down()
+        last = hand.renewed
+        await mesh.until(lambda: asyncio.get_running_loop().time() - last > 0.6)
+        assert hand.renewed - last < 0.15  # at most the one that was under way
+        mesh.server.up()
+        release.set()
+        assert isinstance(await mesh.value(OUTCOME), Committed)
