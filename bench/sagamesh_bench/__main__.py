@@ -14,7 +14,7 @@ from rich.console import Console
 from sagamesh_bench import chart, report, soak
 from sagamesh_bench.footprint import footprint
 from sagamesh_bench.load import measure
-from sagamesh_bench.report import Results, Row
+from sagamesh_bench.report import BenchRun, Results
 from sagamesh_bench.retained import MILLION, retained
 from sagamesh_bench.rig import Rig, rig
 from sagamesh_bench.sagas import FLOOR, NAMESPACE, SHAPES
@@ -74,12 +74,14 @@ async def _bench(seconds: float, messages: int, console: Console) -> Results:
         return Results(rows, idle, await retained(directory, messages))
 
 
-async def _pair(built: Rig, saga: str, at_once: int, seconds: float) -> list[Row]:
+async def _pair(built: Rig, saga: str, at_once: int, seconds: float) -> list[BenchRun]:
     """Sidecars and floor in turn, so that a machine that is slow for a while is slow for both."""
-    runs: dict[str, list[Row]] = {NAMESPACE: [], FLOOR: []}
+    runs: dict[str, list[BenchRun]] = {NAMESPACE: [], FLOOR: []}
     for _ in range(ROUNDS if (saga, at_once) == report.KEY else 1):
         for namespace, of in runs.items():
-            of.append(Row(saga, namespace, at_once, await measure(built, namespace, saga, at_once, seconds=seconds)))
+            of.append(
+                BenchRun(saga, namespace, at_once, await measure(built, namespace, saga, at_once, seconds=seconds))
+            )
     return [report.middle(of) for of in runs.values()]
 
 

@@ -24,7 +24,7 @@ REFUSED = b"HTTP/1.1 422 No\r\ncontent-type: application/problem+json\r\ncontent
 )
 
 
-class Service(asyncio.Protocol):
+class ScriptedService(asyncio.Protocol):
     """One connection."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -49,7 +49,7 @@ def say_ready(file: Path, url: str) -> None:
     half.rename(file)
 
 
-async def serve(ready: Path, service: type[Service]) -> None:
+async def serve(ready: Path, service: type[ScriptedService]) -> None:
     """Serve until the process is ended."""
     server = await asyncio.get_running_loop().create_server(service, "127.0.0.1", 0, backlog=512)
     say_ready(ready, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
@@ -57,4 +57,4 @@ async def serve(ready: Path, service: type[Service]) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(serve(Path(sys.argv[1]), Service))
+    uvloop.run(serve(Path(sys.argv[1]), ScriptedService))

@@ -22,11 +22,11 @@ from sagamesh_bench.script import Op, Script
 from sagamesh_sidecar.adapters.app_client import AppClient
 from sagamesh_sidecar.adapters.nats import NatsLog
 from sagamesh_sidecar.ports import Guard, Lease
-from sagamesh_sidecar.settings import Settings
+from sagamesh_sidecar.settings import SidecarSettings
 from sagamesh_sidecar.web.asgi import Receive, Request, Response, Scope, Send, answer
 from sagamesh_sidecar.web.server import Server
 
-CONCURRENCY = Settings(namespace="", participant="").concurrency
+CONCURRENCY = SidecarSettings(namespace="", participant="").concurrency
 
 
 class Floor(Struct):

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from sagamesh_bench.rig import Rig, rss_mib
 from sagamesh_bench.sagas import NAMESPACE
 from sagamesh_cli.local.sidecars import ProcessMember
-from sagamesh_sidecar.settings import Settings
+from sagamesh_sidecar.settings import SidecarSettings
 
 TRIES = 5
 
@@ -35,7 +35,7 @@ async def _one(rig: Rig, number: int) -> Footprint:
     """From the fork to the ready file, which is written when the rules are read; and what it then takes."""
     directory = Path(rig.directory, f"idle-{number}")
     directory.mkdir()
-    settings = Settings(
+    settings = SidecarSettings(
         namespace=NAMESPACE,
         participant="b",
         nats=rig.server.url,

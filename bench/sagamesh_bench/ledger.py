@@ -44,7 +44,7 @@ class Books:
 BOOK = Books()
 
 
-class Ledger(app.Service):
+class Ledger(app.ScriptedService):
     """One connection of a service with books."""
 
     key = ""

@@ -20,7 +20,7 @@ KEY = ("straight", 64)
 """The run that the goals speak of."""
 
 
-class Row(NamedTuple):
+class BenchRun(NamedTuple):
     """One run. `namespace`: the sidecars' or the floor's."""
 
     saga: str
@@ -32,12 +32,12 @@ class Row(NamedTuple):
 class Results(NamedTuple):
     """Everything of one run of the benchmark."""
 
-    rows: list[Row]
+    rows: list[BenchRun]
     footprint: Footprint
     retained: Retained
 
 
-def middle(rows: Iterable[Row]) -> Row:
+def middle(rows: Iterable[BenchRun]) -> BenchRun:
     """Of several runs of the same, the one with the median throughput."""
     ordered = sorted(rows, key=lambda row: row.measured.sagas_per_second)
     return ordered[len(ordered) // 2]
@@ -59,7 +59,7 @@ def summary(results: Results) -> dict[str, float]:
     }
 
 
-def _of(results: Results, saga: str, at_once: int, namespace: str) -> Row:
+def _of(results: Results, saga: str, at_once: int, namespace: str) -> BenchRun:
     return next(row for row in results.rows if row[:3] == (saga, namespace, at_once))
 
 

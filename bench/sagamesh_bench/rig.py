@@ -20,7 +20,7 @@ from sagamesh_bench.script import record
 from sagamesh_cli.commands.here.dev import provision
 from sagamesh_cli.local.nats_server import EmbeddedServer, die_with
 from sagamesh_cli.local.sidecars import ProcessMember
-from sagamesh_sidecar.settings import Settings
+from sagamesh_sidecar.settings import SidecarSettings
 
 TICK = os.sysconf("SC_CLK_TCK")
 START_TIMEOUT = 30.0
@@ -117,7 +117,7 @@ async def rig(
 
 async def _start_sidecars(built: Rig, app: str, stack: contextlib.AsyncExitStack) -> None:
     for name in PARTICIPANTS:
-        settings = Settings(
+        settings = SidecarSettings(
             namespace=NAMESPACE,
             participant=name,
             nats=built.server.url,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from sagamesh.language.model import Action, Compensation, Emit, Saga, Start, Step
+from sagamesh.language.model import Action, Compensation, Emit, Saga, StartSpec, Step
 from sagamesh.log.registers import FINISH, OUTCOME, Name
 
 NAMESPACE = "bench"
@@ -36,7 +36,7 @@ def step(name: str, *on: str, path: str = "") -> Step:
 
 
 def _saga(name: str, *steps: Step) -> Saga:
-    return Saga(namespace=NAMESPACE, name=name, start=Start(participant="a", event=f"{name}.{START}"), steps=steps)
+    return Saga(namespace=NAMESPACE, name=name, start=StartSpec(participant="a", event=f"{name}.{START}"), steps=steps)
 
 
 A, B = step("a", f"straight.{START}"), step("b", "a.done")

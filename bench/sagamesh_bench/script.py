@@ -19,7 +19,7 @@ from sagamesh.protocol.effects import Call, Delivery, Known
 from sagamesh.rules.compiled import prepare
 from sagamesh.rules.projection import project
 from sagamesh.simulation.broker import Broker
-from sagamesh.simulation.broker import Delivery as Handed
+from sagamesh.simulation.broker import PendingDelivery as Handed
 from sagamesh.simulation.faults import NONE
 from sagamesh_bench.sagas import REFUSE, Shape, data
 

@@ -14,7 +14,7 @@ from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from sagamesh_cli.errors import EnvironmentTrouble
+from sagamesh_cli.errors import EnvironmentFault
 from sagamesh_cli.output import Complaint, in_line
 
 DEFAULT_URL = "http://127.0.0.1:3650"
@@ -27,7 +27,7 @@ _HINT = (
     "is `sagamesh dev` running, or a sidecar? Give its address with --url or SAGAMESH_URL (`sagamesh dev` prints them)"
 )
 
-Document = dict[str, Any]
+JsonObject = dict[str, Any]
 
 
 class RefusedError(Complaint):
@@ -41,7 +41,7 @@ class RefusedError(Complaint):
         self.exit_code = 3 if status >= 500 else 1 if status in (404, 409) else 2
 
 
-class Client:
+class ApiClient:
     """One participant's API. Any participant of a saga can answer for it."""
 
     def __init__(self, url: str) -> None:
@@ -57,7 +57,7 @@ class Client:
         self._class = HTTPSConnection if parts.scheme == "https" else HTTPConnection
         self._base = parts.path.rstrip("/")
 
-    def start(self, event: str, data: Any, event_id: str) -> list[Document]:
+    def start(self, event: str, data: Any, event_id: str) -> list[JsonObject]:
         """Send an event that starts sagas: the instances, as the API answers them."""
         document = {
             "specversion": "1.0",
@@ -73,7 +73,7 @@ class Client:
             raise self._stranger()
         return instances
 
-    def get(self, saga: str, instance: str, wait: float = 0) -> Document:
+    def get(self, saga: str, instance: str, wait: float = 0) -> JsonObject:
         """An instance, when it has finished or `wait` seconds have passed."""
         end = time.monotonic() + wait
         while True:
@@ -84,13 +84,13 @@ class Client:
                 return found
             time.sleep(min(0.05, wait))  # so that an API that does not wait is not hammered
 
-    def cancel(self, saga: str, instance: str, reason: str) -> Document:
+    def cancel(self, saga: str, instance: str, reason: str) -> JsonObject:
         """Abort an instance; what the API says of it then."""
         return self._call("POST", f"{_instance(saga, instance)}/cancel", {"reason": reason})
 
     def _call(
         self, method: str, path: str, body: Any = None, content: str = "application/json", patience: float = PATIENCE
-    ) -> Document:
+    ) -> JsonObject:
         connection = self._class(self._host, self._port, timeout=patience)
         try:
             payload = None if body is None else json.dumps(body).encode()
@@ -99,17 +99,17 @@ class Client:
             response = connection.getresponse()
             text = response.read(MAX_ANSWER)
         except TimeoutError:
-            raise EnvironmentTrouble(f"the API at {self.url} did not answer within {patience:g} s; {_HINT}") from None
+            raise EnvironmentFault(f"the API at {self.url} did not answer within {patience:g} s; {_HINT}") from None
         except socket.gaierror:
-            raise EnvironmentTrouble(f"there is no host {self._host!r}; {_HINT}") from None
+            raise EnvironmentFault(f"there is no host {self._host!r}; {_HINT}") from None
         except (OSError, HTTPException, ValueError) as error:  # ValueError: a name that no host can have
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            raise EnvironmentTrouble(f"no API can be reached at {self.url} ({in_line(reason)}); {_HINT}") from None
+            raise EnvironmentFault(f"no API can be reached at {self.url} ({in_line(reason)}); {_HINT}") from None
         finally:
             connection.close()
         return self._read(response.status, text)
 
-    def _read(self, status: int, text: bytes) -> Document:
+    def _read(self, status: int, text: bytes) -> JsonObject:
         try:
             document = json.loads(text or b"{}")
         except (ValueError, RecursionError):
@@ -120,8 +120,8 @@ class Client:
             raise RefusedError(status, in_line(document["code"]), _sentence(document))
         raise self._stranger(status)
 
-    def _stranger(self, status: int = 200) -> EnvironmentTrouble:
-        return EnvironmentTrouble(
+    def _stranger(self, status: int = 200) -> EnvironmentFault:
+        return EnvironmentFault(
             f"what listens at {self.url} is not a sidecar's API (it answered {status}, with something else); {_HINT}"
         )
 

@@ -1,4 +1,4 @@
-"""The cluster that the kubeconfig names, as commands ask it: how they are told which, and its trouble as a sentence.
+"""The cluster that the kubeconfig names, as commands ask it: how they are told which, and its errors as a sentence.
 
 The client is imported when it is needed: it costs half a second, and most commands need no cluster.
 """
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeVar
 
 import typer
 
-from sagamesh_cli.errors import EnvironmentTrouble
+from sagamesh_cli.errors import EnvironmentFault
 from sagamesh_cli.views.doctor_checks import INSTALL
 from sagamesh_operator.ports import ClusterUnavailable, NoCluster
 
@@ -47,7 +47,7 @@ def ask(access: Access, question: Callable[[KubernetesCluster], Awaitable[Found]
     try:
         return asyncio.run(asked(access, question))
     except ClusterUnavailable as error:
-        raise EnvironmentTrouble(sentence(error)) from None
+        raise EnvironmentFault(sentence(error)) from None
 
 
 async def asked(access: Access, question: Callable[[KubernetesCluster], Awaitable[Found]]) -> Found:
@@ -61,7 +61,7 @@ def namespace(access: Access) -> str:
     try:
         found: str = _adapter().namespace(*access)
     except NoCluster as error:
-        raise EnvironmentTrouble(sentence(error)) from None
+        raise EnvironmentFault(sentence(error)) from None
     return found
 
 

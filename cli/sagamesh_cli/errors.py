@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 
-class EnvironmentTrouble(Exception):  # noqa: N818 - no error of ours: the environment's
+class EnvironmentFault(Exception):  # noqa: N818 - the fault is of the environment, not of the program
     """A port, a server or the file system is not as it must be. The text says what to do about it."""
 
     exit_code: ClassVar[int] = 3

@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from sagamesh_cli.errors import EnvironmentTrouble
+from sagamesh_cli.errors import EnvironmentFault
 from sagamesh_cli.output import Complaint, complain
 
 MODULES = {
@@ -48,7 +48,7 @@ class Lazy(Mapping[str, Any]):
 
 
 class Commands(TyperGroup):
-    """All commands; here, and only here, trouble becomes a sentence and an exit code."""
+    """All commands; here, and only x a sentence and an exit code."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
@@ -58,9 +58,9 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except (Complaint, EnvironmentTrouble) as trouble:
-            complain(trouble)
-            raise typer.Exit(trouble.exit_code) from None
+        except (Complaint, EnvironmentFault) as fault:
+            complain(fault)
+            raise typer.Exit(fault.exit_code) from None
 
 
 app = typer.Typer(

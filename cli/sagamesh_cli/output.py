@@ -1,4 +1,4 @@
-"""How commands speak: to a terminal, to a program (`-o json|yaml`), and about trouble.
+"""How commands speak: to a terminal, to a program (`-o json|yaml`), and about what is wrong.
 
 What came from elsewhere (files, events, answers) passes through `plain`: it must not move the cursor, nor turn the
 text around.
@@ -23,7 +23,7 @@ class Complaint(Exception):  # noqa: N818 - no error of ours: the user's
     exit_code: int = 2
 
 
-class Format(StrEnum):
+class OutputFormat(StrEnum):
     """What `-o` chooses from."""
 
     TEXT = "text"
@@ -47,9 +47,9 @@ def in_line(text: object) -> str:
     return plain(text).replace("\n", "\\n")
 
 
-def show(document: Any, form: Format) -> None:
+def show(document: Any, form: OutputFormat) -> None:
     """A document for a program, which expects nothing else on stdout."""
-    if form is Format.YAML:
+    if form is OutputFormat.YAML:
         import yaml  # noqa: PLC0415 - whoever asks for no YAML need not wait for it
 
         typer.echo(yaml.safe_dump(document, sort_keys=False), nl=False)  # ASCII: it escapes the unsafe itself
@@ -58,7 +58,7 @@ def show(document: Any, form: Format) -> None:
 
 
 def complain(text: object) -> None:
-    """A sentence about trouble, on stderr."""
+    """A sentence about what is wrong, on stderr."""
     typer.echo(f"sagamesh: {plain(text)}", err=True)
 
 

@@ -44,7 +44,7 @@ class BadFile(Complaint):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Document:
+class SourceDocument:
     """One YAML document. `lines`: path, as in `spec.steps[2].action`, to the line (from 1) where it stands."""
 
     file: str
@@ -71,7 +71,7 @@ def shown(name: str) -> str:
     return "<stdin>" if name == STDIN else name
 
 
-def read(name: str) -> tuple[Document, ...]:
+def read(name: str) -> tuple[SourceDocument, ...]:
     """The documents of a file (`-`: standard input). Raises UnreadableFile and BadFile."""
     file = shown(name)
     loader = _Loader(_text(file, _bytes(name)))
@@ -79,7 +79,7 @@ def read(name: str) -> tuple[Document, ...]:
         found = []
         while loader.check_node():
             node: Any = loader.get_node()
-            found.append(Document(file=file, value=loader.construct_document(node), lines=_lines(node)))
+            found.append(SourceDocument(file=file, value=loader.construct_document(node), lines=_lines(node)))
         return tuple(found)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -90,7 +90,7 @@ def read(name: str) -> tuple[Document, ...]:
         loader.dispose()
 
 
-def sagas(name: str) -> tuple[Document, ...]:
+def sagas(name: str) -> tuple[SourceDocument, ...]:
     """The documents of a file that are, or should be, sagas: at least one. Raises UnreadableFile and BadFile."""
     found = tuple(document for document in read(name) if not document.foreign)
     if not found:

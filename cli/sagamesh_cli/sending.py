@@ -8,7 +8,7 @@ import urllib.error
 import urllib.request
 from typing import Any
 
-from sagamesh_cli.errors import EnvironmentTrouble
+from sagamesh_cli.errors import EnvironmentFault
 
 TURNS = 20
 TIMEOUT = 10.0
@@ -20,7 +20,7 @@ async def send(api: str, event: str, key: str, data: dict[str, Any]) -> None:
         if await asyncio.to_thread(_post, api, event, key, data):
             return
         await asyncio.sleep(min(2.0, 0.1 * 2**turn))
-    raise EnvironmentTrouble(f"{event} {key} could not be started at {api}")
+    raise EnvironmentFault(f"{event} {key} could not be started at {api}")
 
 
 def _post(api: str, event: str, key: str, data: dict[str, Any]) -> bool:

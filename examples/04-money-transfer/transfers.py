@@ -23,8 +23,8 @@ from typing import Any
 
 from sagamesh.log.registers import Aborted, Compensated, Completed, Instance, Register
 from sagamesh_cli.commands.here.dev import Bench, Options, interruptible, participants_of, read, running
-from sagamesh_cli.errors import EnvironmentTrouble
-from sagamesh_cli.local.example_services import Service, books, serving
+from sagamesh_cli.errors import EnvironmentFault
+from sagamesh_cli.local.example_services import ExampleService, books, serving
 from sagamesh_cli.local.sidecars import ProcessMember
 from sagamesh_cli.output import Complaint, complain
 from sagamesh_cli.sending import send
@@ -79,7 +79,7 @@ def plan(number: int, rng: random.Random) -> list[Transfer]:
     return transfers
 
 
-def holdings(services: Mapping[str, Service]) -> dict[str, int]:
+def holdings(services: Mapping[str, ExampleService]) -> dict[str, int]:
     """How much money is where, as the banks show it. What has left one and is not yet in the other is on the way."""
     banks = {}
     for name, service in services.items():
@@ -91,7 +91,7 @@ def holdings(services: Mapping[str, Service]) -> dict[str, int]:
     return found | {"on the way": sum(debit["amount"] for debit in debits if debit["transfer"] not in arrived)}
 
 
-async def kill_service(service: Service, tally: Tally, when: float) -> None:
+async def kill_service(service: ExampleService, tally: Tally, when: float) -> None:
     await tally.reached(when)
     tally.tell(f"kill -9: the service of {service.name} is gone (exit status {await service.kill()})")
     await asyncio.sleep(DOWN)
@@ -109,7 +109,7 @@ async def kill_sidecar(bench: Bench, name: str, tally: Tally, when: float) -> No
 
 
 async def together(*works: Coroutine[Any, Any, None]) -> None:
-    """All at once. The first that fails ends the others, and its trouble is raised."""
+    """All at once. The first that fails ends the others, and its error is raised."""
     try:
         async with asyncio.TaskGroup() as group:
             for work in works:
@@ -118,7 +118,7 @@ async def together(*works: Coroutine[Any, Any, None]) -> None:
         raise troubles.exceptions[0] from None
 
 
-async def play(bench: Bench, services: Mapping[str, Service], transfers: list[Transfer], tally: Tally) -> None:
+async def play(bench: Bench, services: Mapping[str, ExampleService], transfers: list[Transfer], tally: Tally) -> None:
     """Send all at once, kill two processes on the way, and wait until everything is finished."""
     apis = {name: urls.api for name, urls in bench.urls.items()}
     sending = [
@@ -179,9 +179,9 @@ def main() -> None:
     options = parser.parse_args()
     try:
         sys.exit(not interruptible(run(options.transfers, options.seed)))
-    except (Complaint, EnvironmentTrouble) as trouble:
-        complain(trouble)
-        sys.exit(trouble.exit_code)
+    except (Complaint, EnvironmentFault) as fault:
+        complain(fault)
+        sys.exit(fault.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -14,20 +14,22 @@ from sagamesh_jetstream.client.session import Session
 from sagamesh_operator import handlers, probes
 from sagamesh_operator.adapters import kubernetes
 from sagamesh_operator.exit_codes import exits
-from sagamesh_operator.metrics import Meters
+from sagamesh_operator.metrics import OperatorMetrics
 from sagamesh_operator.sagas.reconciler import Reconciler
-from sagamesh_operator.settings import Settings, from_environment
+from sagamesh_operator.settings import OperatorSettings, from_environment
 
-log = logging.getLogger("sagamesh.operator")
+logger = logging.getLogger("sagamesh.operator")
 
 
-async def serve(settings: Settings) -> None:
+async def serve(settings: OperatorSettings) -> None:
     """Run the operator until it is told to stop. Raises ClusterUnavailable where it cannot even begin."""
     async with kubernetes.connect() as cluster:
         installation = settings.installation or await cluster.identity()
-        meters = Meters(connected=lambda: not session.trouble, behind=lambda: reconciler.watching.behind(time.time()))
+        metrics = OperatorMetrics(
+            connected=lambda: not session.problem, behind=lambda: reconciler.watching.behind(time.time())
+        )
         session = Session(settings.nats, directory=settings.nats_dir)
-        reconciler = Reconciler(session, cluster, meters, installation=installation, resync=settings.resync)
+        reconciler = Reconciler(session, cluster, metrics, installation=installation, resync=settings.resync)
         session.opened, session.lost = reconciler.connected, reconciler.disconnected
         session.listen(topology.heartbeat_subjects(), reconciler.heard)
 
@@ -39,11 +41,11 @@ async def serve(settings: Settings) -> None:
 
         async with (
             probes.serving(
-                settings.http_host, settings.http_port, metrics=meters.exposition, alive=alive, ready=ready
+                settings.http_host, settings.http_port, metrics=metrics.exposition, alive=alive, ready=ready
             ) as url,
             asyncio.TaskGroup() as group,
         ):
-            log.info("installation %s, metrics at %s/metrics", installation, url)
+            logger.info("installation %s, metrics at %s/metrics", installation, url)
             tasks = [group.create_task(session.run()), group.create_task(reconciler.run())]
             await kopf.operator(
                 registry=handlers.registry(reconciler),

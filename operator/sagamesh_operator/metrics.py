@@ -7,13 +7,13 @@ from typing import Any, get_args
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from sagamesh_operator.injection.review import Result
-from sagamesh_operator.resource import Key
+from sagamesh_operator.injection.review import ReviewResult
+from sagamesh_operator.resource import SagaKey
 
 SAGA = ("namespace", "saga")
 
 
-class Meters:
+class OperatorMetrics:
     """`connected`: whether NATS answers. `behind`: seconds for which the watch owes something."""
 
     def __init__(
@@ -36,7 +36,7 @@ class Meters:
     def _gauge(self, name: str, help_: str, *labels: str) -> Gauge:
         return Gauge(f"sagamesh_operator_{name}", help_, labels, registry=self._registry)
 
-    def saga(self, key: Key, status: Mapping[str, Any]) -> None:
+    def saga(self, key: SagaKey, status: Mapping[str, Any]) -> None:
         """What is said of a saga."""
         for condition in status["conditions"]:
             self._conditions.labels(*key, condition["type"]).set(condition["status"] == "True")
@@ -45,12 +45,12 @@ class Meters:
         self._sidecars.labels(*key, "synced").set(synced)
         self._sidecars.labels(*key, "behind").set(every - synced)
 
-    def forget(self, key: Key) -> None:
+    def forget(self, key: SagaKey) -> None:
         """A saga was deleted."""
         for gauge in (self._conditions, self._sidecars):
             gauge.remove_by_labels(dict(zip(SAGA, key, strict=True)))
 
-    def retiring(self, key: Key, running: int | None) -> None:
+    def retiring(self, key: SagaKey, running: int | None) -> None:
         """How many instances of a deleted saga still run; None: it is gone."""
         if running is None:
             self._retiring.remove_by_labels(dict(zip(SAGA, key, strict=True)))
@@ -70,7 +70,7 @@ class Meters:
         return generate_latest(self._registry), CONTENT_TYPE_LATEST
 
 
-class InjectorMeters:
+class InjectorMetrics:
     """`expiry`: when the certificate that is served ends, in seconds since 1970; 0: none is served yet."""
 
     def __init__(self, *, expiry: Callable[[], float] = lambda: 0.0) -> None:
@@ -81,7 +81,7 @@ class InjectorMeters:
             ["result"],
             registry=self._registry,
         )
-        for result in get_args(Result):
+        for result in get_args(ReviewResult):
             self._requests.labels(result)
         Gauge(
             "sagamesh_injector_certificate_expiry_timestamp_seconds",
@@ -89,7 +89,7 @@ class InjectorMeters:
             registry=self._registry,
         ).set_function(expiry)
 
-    def answered(self, result: Result) -> None:
+    def answered(self, result: ReviewResult) -> None:
         self._requests.labels(result).inc()
 
     def exposition(self) -> tuple[bytes, str]:

@@ -7,14 +7,14 @@ from typing import Protocol
 
 from sagamesh.errors import SagameshError
 from sagamesh.log.codec import Message
-from sagamesh_operator.resource import Document, Key, Note, Resource
+from sagamesh_operator.resource import JsonObject, Note, Resource, SagaKey
 
 
 class UnavailableError(SagameshError):
     """NATS did not answer, or cannot be reached: nothing is known. To be tried again."""
 
 
-class ApiRefused(SagameshError):  # noqa: N818 - an answer, which some callers wait for
+class JetStreamError(SagameshError):
     """JetStream answered no. Its codes are what to branch on: `code` alone says little, `err_code` is exact."""
 
     def __init__(self, asked: str, code: int, err_code: int, description: str) -> None:
@@ -27,7 +27,7 @@ class ApiRefused(SagameshError):  # noqa: N818 - an answer, which some callers w
 class JetStream(Protocol):
     """The API of JetStream, as raw JSON: a client's config classes drop what they do not know."""
 
-    async def api(self, verb: str, body: Document | None = None) -> Document:
+    async def api(self, verb: str, body: JsonObject | None = None) -> JsonObject:
         """The reply to `$JS.API.<verb>`. Raises ApiRefused and UnavailableError."""
         ...
 
@@ -58,18 +58,18 @@ class NoCluster(ClusterUnavailable):
 class Cluster(Protocol):
     """The API of Kubernetes, beside the watch. All of it raises ClusterUnavailable."""
 
-    async def sagas(self) -> tuple[list[Document], int]:
+    async def sagas(self) -> tuple[list[JsonObject], int]:
         """Every Saga, of all namespaces, and the version of the list."""
         ...
 
-    async def apply_status(self, resource: Resource, status: Document) -> str | None:
+    async def apply_status(self, resource: Resource, status: JsonObject) -> str | None:
         """Make this the status, by server-side apply; the object's new version.
 
         None: that object is gone, or another of its name is there.
         """
         ...
 
-    async def record(self, key: Key, uid: str, note: Note) -> None:
+    async def record(self, key: SagaKey, uid: str, note: Note) -> None:
         """An Event about a Saga, which may be deleted already (`uid`: empty where it is not known)."""
         ...
 
@@ -77,10 +77,10 @@ class Cluster(Protocol):
 class Objects(Protocol):
     """Single objects of Kubernetes, by their paths. All of it raises ClusterUnavailable."""
 
-    async def get(self, path: str) -> Document | None:
+    async def get(self, path: str) -> JsonObject | None:
         """As it is now, not as it was a moment ago; None: there is none."""
         ...
 
-    async def replace(self, path: str, document: Document) -> Document | None:
+    async def replace(self, path: str, document: JsonObject) -> JsonObject | None:
         """Write an object that was read before; None: it was changed since, or is gone."""
         ...

@@ -7,10 +7,10 @@ from typing import Any, Literal, NamedTuple
 
 from msgspec import Struct
 
-Document = dict[str, Any]
+JsonObject = dict[str, Any]
 
 
-class Key(NamedTuple):
+class SagaKey(NamedTuple):
     """Which saga. In NATS it has no other name."""
 
     namespace: str
@@ -23,7 +23,7 @@ class Key(NamedTuple):
 class Resource(Struct, frozen=True, kw_only=True):
     """One Saga at one moment. `version` grows with each change of anything, `generation` with each of the spec."""
 
-    key: Key
+    key: SagaKey
     uid: str
     generation: int
     version: str
@@ -43,7 +43,7 @@ def resource(document: Mapping[str, Any]) -> Resource:
     """What the API server said."""
     metadata = document["metadata"]
     return Resource(
-        key=Key(metadata["namespace"], metadata["name"]),
+        key=SagaKey(metadata["namespace"], metadata["name"]),
         uid=metadata["uid"],
         generation=metadata["generation"],
         version=metadata["resourceVersion"],

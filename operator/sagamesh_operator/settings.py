@@ -17,7 +17,7 @@ class SettingsError(SagameshError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class OperatorSettings:
     """`nats`: URL of the server; several are separated by commas.
 
     `nats_dir`: directory with the login, as `sagamesh_jetstream.client.login` describes it; empty: none.
@@ -49,7 +49,7 @@ def one_of(name: str, value: str, values: tuple[str, ...]) -> str:
     return value
 
 
-def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
+def from_environment(environment: Mapping[str, str] = os.environ) -> OperatorSettings:
     """Settings from `SAGAMESH_...` variables. Raises SettingsError."""
 
     def text(name: str, default: str) -> str:
@@ -63,7 +63,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
     if not (resync.isascii() and resync.isdigit() and 1 <= int(resync) <= 3600):
         raise SettingsError(f"{PREFIX}RESYNC is {resync!r}; it must be seconds, from 1 to 3600")
     log_level = one_of("LOG_LEVEL", text("LOG_LEVEL", "info"), LEVELS)
-    return Settings(
+    return OperatorSettings(
         nats=nats,
         nats_dir=text("NATS_DIR", ""),
         installation=text("INSTALLATION", ""),

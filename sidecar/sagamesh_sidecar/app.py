@@ -16,76 +16,78 @@ from sagamesh_sidecar import json_logging
 from sagamesh_sidecar.adapters.app_client import AppClient
 from sagamesh_sidecar.adapters.files import FileStore, NoStore
 from sagamesh_sidecar.adapters.nats import NatsLog
-from sagamesh_sidecar.adapters.prometheus import PrometheusMeters
+from sagamesh_sidecar.adapters.prometheus import PrometheusMetrics
 from sagamesh_sidecar.api.instances import Instances
 from sagamesh_sidecar.api.routes import Api
 from sagamesh_sidecar.deliveries.availability import Gate
 from sagamesh_sidecar.deliveries.executor import Executor
 from sagamesh_sidecar.deliveries.parking import Parking
 from sagamesh_sidecar.deliveries.relay import Relay
-from sagamesh_sidecar.deliveries.retry_budget import Pace
-from sagamesh_sidecar.deliveries.subscriptions import Intake
-from sagamesh_sidecar.rules.cache import LastGood
+from sagamesh_sidecar.deliveries.retry_budget import RetryBudget
+from sagamesh_sidecar.deliveries.subscriptions import Subscriptions
+from sagamesh_sidecar.rules.cache import RulesCache
 from sagamesh_sidecar.rules.reporter import Reporter
 from sagamesh_sidecar.rules.rulebook import Rulebook
-from sagamesh_sidecar.settings import Settings
+from sagamesh_sidecar.settings import SidecarSettings
 from sagamesh_sidecar.web.probes import Health
 from sagamesh_sidecar.web.server import Server
 
-log = logging.getLogger("sagamesh.sidecar")
+logger = logging.getLogger("sagamesh.sidecar")
 
 
 class Sidecar:
     """One sidecar. Binding its ports raises PortError; after that nothing that the world does ends it."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: SidecarSettings) -> None:
         self.settings = settings
         self.client = AppClient(settings.app, connections=settings.concurrency)
         self.log = NatsLog(
             settings.nats, name=f"{settings.namespace}.{settings.participant}", directory=settings.nats_dir
         )
         self.gate = Gate(self.client)
-        self.meters = PrometheusMeters(
+        self.metrics = PrometheusMetrics(
             app_up=lambda: not self.gate.away,
             connected=lambda: self.log.connected,
             refused=lambda: bool(self.log.refused),
             in_flight=lambda: self.relay.in_flight,
         )
-        self.parking = Parking(self.meters)
+        self.parking = Parking(self.metrics)
         self.rulebook = Rulebook(
             settings.namespace,
             settings.participant,
             self.log,
-            self.meters,
+            self.metrics,
             poll=settings.poll,
             changed=self._changed,
         )
         self.reporter = Reporter(self.log, self.rulebook, pod=settings.pod)
         store = FileStore(Path(settings.state_dir) / "rules") if settings.state_dir else NoStore()
-        self.copy = LastGood(settings.namespace, settings.participant, store, lambda: dict(self.rulebook.entries))
-        self.executor = Executor(settings.participant, self.log, self.client, self.gate, self.meters)
+        self.copy = RulesCache(settings.namespace, settings.participant, store, lambda: dict(self.rulebook.entries))
+        self.executor = Executor(settings.participant, self.log, self.client, self.gate, self.metrics)
         self.relay = Relay(
             pod=settings.pod,
             executor=self.executor,
             rulebook=self.rulebook,
             gate=self.gate,
-            meters=self.meters,
+            metrics=self.metrics,
             parking=self.parking,
-            pace=Pace(settings.concurrency),
+            retry_budget=RetryBudget(settings.concurrency),
             ack_wait=settings.ack_wait,
         )
-        self.intake = Intake(self.log, self.relay, self.meters, slots=settings.concurrency, grace=settings.grace)
-        self.rulebook.learned, self.rulebook.retired = self.intake.learned, self.intake.retired
-        instances = Instances(self.executor, self.meters, pod=settings.pod)
+        self.subscriptions = Subscriptions(
+            self.log, self.relay, self.metrics, slots=settings.concurrency, grace=settings.grace
+        )
+        self.rulebook.learned, self.rulebook.retired = self.subscriptions.learned, self.subscriptions.retired
+        instances = Instances(self.executor, self.metrics, pod=settings.pod)
         api = Api(
             instances=instances,
             rulebook=self.rulebook,
             parking=self.parking,
             namespace=settings.namespace,
             now=self.log.now,
-            drain=self.intake.drain,
+            drain=self.subscriptions.drain,
         )
-        health = Health(alive=lambda: "", ready=self._unready, started=self._unstarted, metrics=self.meters.exposition)
+        health = Health(alive=lambda: "", ready=self._unready, started=self._unstarted, metrics=self.metrics.exposition)
         self.api = Server(api, "127.0.0.1", settings.api_port, grace=5.0)
         self.health = Server(health, settings.health_host, settings.health_port, grace=1.0)
         self.bound = False
@@ -108,7 +110,7 @@ class Sidecar:
             async with asyncio.TaskGroup() as group:
                 working = [
                     group.create_task(self.rulebook.run(), name="rules"),
-                    group.create_task(self.intake.run(), name="intake"),
+                    group.create_task(self.subscriptions.run(), name="subscriptions"),
                     group.create_task(self.gate.run(), name="gate"),
                     group.create_task(self.reporter.run(), name="heartbeat"),
                     group.create_task(self.copy.run(), name="copy of the rules"),
@@ -116,8 +118,8 @@ class Sidecar:
                     group.create_task(self._announce(ready), name="ready"),
                 ]
                 await stop.wait()
-                log.info("stopping")
-                await self.intake.drain()
+                logger.info("stopping")
+                await self.subscriptions.drain()
                 for task in working:
                     task.cancel()
         finally:
@@ -143,7 +145,7 @@ class Sidecar:
         await self.client.close()
 
     def _unready(self) -> str:
-        if closed := self.intake.closed:
+        if closed := self.subscriptions.closed:
             return closed
         if not self.log.connected:
             return self.log.locked_out or "NATS does not answer"

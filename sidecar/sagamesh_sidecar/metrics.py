@@ -7,11 +7,11 @@ from typing import Protocol
 
 from sagamesh.log.registers import Name
 from sagamesh.protocol.answers import Answer
-from sagamesh.protocol.attempt import Refused
+from sagamesh.protocol.attempt import WriteRefused
 from sagamesh.rules.compiled import Rules
 
 
-class Meters(Protocol):
+class Metrics(Protocol):
     """Every method is cheap, and none ever raises. Labels never hold instance ids."""
 
     def holds(self, rules: Rules) -> None:
@@ -38,6 +38,6 @@ class Meters(Protocol):
 
     def delivered(self, saga: str, result: str) -> None: ...
 
-    def wrote(self, name: Name, result: int | Refused) -> None: ...
+    def wrote(self, name: Name, result: int | WriteRefused) -> None: ...
 
     def unreadable(self) -> None: ...

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from sagamesh.log.codec import Message
-from sagamesh.protocol.attempt import Refused
+from sagamesh.protocol.attempt import WriteRefused
 from sagamesh_sidecar.answers import Response
 
 
@@ -53,7 +53,7 @@ class Subscription(Protocol):
     """A pull on one consumer, kept open."""
 
     @property
-    def trouble(self) -> str:
+    def problem(self) -> str:
         """Why nothing is handed out just now (the consumer was deleted, say); empty: all is well."""
         ...
 
@@ -67,7 +67,7 @@ class Log(Protocol):
 
     async def put(
         self, subject: str, headers: Mapping[str, str], body: bytes, *, guard: Guard | None = None
-    ) -> int | Refused:
+    ) -> int | WriteRefused:
         """Store a message; its stream sequence, or why not. Never raises for what the world does: that is UNKNOWN."""
         ...
 

@@ -13,13 +13,13 @@ import uvloop
 
 from sagamesh_sidecar import json_logging
 from sagamesh_sidecar.app import Sidecar
-from sagamesh_sidecar.settings import Settings
+from sagamesh_sidecar.settings import SidecarSettings
 
 FILES = 16 * 1024
 """Open files, nearly all of them connections; two servers take up to 4096 each."""
 
 
-async def serve(settings: Settings) -> None:
+async def serve(settings: SidecarSettings) -> None:
     """Run a sidecar until SIGTERM or SIGINT."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -48,7 +48,7 @@ def allow_connections() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def run(settings: Settings) -> None:
+def run(settings: SidecarSettings) -> None:
     """Returns after SIGTERM. Raises PortError."""
     allow_connections()
     json_logging.configure(settings.log_level, json_logging.JsonFormatter(pod=settings.pod))

@@ -17,7 +17,7 @@ LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class SidecarSettings:
     """One sidecar.
 
     `namespace`, `participant`: whose rules it carries out. `pod`: who it is among its replicas, for people.
@@ -50,7 +50,7 @@ class Settings:
     ready_file: str = ""
 
 
-def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
+def from_environment(environment: Mapping[str, str] = os.environ) -> SidecarSettings:
     """Settings from `SAGAMESH_...` variables. Raises SettingsError that names what is missing or wrong."""
 
     def text(name: str, default: str | None = None) -> str:
@@ -82,7 +82,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
                 raise SettingsError(f"{PREFIX}{name} is {value!r}; write it as in {default}")
         return value
 
-    return Settings(
+    return SidecarSettings(
         namespace=label("NAMESPACE"),
         participant=label("PARTICIPANT"),
         nats=url("NATS", "nats tls", "nats://127.0.0.1:4222"),
@@ -117,7 +117,7 @@ def _level(name: str) -> str:
     return name
 
 
-def to_environment(settings: Settings) -> dict[str, str]:
+def to_environment(settings: SidecarSettings) -> dict[str, str]:
     """The variables that `from_environment` reads the same settings from."""
     given = {field.name: getattr(settings, field.name) for field in fields(settings)}
     return {PREFIX + name.upper(): str(value) for name, value in given.items() if name != "ack_wait"}

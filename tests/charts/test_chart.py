@@ -16,18 +16,18 @@ import yaml
 
 from sagamesh_operator import crd, settings
 from sagamesh_tools import chart
-from sagamesh_tools.chart import CHART, NAMESPACE, ROOT, Document, render
+from sagamesh_tools.chart import CHART, NAMESPACE, ROOT, JsonObject, render
 
-FEW: Document = {
+FEW: JsonObject = {
     "crds": {"enabled": False},
     "rbac": {"aggregateClusterRoles": False},
     "injector": {"enabled": False},
 }
-SWITCHES: Document = {
+SWITCHES: JsonObject = {
     key: {"enabled": True}
     for key in ("highAvailability", "networkPolicy", "podMonitor", "serviceMonitor", "prometheusRule", "dashboards")
 }
-ALL: Document = {
+ALL: JsonObject = {
     **SWITCHES,
     "commonLabels": {"team": "payments"},
     "imagePullSecrets": [{"name": "registry"}],
@@ -44,13 +44,13 @@ ALL: Document = {
     },
     "injector": {"certManager": {"enabled": True}},
 }
-VALUES: dict[str, Document] = {"default": {}, "ha": chart.highly_available(), "minimal": FEW, "all": ALL}
+VALUES: dict[str, JsonObject] = {"default": {}, "ha": chart.highly_available(), "minimal": FEW, "all": ALL}
 CHANGING = {"app.kubernetes.io/version", "helm.sh/chart", "app.kubernetes.io/managed-by"}
 
 every_way = pytest.mark.parametrize("values", VALUES.values(), ids=VALUES)
 
 
-def one(documents: list[Document], kind: str, component: str = "") -> Document:
+def one(documents: list[JsonObject], kind: str, component: str = "") -> JsonObject:
     [found] = [
         each
         for each in documents
@@ -59,7 +59,7 @@ def one(documents: list[Document], kind: str, component: str = "") -> Document:
     return found
 
 
-def pods(documents: list[Document]) -> Iterator[Document]:
+def pods(documents: list[JsonObject]) -> Iterator[JsonObject]:
     for each in documents:
         if each["kind"] == "Pod":
             yield each["spec"]
@@ -67,7 +67,7 @@ def pods(documents: list[Document]) -> Iterator[Document]:
             yield each["spec"]["template"]["spec"]
 
 
-def environment(documents: list[Document], component: str) -> dict[str, str]:
+def environment(documents: list[JsonObject], component: str) -> dict[str, str]:
     [container] = one(documents, "Deployment", component)["spec"]["template"]["spec"]["containers"]
     return {each["name"]: each["value"] for each in container["env"]}
 
@@ -76,7 +76,7 @@ def environment(documents: list[Document], component: str) -> dict[str, str]:
 
 
 @every_way
-def test_every_container_is_restricted_and_has_its_share(values: Document) -> None:
+def test_every_container_is_restricted_and_has_its_share(values: JsonObject) -> None:
     found = list(pods(render(values)))
     assert found
     for pod in found:
@@ -94,7 +94,7 @@ def test_every_container_is_restricted_and_has_its_share(values: Document) -> No
 
 
 @every_way
-def test_every_object_has_the_recommended_labels(values: Document) -> None:
+def test_every_object_has_the_recommended_labels(values: JsonObject) -> None:
     for document in render(values):
         labels = document["metadata"]["labels"]
         assert labels.keys() >= crd.LABELS.keys() | CHANGING | {"app.kubernetes.io/instance"}, document["kind"]
@@ -102,7 +102,7 @@ def test_every_object_has_the_recommended_labels(values: Document) -> None:
 
 
 @every_way
-def test_selectors_hold_nothing_that_changes(values: Document) -> None:
+def test_selectors_hold_nothing_that_changes(values: JsonObject) -> None:
     """A selector cannot be changed, so what it holds may not follow the version."""
     kept = {f"app.kubernetes.io/{key}" for key in ("name", "instance", "component")}
     documents = render(values)
@@ -115,12 +115,12 @@ def test_selectors_hold_nothing_that_changes(values: Document) -> None:
 
 
 @every_way
-def test_two_renderings_are_identical(values: Document) -> None:
+def test_two_renderings_are_identical(values: JsonObject) -> None:
     assert render(values) == render(values)
 
 
 @every_way
-def test_no_two_objects_are_the_same_and_all_stay_in_their_namespace(values: Document) -> None:
+def test_no_two_objects_are_the_same_and_all_stay_in_their_namespace(values: JsonObject) -> None:
     documents = render(values)
     names = [(each["kind"], each["metadata"]["name"]) for each in documents]
     assert len(set(names)) == len(names)
@@ -128,7 +128,7 @@ def test_no_two_objects_are_the_same_and_all_stay_in_their_namespace(values: Doc
 
 
 @every_way
-def test_nobody_may_do_everything(values: Document) -> None:
+def test_nobody_may_do_everything(values: JsonObject) -> None:
     for document in render(values):
         assert "*" not in json.dumps(document.get("rules", []))
 
@@ -348,7 +348,7 @@ def test_network_policies_name_their_ports() -> None:
 # -- images and names ------------------------------------------------------------------------------------------------
 
 
-def images(documents: list[Document]) -> set[str]:
+def images(documents: list[JsonObject]) -> set[str]:
     used = {container["image"] for pod in pods(documents) for container in pod["containers"]}
     return used | {environment(documents, "injector")["SAGAMESH_SIDECAR_IMAGE"]}
 
@@ -376,7 +376,7 @@ def test_a_digest_takes_the_place_of_the_tag() -> None:
         ("a" * 53, {}, f"{'a' * 40}-operator"),
     ],
 )
-def test_names_are_made_of_release_and_chart(name: str, values: Document, operator: str) -> None:
+def test_names_are_made_of_release_and_chart(name: str, values: JsonObject, operator: str) -> None:
     assert one(render(values, name=name), "Deployment", "operator")["metadata"]["name"] == operator
 
 
@@ -396,7 +396,7 @@ def test_names_are_made_of_release_and_chart(name: str, values: Document, operat
         ({"sidecar": {"native": "no"}}, "/sidecar/native"),
     ],
 )
-def test_a_wrong_value_is_refused_by_name(values: Document, complaint: str) -> None:
+def test_a_wrong_value_is_refused_by_name(values: JsonObject, complaint: str) -> None:
     with pytest.raises(helm_python.HelmError, match=re.escape(complaint)):
         render(values)
 
@@ -405,11 +405,11 @@ def test_the_schema_knows_every_value_and_no_other() -> None:
     schema = json.loads((CHART / "values.schema.json").read_text())
     values = yaml.safe_load((CHART / "values.yaml").read_text())
 
-    def resolved(found: Document) -> Document:
+    def resolved(found: JsonObject) -> JsonObject:
         reference = found.get("$ref", "").removeprefix("#/definitions/")
         return schema["definitions"][reference] if reference else found
 
-    def compare(found: Document, value: Any, path: str) -> None:
+    def compare(found: JsonObject, value: Any, path: str) -> None:
         found = resolved(found)
         if "properties" not in found or path in (".natsServer", ".operator.affinity", ".injector.affinity"):
             return

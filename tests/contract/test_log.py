@@ -13,7 +13,7 @@ import uvloop
 
 import nats
 from sagamesh.distribution import topology
-from sagamesh.protocol.attempt import Refused
+from sagamesh.protocol.attempt import WriteRefused
 from sagamesh_sidecar.adapters.memory import MemoryLog, MemoryServer
 from sagamesh_sidecar.adapters.nats import NatsLog, Timing
 from sagamesh_sidecar.ports import Guard, Lease, Log, UnavailableError
@@ -169,8 +169,8 @@ async def test_a_register_is_written_once(world):
     put = functools.partial(world.log.put, world.subject("i.a.end"), {})
     first = await put(b"one")
     assert first == 1
-    assert await put(b"one") is Refused.EXISTS
-    assert await put(b"two") is Refused.EXISTS
+    assert await put(b"one") is WriteRefused.EXISTS
+    assert await put(b"two") is WriteRefused.EXISTS
     assert await world.log.put(world.subject("i.b.end"), {}, b"") == 2
     [message] = await world.log.read(world.stream, [world.subject("i.a.end")])
     assert (message.sequence, message.body) == (first, b"one")
@@ -183,7 +183,7 @@ async def test_of_many_writers_one_wins(world):
         subject = world.subject(f"i{turn}.a.end")
         results = await asyncio.gather(*(log.put(subject, {}, b"%d" % n) for n, log in enumerate(logs * 4)))
         [winner] = [n for n, result in enumerate(results) if isinstance(result, int)]
-        assert results.count(Refused.EXISTS) == len(results) - 1
+        assert results.count(WriteRefused.EXISTS) == len(results) - 1
         [message] = await world.log.read(world.stream, [subject])
         assert (message.body, message.sequence) == (b"%d" % winner, results[winner])
 
@@ -193,7 +193,7 @@ async def test_guard_that_something_is_absent(world):
     awaited = world.subject("i.a.end")
     assert await world.log.put(world.subject("i.b.absent.1"), {}, b"", guard=Guard(awaited, 0)) == 1
     await fill(world, "i.a.end")
-    assert await world.log.put(world.subject("i.b.absent.2"), {}, b"", guard=Guard(awaited, 0)) is Refused.GUARD
+    assert await world.log.put(world.subject("i.b.absent.2"), {}, b"", guard=Guard(awaited, 0)) is WriteRefused.GUARD
     assert subjects(await world.log.read(world.stream, [world.subject(">")])) == ["i.b.absent.1", "i.a.end"]
 
 
@@ -202,10 +202,10 @@ async def test_guard_that_something_stands_where_it_stood(world):
     await fill(world, "other", "i._.start")
     start = world.subject("i._.start")
     assert await world.log.put(world.subject("i.a.begin"), {}, b"", guard=Guard(start, 2)) == 3
-    assert await world.log.put(world.subject("i.b.begin"), {}, b"", guard=Guard(start, 1)) is Refused.GUARD
-    assert await world.log.put(world.subject("i.b.begin"), {}, b"", guard=Guard(start, 3)) is Refused.GUARD
+    assert await world.log.put(world.subject("i.b.begin"), {}, b"", guard=Guard(start, 1)) is WriteRefused.GUARD
+    assert await world.log.put(world.subject("i.b.begin"), {}, b"", guard=Guard(start, 3)) is WriteRefused.GUARD
     gone = Guard(world.subject("gone._.start"), 2)
-    assert await world.log.put(world.subject("i.b.begin"), {}, b"", guard=gone) is Refused.GUARD
+    assert await world.log.put(world.subject("i.b.begin"), {}, b"", guard=gone) is WriteRefused.GUARD
 
 
 @scenario
@@ -213,14 +213,14 @@ async def test_guards_are_looked_at_first(world):
     """A single server does; the core does not rely on it."""
     await fill(world, "i._.start", "i.a.begin")
     start, begin = world.subject("i._.start"), world.subject("i.a.begin")
-    assert await world.log.put(begin, {}, b"", guard=Guard(start, 1)) is Refused.EXISTS
-    assert await world.log.put(begin, {}, b"", guard=Guard(start, 7)) is Refused.GUARD
-    assert await world.log.put(begin, {}, b"", guard=Guard(start, 0)) is Refused.GUARD
+    assert await world.log.put(begin, {}, b"", guard=Guard(start, 1)) is WriteRefused.EXISTS
+    assert await world.log.put(begin, {}, b"", guard=Guard(start, 7)) is WriteRefused.GUARD
+    assert await world.log.put(begin, {}, b"", guard=Guard(start, 0)) is WriteRefused.GUARD
 
 
 @scenario
 async def test_a_write_that_no_stream_takes_is_unknown(world):
-    assert await world.log.put("elsewhere.a", {}, b"") is Refused.UNKNOWN
+    assert await world.log.put("elsewhere.a", {}, b"") is WriteRefused.UNKNOWN
 
 
 @pytest.mark.parametrize(
@@ -400,7 +400,7 @@ async def test_what_was_there_and_what_comes(world):
     await fill(world, "i.a.end")
     subscription = await world.log.consume(world.stream, await world.consumer(), hands.accept, slots=4)
     assert subjects([(await hands.next()).message]) == ["i.a.end"]
-    assert subscription.trouble == ""
+    assert subscription.problem == ""
     await fill(world, "i.b.end")
     lease = await hands.next()
     assert (subjects([lease.message]), lease.delivered) == (["i.b.end"], 1)
@@ -604,9 +604,9 @@ def in_memory(body: Callable[[World, MemoryServer], Awaitable[None]]) -> Callabl
 @in_memory
 async def test_lost_replies(world, server):
     server.lose_replies(2)
-    assert await world.log.put(world.subject("a"), {}, b"") is Refused.UNKNOWN
-    assert await world.log.put(world.subject("a"), {}, b"") is Refused.UNKNOWN
-    assert await world.log.put(world.subject("a"), {}, b"") is Refused.EXISTS
+    assert await world.log.put(world.subject("a"), {}, b"") is WriteRefused.UNKNOWN
+    assert await world.log.put(world.subject("a"), {}, b"") is WriteRefused.UNKNOWN
+    assert await world.log.put(world.subject("a"), {}, b"") is WriteRefused.EXISTS
     assert subjects(server.messages(world.stream)) == ["a"]
 
 
@@ -627,7 +627,7 @@ async def test_down_and_up(world, server):
     server.down()
     await lease.ack()  # nobody hears it
     assert not world.log.connected
-    assert await world.log.put(world.subject("b"), {}, b"") is Refused.UNKNOWN
+    assert await world.log.put(world.subject("b"), {}, b"") is WriteRefused.UNKNOWN
     with pytest.raises(UnavailableError):
         await world.log.read(world.stream, [world.subject("a")])
     server.up()

@@ -19,11 +19,11 @@ from sagamesh_operator.injection.certificate_store import Keeper
 from sagamesh_operator.injection.certificates import Schedule
 from sagamesh_operator.ports import ClusterUnavailable
 from sagamesh_tools import chart
-from sagamesh_tools.chart import NAMESPACE, ROOT, Document
+from sagamesh_tools.chart import NAMESPACE, ROOT, JsonObject
 from support.processes.injecting import NAME, SECRET
 from support.servers.control_plane import ControlPlane, until
 
-VALUES: dict[str, Document] = {
+VALUES: dict[str, JsonObject] = {
     "default": {},
     "ha": chart.highly_available(),
     "minimal": {
@@ -43,10 +43,10 @@ class Helm:
         self.config = config
         self.chart = chart.complete(directory)
 
-    def install(self, values: Document) -> Document:
+    def install(self, values: JsonObject) -> JsonObject:
         return self.config.install(self.chart, "sagamesh", values, create_namespace=True)
 
-    def upgrade(self, values: Document) -> Document:
+    def upgrade(self, values: JsonObject) -> JsonObject:
         return self.config.upgrade(self.chart, "sagamesh", values)
 
     def rollback(self) -> None:
@@ -65,10 +65,10 @@ def helm(empty_cluster: ControlPlane, tmp_path: Path) -> Iterator[Helm]:
         helm.uninstall()
 
 
-def read(cluster: ControlPlane, kind: str, name: str) -> Document:
+def read(cluster: ControlPlane, kind: str, name: str) -> JsonObject:
     """The object, or nothing."""
     found = cluster.kubectl("get", kind, name, "-n", NAMESPACE, "-o", "json", "--ignore-not-found").stdout
-    document: Document = json.loads(found or "{}")
+    document: JsonObject = json.loads(found or "{}")
     return document
 
 
@@ -101,18 +101,18 @@ def keep_certificates(cluster: ControlPlane) -> None:
     until(kept)
 
 
-def written(cluster: ControlPlane) -> tuple[Document, str]:
+def written(cluster: ControlPlane) -> tuple[JsonObject, str]:
     """What the injector has written: the data of its Secret, and the `caBundle`."""
     return read(cluster, "secret", SECRET).get("data", {}), ca_bundle(cluster)
 
 
-def refusal(cluster: ControlPlane, pod: Document) -> str:
+def refusal(cluster: ControlPlane, pod: JsonObject) -> str:
     """What the API server says against a pod; empty: nothing."""
     return cluster.kubectl("create", "--dry-run=server", "-f", "-", stdin=json.dumps(pod), check=False).stderr
 
 
 @pytest.mark.parametrize("values", VALUES.values(), ids=VALUES)
-def test_a_release_lives_and_goes(empty_cluster: ControlPlane, helm: Helm, values: Document) -> None:
+def test_a_release_lives_and_goes(empty_cluster: ControlPlane, helm: Helm, values: JsonObject) -> None:
     assert helm.install(values)["status"] == "deployed"
     assert log_level(empty_cluster) == "info"
     upgraded = helm.upgrade(values | {"operator": {"logLevel": "debug"}})
@@ -159,7 +159,7 @@ def test_what_the_injector_wrote_stays(empty_cluster: ControlPlane, helm: Helm) 
 def test_without_an_injector_only_participants_are_refused(empty_cluster: ControlPlane, helm: Helm) -> None:
     helm.install({})
 
-    def pod(namespace: str, labels: Document) -> Document:
+    def pod(namespace: str, labels: JsonObject) -> JsonObject:
         metadata = {"name": "web", "namespace": namespace, "labels": labels}
         return {
             "apiVersion": "v1",

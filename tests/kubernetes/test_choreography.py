@@ -24,8 +24,8 @@ from msgspec.structs import replace
 from sagamesh.language.model import Saga
 from sagamesh_cli.local.example_services import example
 from sagamesh_cli.local.sidecars import ProcessMember
-from sagamesh_operator.resource import Document
-from sagamesh_sidecar.settings import Settings
+from sagamesh_operator.resource import JsonObject
+from sagamesh_sidecar.settings import SidecarSettings
 from support.builders.orders import KINDS, MEALS, conclude, mixed, place
 from support.processes.operating import Operator, Sagas
 from support.processes.stage import Stage, run, stage
@@ -42,7 +42,7 @@ class Town:
     def __init__(self, cluster: Cluster, namespace: str) -> None:
         self.cluster = cluster
         self.sagas = Sagas(cluster, namespace)
-        self.document: Document = yaml.safe_load((example(MEALS) / "saga.yaml").read_text())
+        self.document: JsonObject = yaml.safe_load((example(MEALS) / "saga.yaml").read_text())
         self.document["metadata"]["namespace"] = namespace
         self.operator: Operator
         self.on: Stage
@@ -52,8 +52,8 @@ class Town:
         document["spec"] |= spec
         await self.sagas.apply(document)
 
-    async def status(self) -> Document:
-        found: Document = (await self.sagas.get(NAME))["status"]
+    async def status(self) -> JsonObject:
+        found: JsonObject = (await self.sagas.get(NAME))["status"]
         return found
 
 
@@ -192,7 +192,7 @@ PARTICIPANTS = 20
 CHANGES = 60
 
 
-def wide(namespace: str, change: int) -> Document:
+def wide(namespace: str, change: int) -> JsonObject:
     """A saga of twenty participants, one after the other."""
     steps = [
         {
@@ -239,10 +239,10 @@ def test_how_soon_every_sidecar_holds_what_was_applied(
     run(scenario(), 230.0)
 
 
-async def synced(sagas: Sagas, document: Document) -> float:
+async def synced(sagas: Sagas, document: JsonObject) -> float:
     """Seconds from the start of `kubectl apply` until the status says that all hold it."""
 
-    def is_there(found: Document) -> bool:
+    def is_there(found: JsonObject) -> bool:
         ready = [each for each in found["status"]["conditions"] if each["type"] == "Ready"]
         current = ready[0]["observedGeneration"] == found["metadata"]["generation"]
         return found["spec"]["parkAfter"] == document["spec"]["parkAfter"] and current and ready[0]["status"] == "True"
@@ -255,8 +255,8 @@ async def synced(sagas: Sagas, document: Document) -> float:
     return moment - began
 
 
-def member(namespace: str, participant: str, nats: str) -> Settings:
-    return Settings(
+def member(namespace: str, participant: str, nats: str) -> SidecarSettings:
+    return SidecarSettings(
         namespace=namespace,
         participant=participant,
         nats=nats,

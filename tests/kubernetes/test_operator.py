@@ -16,8 +16,8 @@ from sagamesh.distribution import topology
 from sagamesh.log.registers import stream
 from sagamesh_jetstream.client.session import connect
 from sagamesh_jetstream.upkeep.distribute import read_entries
-from sagamesh_operator.ports import ApiRefused
-from sagamesh_operator.resource import Document
+from sagamesh_operator.ports import JetStreamError
+from sagamesh_operator.resource import JsonObject
 from support.processes.operating import STEP, Operator, Sagas, operated, saga
 from support.processes.stage import run
 from support.servers.control_plane import Cluster, ControlPlane
@@ -38,17 +38,17 @@ class World:
         self.nats = nats
         self.operator = operator
 
-    async def api(self, verb: str, body: Document | None = None) -> Document | None:
+    async def api(self, verb: str, body: JsonObject | None = None) -> JsonObject | None:
         """What NATS answers; None: it is not there."""
         async with connect(self.nats.url) as js:
             try:
                 return await js.api(verb, body)
-            except ApiRefused as refused:
+            except JetStreamError as refused:
                 if refused.code == 404:
                     return None
                 raise
 
-    async def stream(self, saga: str) -> Document | None:
+    async def stream(self, saga: str) -> JsonObject | None:
         return await self.api(f"STREAM.INFO.{stream(self.namespace, saga)}")
 
     async def entries(self, saga: str) -> dict[str, bytes]:
@@ -70,7 +70,7 @@ class World:
     async def cluster_id(self) -> str:
         return await self.sagas.kubectl("get", "namespace", "kube-system", "-o", "jsonpath={.metadata.uid}")
 
-    def writes(self, since: datetime) -> list[Document]:
+    def writes(self, since: datetime) -> list[JsonObject]:
         """What the operator has changed in this namespace."""
         asked = self.cluster.audit("operator", since)
         ours = [each for each in asked if each.get("objectRef", {}).get("namespace") == self.namespace]
@@ -419,17 +419,17 @@ def test_whoever_may_not_get_in_is_told_so(resources: Cluster, cluster: Cluster,
     run(scenario(), 60.0)
 
 
-def used_right(call: Document) -> tuple[str, str, str, str]:
+def used_right(call: JsonObject) -> tuple[str, str, str, str]:
     about = call["objectRef"]
     resource = "/".join(filter(None, [about["resource"], about.get("subresource", "")]))
     name = about.get("name", "") if about["resource"] == "namespaces" else ""
     return about.get("apiGroup", ""), resource, call["verb"], name
 
 
-def role_rules() -> list[Document]:
+def role_rules() -> list[JsonObject]:
     documents = yaml.safe_load_all((ROOT / "manifests" / "install.yaml").read_text())
     [role] = [
         each for each in documents if each["kind"] == "ClusterRole" and each["metadata"]["name"] == "sagamesh-operator"
     ]
-    rules: list[Document] = role["rules"]
+    rules: list[JsonObject] = role["rules"]
     return rules

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import nats
-from sagamesh_cli.local.example_services import Service, example
+from sagamesh_cli.local.example_services import ExampleService, example
 from sagamesh_cli.local.nats_server import EmbeddedServer
 from support.fakes.scripted_app import Call, http, scripted
 from support.processes.command import Command, Dev, dev, relatives
@@ -50,7 +50,7 @@ async def well(call: Call) -> bytes:
 async def shop(directory: Path, *options: object) -> AsyncIterator[Dev]:
     """Example 01 with its services."""
     async with contextlib.AsyncExitStack() as stack:
-        services = [Service(CREDIT, name, directory) for name in ("orders", "customers")]
+        services = [ExampleService(CREDIT, name, directory) for name in ("orders", "customers")]
         for service in services:
             stack.push_async_callback(service.stop)
         apps = await asyncio.gather(*(service.start() for service in services))

@@ -12,15 +12,15 @@ import pytest
 from nats.aio.client import Client
 
 import nats
-from sagamesh.language.model import Action, Compensation, Emit, Saga, Start, Step
+from sagamesh.language.model import Action, Compensation, Emit, Saga, StartSpec, Step
 from sagamesh.log import codec
 from sagamesh.rules.local import LocalRules
 from sagamesh.rules.projection import project
 from sagamesh_cli.local.nats_server import EmbeddedServer
 from sagamesh_jetstream.client.session import NatsJetStream, connect
-from sagamesh_jetstream.upkeep.distribute import ForeignStreamError, Put, distribute, observe, plan
-from sagamesh_operator.ports import ApiRefused, JetStream, UnavailableError
-from sagamesh_operator.resource import Document
+from sagamesh_jetstream.upkeep.distribute import BucketPut, ForeignStreamError, distribute, observe, plan
+from sagamesh_operator.ports import JetStream, JetStreamError, UnavailableError
+from sagamesh_operator.resource import JsonObject
 from support.servers.cluster import Cluster
 
 LOG = "SAGA_shop_checkout"
@@ -37,7 +37,9 @@ def step(name: str, participant: str, *on: str) -> Step:
 
 
 def documents(*steps: Step) -> dict[str, LocalRules]:
-    return project(Saga(namespace="shop", name="checkout", start=Start(participant="orders", event="go"), steps=steps))
+    return project(
+        Saga(namespace="shop", name="checkout", start=StartSpec(participant="orders", event="go"), steps=steps)
+    )
 
 
 CREDIT, STOCK = step("credit", "customers", "go"), step("stock", "inventory", "go")
@@ -97,7 +99,7 @@ def test_a_register_is_written_once(server: EmbeddedServer) -> None:
     async def test(js: NatsJetStream, client: Client) -> None:
         await distribute(js, ONE)
         assert await js.publish("saga.shop.checkout.4711._.start", b"first") == 1
-        with pytest.raises(ApiRefused, match="maximum messages per subject exceeded") as refused:
+        with pytest.raises(JetStreamError, match="maximum messages per subject exceeded") as refused:
             await js.publish("saga.shop.checkout.4711._.start", b"second")
         assert refused.value.err_code == 10077
 
@@ -148,7 +150,9 @@ def test_a_foreign_installation_is_refused_and_nothing_is_touched(server: Embedd
 def test_a_stream_that_has_our_subjects_already_is_told(server: EmbeddedServer) -> None:
     async def test(js: NatsJetStream, client: Client) -> None:
         await client.jetstream().add_stream(name="everything", subjects=["saga.>"])
-        with pytest.raises(ApiRefused, match=f"refused STREAM.CREATE.{LOG}: subjects overlap with an existing stream"):
+        with pytest.raises(
+            JetStreamError, match=f"refused STREAM.CREATE.{LOG}: subjects overlap with an existing stream"
+        ):
             await distribute(js, ONE)
 
     play(server, test)
@@ -160,7 +164,7 @@ class Interfered:
     def __init__(self, js: JetStream, write: int, interfere: Callable[[], Coroutine[Any, Any, None]]) -> None:
         self._js, self._left, self._interfere = js, write, interfere
 
-    async def api(self, verb: str, body: Document | None = None) -> Document:
+    async def api(self, verb: str, body: JsonObject | None = None) -> JsonObject:
         if ".INFO." not in verb and ".GET." not in verb:
             await self._count()
         return await self._js.api(verb, body)
@@ -213,7 +217,7 @@ def test_a_filter_that_another_overwrites_as_we_finish_is_put_back(server: Embed
     async def test(js: NatsJetStream, client: Client) -> None:
         async def overwrite() -> None:
             [late] = [a for a in plan(TWO, before) if a[0] == f"CONSUMER.CREATE.{LOG}.payments"]
-            assert not isinstance(late, Put)
+            assert not isinstance(late, BucketPut)
             await js.api(late.verb, late.body | {"action": "update"})
 
         before = await observe(js, TWO)  # they looked before we began, and act as we move `active`
@@ -286,7 +290,7 @@ def test_silence_is_told(server: EmbeddedServer) -> None:
 
 def test_a_document_that_is_too_large_is_told(server: EmbeddedServer) -> None:
     async def test(js: NatsJetStream, client: Client) -> None:
-        with pytest.raises(ApiRefused, match="larger than the server takes"):
+        with pytest.raises(JetStreamError, match="larger than the server takes"):
             await js.publish("unheard", bytes(2 * 1024 * 1024))
 
     play(server, test)

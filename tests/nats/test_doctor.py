@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from sagamesh.language.model import Action, Saga, Start, Step
+from sagamesh.language.model import Action, Saga, StartSpec, Step
 from sagamesh.rules.projection import project
 from sagamesh_cli.main import app
 from sagamesh_jetstream.client.session import connect
@@ -20,7 +20,9 @@ from support.servers.nats_server import NatsServer
 CHARGE = Step(
     name="charge", participant="payments", on=("go",), action=Action(path="/charge"), emits=(), read_only=True
 )
-RULES = project(Saga(namespace="shop", name="checkout", start=Start(participant="orders", event="go"), steps=(CHARGE,)))
+RULES = project(
+    Saga(namespace="shop", name="checkout", start=StartSpec(participant="orders", event="go"), steps=(CHARGE,))
+)
 
 
 class Plain(NatsServer):

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sagamesh_cli.commands.here.dev import Bench, Options, load, participants_of, read, running
-from sagamesh_cli.local.example_services import Service, books, example
+from sagamesh_cli.local.example_services import ExampleService, books, example
 from support.processes.stage import DECLINED, ORDERS, run
 from support.processes.web import Answer, ask
 
@@ -25,7 +25,7 @@ CREDIT, MEALS, TRIPS = "01-customers-and-orders", "02-create-order", "03-trip-bo
 class Shop:
     """An example that runs."""
 
-    def __init__(self, name: str, bench: Bench, services: dict[str, Service], directory: Path) -> None:
+    def __init__(self, name: str, bench: Bench, services: dict[str, ExampleService], directory: Path) -> None:
         self.name = name
         self.services = services
         self.directory = directory
@@ -75,7 +75,7 @@ async def shop(
     """`file`: another saga over the example's services. `faults`: more options of some of them."""
     path = str(file or example(name) / "saga.yaml")
     async with contextlib.AsyncExitStack() as stack:
-        services = {one: Service(example(name), one, directory) for one in participants_of(read([path]))}
+        services = {one: ExampleService(example(name), one, directory) for one in participants_of(read([path]))}
         for service in services.values():
             stack.push_async_callback(service.stop)
         await asyncio.gather(*(service.start(*(faults or {}).get(one, ())) for one, service in services.items()))
@@ -264,7 +264,7 @@ def test_trips(tmp_path: Path) -> None:
 def test_trips_without_a_pivot_while_every_service_dies_once(tmp_path: Path) -> None:
     """Each after its first commit, before it could answer."""
 
-    async def revive(service: Service) -> None:
+    async def revive(service: ExampleService) -> None:
         assert service.process is not None
         assert await service.process.wait() == 1
         await service.start()

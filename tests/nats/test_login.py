@@ -66,7 +66,7 @@ async def operator(url: str, directory: Path | str) -> AsyncIterator[tuple[Guest
     session = Session(url, directory=str(directory), timeout=2.0, probe=0.1)
     running = asyncio.create_task(session.run())
     try:
-        yield session, lambda: not session.trouble
+        yield session, lambda: not session.problem
     finally:
         running.cancel()
         await asyncio.wait([running])

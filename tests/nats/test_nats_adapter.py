@@ -13,9 +13,9 @@ import uvloop
 
 import nats
 from sagamesh.distribution import topology
-from sagamesh.protocol.attempt import Refused
+from sagamesh.protocol.attempt import WriteRefused
 from sagamesh_jetstream.client import replies
-from sagamesh_jetstream.client.connection import Connection
+from sagamesh_jetstream.client.connection import NatsConnection
 from sagamesh_sidecar.adapters.nats import NatsLog, Timing
 from sagamesh_sidecar.ports import Lease, UnavailableError
 from support.servers.nats_server import NatsServer
@@ -75,13 +75,13 @@ async def provide_consumer(url: str, name: str = "c", ack_wait: float = 10) -> N
     await api(url, f"CONSUMER.CREATE.{NAME}.{name}", {"stream_name": NAME, "action": "create", "config": config})
 
 
-async def put(log: NatsLog, name: str) -> int | Refused:
+async def put(log: NatsLog, name: str) -> int | WriteRefused:
     return await log.put(f"saga.t.s.{name}", {}, name.encode())
 
 
 async def put_in_the_end(log: NatsLog, name: str) -> None:
     """As a relay does: again, until it is known that it is there."""
-    while await put(log, name) is Refused.UNKNOWN:
+    while await put(log, name) is WriteRefused.UNKNOWN:
         await asyncio.sleep(0.01)
 
 
@@ -134,7 +134,7 @@ async def test_kill_and_restart(server, log):
     await hands.take("a")
     server.kill()
     await until(lambda: not log.connected)
-    assert await put(log, "b") is Refused.UNKNOWN
+    assert await put(log, "b") is WriteRefused.UNKNOWN
     with pytest.raises(UnavailableError):
         await log.read(NAME, ["saga.t.s.>"])
     server.restart()
@@ -173,7 +173,7 @@ async def test_what_waits_is_unknown_as_soon_as_the_connection_is_lost(server, l
     reading = asyncio.create_task(log.read(NAME, ["saga.t.s.>"]))
     await asyncio.wait(waiting, timeout=0.1)
     server.kill()
-    assert await asyncio.gather(*waiting) == [Refused.UNKNOWN] * 3
+    assert await asyncio.gather(*waiting) == [WriteRefused.UNKNOWN] * 3
     with pytest.raises(UnavailableError, match="lost"):
         await reading
 
@@ -222,7 +222,7 @@ async def test_f10_a_pause_of_three_seconds(server, log):
 async def test_f10_a_pause_that_is_too_long(server, log):
     hands = await consuming(log)
     server.pause()
-    assert await put(log, "a") is Refused.UNKNOWN
+    assert await put(log, "a") is WriteRefused.UNKNOWN
     await until(lambda: not log.connected)
     server.resume()
     await put_in_the_end(log, "b")
@@ -233,7 +233,7 @@ async def test_f10_a_pause_that_is_too_long(server, log):
 async def test_f11_a_server_that_comes_later(server, log):
     """`start` came back although there was none."""
     assert not log.connected
-    assert await put(log, "a") is Refused.UNKNOWN
+    assert await put(log, "a") is WriteRefused.UNKNOWN
     with pytest.raises(UnavailableError):
         await log.read(NAME, ["saga.t.s.a"])
     hands = await consuming(log)
@@ -252,14 +252,14 @@ async def test_f28_the_consumer_is_deleted_and_comes_back(server, log):
     hands = await consuming(log)
     await put_in_the_end(log, "a")
     await hands.take("a")
-    assert hands.subscription.trouble == ""
+    assert hands.subscription.problem == ""
     await api(server.url, f"CONSUMER.DELETE.{NAME}.c")
-    await until(lambda: "Consumer Deleted" in hands.subscription.trouble)
-    await until(lambda: "nobody answers" in hands.subscription.trouble)
+    await until(lambda: "Consumer Deleted" in hands.subscription.problem)
+    await until(lambda: "nobody answers" in hands.subscription.problem)
     await put_in_the_end(log, "b")
     await provide_consumer(server.url)
     await hands.take("b")
-    assert hands.subscription.trouble == ""
+    assert hands.subscription.problem == ""
 
 
 @scenario()
@@ -270,12 +270,12 @@ async def test_f28_the_consumer_is_deleted_while_nothing_is_asked_for(server, lo
     await hands.take("a")
     await api(server.url, f"CONSUMER.DELETE.{NAME}.c")
     await hands.subscription.inquire()  # as it does by the minute
-    assert hands.subscription.trouble == "consumer not found"
+    assert hands.subscription.problem == "consumer not found"
     await until(lambda: not [*server.directory.rglob("obs/c")])  # it says that it is deleted before its files are
     await provide_consumer(server.url)
     hands.go.set()
     await hands.take("a")
-    await until(lambda: hands.subscription.trouble == "")
+    await until(lambda: hands.subscription.problem == "")
 
 
 @scenario()
@@ -297,7 +297,7 @@ async def test_closing_does_not_wait_for_deliveries(server, log):
     await hands.take("a")
     await log.close()
     assert log._connection.parts == (log._requests,)
-    assert await put(log, "b") is Refused.UNKNOWN
+    assert await put(log, "b") is WriteRefused.UNKNOWN
 
 
 @scenario()
@@ -329,7 +329,7 @@ async def test_a_client_whose_reading_task_ends(server, log):
     await put_in_the_end(log, "a")
     await hands.take("a")
     log._connection._client._reading_task.cancel()
-    assert await put(log, "b") is Refused.UNKNOWN
+    assert await put(log, "b") is WriteRefused.UNKNOWN
     await put_in_the_end(log, "c")
     await hands.take("c")
 
@@ -389,7 +389,7 @@ def test_f46_what_is_not_permitted_is_unknown_and_does_no_harm(tmp_path):
             client = log._connection._client
             hands = await consuming(log)  # without the right to ask what time it is
             await log.listen("elsewhere", lambda *_: None)
-            assert await log.put("elsewhere.a", {}, b"") is Refused.UNKNOWN
+            assert await log.put("elsewhere.a", {}, b"") is WriteRefused.UNKNOWN
             with pytest.raises(UnavailableError):
                 await log.read(NAME, ["saga.t.s.a"])
             assert await put(log, "a") == 1
@@ -407,13 +407,13 @@ def test_f47_a_wrong_password_is_tried_again(tmp_path, caplog):
         async with NatsLog(server.url, name="small", timing=QUICK, user="small", password="x") as log:
             await until(lambda: caplog.text.lower().count("authorization violation") > 0)
             assert not log.connected
-            assert await put(log, "a") is Refused.UNKNOWN
+            assert await put(log, "a") is WriteRefused.UNKNOWN
 
     with StrictServer(tmp_path) as server:
         asyncio.run(play(server))
 
 
-class Swallowing(Connection):
+class Swallowing(NatsConnection):
     """A connection whose client swallows a cancel, as nats-py does while it closes."""
 
     swallowed = 0
@@ -444,8 +444,8 @@ def test_closing_ends_though_a_cancel_is_swallowed():
 async def test_f38_a_stream_that_is_full_is_no_register_that_exists(server, log):
     await api(server.url, "STREAM.CREATE.FULL", {**STREAM, "name": "FULL", "subjects": ["full.>"], "max_msgs": 1})
     assert await log.put("full.a", {}, b"") == 1
-    assert await log.put("full.b", {}, b"") is Refused.UNKNOWN
-    assert await log.put("full.a", {}, b"") is Refused.EXISTS
+    assert await log.put("full.b", {}, b"") is WriteRefused.UNKNOWN
+    assert await log.put("full.a", {}, b"") is WriteRefused.EXISTS
 
 
 def refusal(code: int, description: str) -> bytes:
@@ -457,16 +457,16 @@ def refusal(code: int, description: str) -> bytes:
     [
         (b'{"stream":"S","seq":7}', 7),
         (b'{"stream":"S","seq":7,"duplicate":true,"domain":"d","new":{}}', 7),
-        (refusal(10077, "maximum messages per subject exceeded"), Refused.EXISTS),
-        (refusal(10077, "maximum bytes exceeded"), Refused.UNKNOWN),
-        (refusal(10071, "wrong last sequence: 3"), Refused.GUARD),
-        (refusal(10164, "wrong last sequence"), Refused.UNKNOWN),
-        (refusal(10023, "insufficient resources"), Refused.UNKNOWN),
-        (refusal(10054, "message size exceeds maximum allowed"), Refused.UNKNOWN),
-        (b'{"error":{}}', Refused.UNKNOWN),
-        (b"{}", Refused.UNKNOWN),
-        (b"", Refused.UNKNOWN),
-        (b"-", Refused.UNKNOWN),
+        (refusal(10077, "maximum messages per subject exceeded"), WriteRefused.EXISTS),
+        (refusal(10077, "maximum bytes exceeded"), WriteRefused.UNKNOWN),
+        (refusal(10071, "wrong last sequence: 3"), WriteRefused.GUARD),
+        (refusal(10164, "wrong last sequence"), WriteRefused.UNKNOWN),
+        (refusal(10023, "insufficient resources"), WriteRefused.UNKNOWN),
+        (refusal(10054, "message size exceeds maximum allowed"), WriteRefused.UNKNOWN),
+        (b'{"error":{}}', WriteRefused.UNKNOWN),
+        (b"{}", WriteRefused.UNKNOWN),
+        (b"", WriteRefused.UNKNOWN),
+        (b"-", WriteRefused.UNKNOWN),
     ],
 )
 def test_replies_to_a_put(reply, result):

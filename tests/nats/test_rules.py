@@ -16,7 +16,7 @@ from msgspec.structs import replace
 import nats
 from sagamesh.distribution import topology
 from sagamesh.distribution.heartbeat import Heartbeat
-from sagamesh.language.model import Action, Emit, Saga, Start, Step
+from sagamesh.language.model import Action, Emit, Saga, StartSpec, Step
 from sagamesh.log import codec, registers
 from sagamesh.log.registers import Instance, Origin
 from sagamesh.rules.projection import project
@@ -24,7 +24,7 @@ from sagamesh_cli.commands.here.dev import provision
 from sagamesh_cli.local.sidecars import ProcessMember, Urls
 from sagamesh_jetstream.client.session import NatsJetStream, connect
 from sagamesh_jetstream.upkeep.fleet import Fleet, read_fleet
-from sagamesh_sidecar.settings import Settings
+from sagamesh_sidecar.settings import SidecarSettings
 from support.fakes.scripted_app import Call, ScriptedApp, http, scripted
 from support.processes.stage import run, until
 from support.processes.web import ask
@@ -40,7 +40,7 @@ def saga(path: str) -> Saga:
         emits=(Emit(event="done"),),
         read_only=True,
     )
-    start = Start(participant="solo", event="asked", key="event.data.id")
+    start = StartSpec(participant="solo", event="asked", key="event.data.id")
     return Saga(namespace="shop", name="small", start=start, steps=(step,))
 
 
@@ -109,7 +109,7 @@ async def place(directory: Path, kind: type[NatsServer] = NatsServer) -> AsyncIt
             "health_port": 0,
             "state_dir": str(directory / "state"),
         }
-        member = ProcessMember(Settings(**given), directory)
+        member = ProcessMember(SidecarSettings(**given), directory)
         stack.push_async_callback(member.stop)
         urls = await member.start()
         js = await stack.enter_async_context(connect(server.url))

@@ -55,12 +55,12 @@ def test_a_server_that_comes_later_is_found(tmp_path: Path) -> None:
         async with watched(server.url) as on:
             with pytest.raises(UnavailableError, match="has not connected"):
                 await on.session.api("INFO")
-            await until(lambda: "cannot be reached" in on.session.trouble)
+            await until(lambda: "cannot be reached" in on.session.problem)
             with pytest.raises(UnavailableError, match="cannot be reached"):
                 await on.session.api("INFO")
             server.start()
             await until(lambda: on.news == ["opened"])
-            assert on.session.trouble == ""
+            assert on.session.problem == ""
             await on.session.api("INFO")
             await on.hears("first")
         server.stop()

@@ -22,7 +22,7 @@ from sagamesh.log.registers import START
 from sagamesh_cli.local.example_services import example
 from sagamesh_jetstream.client.session import Session
 from sagamesh_operator import probes
-from sagamesh_operator.metrics import InjectorMeters, Meters
+from sagamesh_operator.metrics import InjectorMetrics, OperatorMetrics
 from sagamesh_operator.sagas.reconciler import Reconciler
 from support.fakes.memory_cluster import MemoryCluster
 from support.fakes.scripted_app import Call, http
@@ -57,12 +57,12 @@ class Operator:
 @contextlib.asynccontextmanager
 async def operating(nats: str, cluster: MemoryCluster) -> AsyncIterator[Operator]:
     session = Session(nats)
-    meters = Meters(connected=lambda: not session.trouble)
-    reconciler = Reconciler(session, cluster, meters, installation="test")
+    metrics = OperatorMetrics(connected=lambda: not session.problem)
+    reconciler = Reconciler(session, cluster, metrics, installation="test")
     session.opened, session.lost = reconciler.connected, reconciler.disconnected
     session.listen(topology.heartbeat_subjects(), reconciler.heard)
     cluster.watched = reconciler.told
-    async with probes.serving("127.0.0.1", 0, metrics=meters.exposition, alive=str, ready=str) as url:
+    async with probes.serving("127.0.0.1", 0, metrics=metrics.exposition, alive=str, ready=str) as url:
         tasks = [asyncio.create_task(session.run()), asyncio.create_task(reconciler.run())]
         try:
             yield Operator(session, url)
@@ -75,11 +75,11 @@ async def operating(nats: str, cluster: MemoryCluster) -> AsyncIterator[Operator
 @contextlib.asynccontextmanager
 async def injecting() -> AsyncIterator[Target]:
     """What an injector tells of itself while it is asked about pods, without an end."""
-    meters = InjectorMeters(expiry=lambda: time.time() + 3600)
+    metrics = InjectorMetrics(expiry=lambda: time.time() + 3600)
 
     def asked() -> tuple[bytes, str]:
-        meters.answered("injected")
-        return meters.exposition()
+        metrics.answered("injected")
+        return metrics.exposition()
 
     async with probes.serving("127.0.0.1", 0, metrics=asked, alive=str, ready=str) as url:
         yield Target(url, "sagamesh-system", "sagamesh-injector-0")

@@ -6,7 +6,7 @@ import pytest
 
 from sagamesh.language import graph
 from sagamesh.simulation import HANDLERS, Handlers, Scenario, World, violations
-from sagamesh.simulation.broker import Delivery
+from sagamesh.simulation.broker import PendingDelivery
 from simulation.mutants import MUTANTS, Mutant, mutate
 from support.builders import shapes
 
@@ -34,7 +34,7 @@ def test_no_mutation_is_no_mutant() -> None:
 class AcksFirst(World):
     """A relay that acks a delivery before anything was written."""
 
-    def _deliver(self, delivery: Delivery) -> None:
+    def _deliver(self, delivery: PendingDelivery) -> None:
         super()._deliver(delivery)
         delivery.acked = True
 

@@ -29,10 +29,10 @@ HEAD = "# Made by `make manifests` of charts/sagamesh.\n"
 OF_HELM = ("app.kubernetes.io/managed-by", "helm.sh/chart", "helm.sh/resource-policy")
 NOT_FETCHED = "chart directory is missing these dependencies: nats"  # it is not ours, so it is not in the repository
 
-Document = dict[str, Any]
+JsonObject = dict[str, Any]
 
 
-def render(values: Mapping[str, Any] | None = None, *, chart: Path = CHART, name: str = "sagamesh") -> list[Document]:
+def render(values: Mapping[str, Any] | None = None, *, chart: Path = CHART, name: str = "sagamesh") -> list[JsonObject]:
     """All objects of a release, hooks included. Raises helm_python.HelmError for values that the chart refuses."""
     with helm_python.Chart.load(chart) as loaded:
         texts = loaded.render(dict(values or {}), name=name, namespace=NAMESPACE)
@@ -50,9 +50,9 @@ def complete(directory: Path) -> Path:
     return copy
 
 
-def highly_available() -> Document:
+def highly_available() -> JsonObject:
     """The values of `values-ha.yaml`."""
-    values: Document = yaml.safe_load((CHART / "values-ha.yaml").read_text())
+    values: JsonObject = yaml.safe_load((CHART / "values-ha.yaml").read_text())
     return values
 
 
@@ -81,7 +81,7 @@ def made() -> dict[Path, str]:
     }
 
 
-def plain(document: Document) -> Document:
+def plain(document: JsonObject) -> JsonObject:
     """The object without what only Helm reads: whoever applies it has no release."""
     template = document.get("spec", {}).get("template", {})
     for part in (each["metadata"] for each in (document, template) if "metadata" in each):
@@ -92,13 +92,13 @@ def plain(document: Document) -> Document:
     return document
 
 
-def namespace() -> Document:
+def namespace() -> JsonObject:
     labels = {f"app.kubernetes.io/{key}": "sagamesh" for key in ("name", "instance", "part-of")}
     labels |= {"app.kubernetes.io/component": "namespace", "pod-security.kubernetes.io/enforce": "restricted"}
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": labels}}
 
 
-def joined(documents: list[Document]) -> str:
+def joined(documents: list[JsonObject]) -> str:
     return "---\n".join(map(as_yaml, documents))
 
 

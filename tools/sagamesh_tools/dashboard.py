@@ -1,7 +1,7 @@
 """The Grafana dashboard of an installation: alarms, sagas, steps, and what they stand on.
 
 It asks for the metrics of sidecars, operator and injector, as Prometheus has them where each bears the namespace of its
-pod, and those of sidecars also `pod`. `python -m sagamesh_operator.dashboard` prints it.
+pod, and those of sidecars also `pod`. `python -m sagamesh_tools.dashboard` prints it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Panel(NamedTuple):
     kind: str = "timeseries"
 
 
-class Row(NamedTuple):
+class PanelRow(NamedTuple):
     """`abreast`: panels side by side. `height` in Grafana's grid."""
 
     title: str
@@ -175,11 +175,11 @@ INJECTOR = (
 )
 
 ROWS = (
-    Row("Alarms: all of it should be zero", 6, 4, ALARMS),
-    Row("Sagas", 3, 8, SAGAS),
-    Row("Steps", 3, 8, STEPS),
-    Row("Apps, NATS, rules", 3, 8, GROUND),
-    Row("Injector", 2, 8, INJECTOR),
+    PanelRow("Alarms: all of it should be zero", 6, 4, ALARMS),
+    PanelRow("Sagas", 3, 8, SAGAS),
+    PanelRow("Steps", 3, 8, STEPS),
+    PanelRow("Apps, NATS, rules", 3, 8, GROUND),
+    PanelRow("Injector", 2, 8, INJECTOR),
 )
 
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}

@@ -1,6 +1,6 @@
 """`docs/saga-reference.md`, made of the resource: each field with its bounds, each rule with its code.
 
-`python -m sagamesh_operator.reference` prints the page.
+`python -m sagamesh_tools.reference_page` prints the page.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ What `kubectl get sagas` shows, besides the name; `kubectl get sm` is short for 
 {columns}"""
 
 
-class Place(NamedTuple):
+class FieldPlace(NamedTuple):
     """A field, where it is. `holder`: the object that it is a field of."""
 
     path: str
@@ -83,15 +83,15 @@ def page() -> str:
     )
 
 
-def _places(path: str, name: str, schema: Schema, holder: Schema) -> Iterator[Place]:
+def _places(path: str, name: str, schema: Schema, holder: Schema) -> Iterator[FieldPlace]:
     """A field and those below it, in the order of the language."""
-    place = Place(path, name, schema, holder)
+    place = FieldPlace(path, name, schema, holder)
     yield place
     for below, field in place.inner.get("properties", {}).items():
         yield from _places(f"{place.each}.{below}", below, field, place.inner)
 
 
-def _row(place: Place) -> tuple[str, ...]:
+def _row(place: FieldPlace) -> tuple[str, ...]:
     bounds = "; ".join(_bounds(place.schema))
     return f"`{place.path}`", _type(place.schema), _default(place), bounds, place.schema["description"]
 
@@ -104,7 +104,7 @@ def _type(schema: Schema) -> str:
     return str(schema["type"])
 
 
-def _default(place: Place) -> str:
+def _default(place: FieldPlace) -> str:
     if place.name in place.holder.get("required", ()):
         return "required"
     if place.name in ("on", "true"):
@@ -135,7 +135,7 @@ def _form(sentence: str) -> str:
     return re.sub(r"^must be (a duration )?|, such as .*", "", sentence, flags=re.IGNORECASE)
 
 
-def _rules(top: Schema, spec: list[Place]) -> Iterator[tuple[str, str]]:
+def _rules(top: Schema, spec: list[FieldPlace]) -> Iterator[tuple[str, str]]:
     """Those of objects; the form of a text is among its bounds."""
     yield from (("`metadata.name`", valid["message"]) for valid in top["x-kubernetes-validations"])
     for place in spec:

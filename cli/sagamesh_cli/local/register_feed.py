@@ -26,7 +26,7 @@ async def following(
 
     `directory`: with the login of NATS.
     """
-    client = login.Client()
+    client = login.NatsClient()
     options = await login.options(directory)
     await client.connect(url, max_reconnect_attempts=-1, error_cb=_ignore, name="sagamesh follow", **options)
     try:

@@ -15,7 +15,7 @@ from sagamesh.rules.projection import project
 from sagamesh_cli.output import complain
 from sagamesh_jetstream.client.session import connect
 from sagamesh_jetstream.upkeep.fleet import Fleet, read_fleet
-from sagamesh_operator.ports import ApiRefused, UnavailableError
+from sagamesh_operator.ports import JetStreamError, UnavailableError
 
 LOOK = 0.1
 """Seconds between looks at the heartbeats."""
@@ -60,7 +60,7 @@ async def tell(url: str, directory: str, revisions: Iterable[Awaited], stop: asy
     `directory`: with the login of NATS. Returns soon after `stop` was set.
     """
     late = {one: list(one.pods) for one in revisions}
-    with contextlib.suppress(TimeoutError, UnavailableError, ApiRefused):
+    with contextlib.suppress(TimeoutError, UnavailableError, JetStreamError):
         async with asyncio.timeout(PATIENCE), connect(url, directory=directory, allow_reconnect=False) as js:
             while late and not stop.is_set():
                 fleet = await read_fleet(js, next(iter(late)).namespace)

@@ -17,11 +17,11 @@ from typing import Protocol
 
 import msgspec
 
-from sagamesh_cli.errors import EnvironmentTrouble
+from sagamesh_cli.errors import EnvironmentFault
 from sagamesh_cli.local.nats_server import die_with
 from sagamesh_sidecar.app import Sidecar
 from sagamesh_sidecar.errors import PortError
-from sagamesh_sidecar.settings import Settings, to_environment
+from sagamesh_sidecar.settings import SidecarSettings, to_environment
 
 START_TIMEOUT = 60.0
 """Seconds until a sidecar must be ready, on a machine that does much else."""
@@ -51,7 +51,7 @@ class Member(Protocol):
 class TaskMember:
     """A sidecar in this process."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: SidecarSettings) -> None:
         self.sidecar = Sidecar(settings)
         self._stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -77,7 +77,7 @@ class TaskMember:
             try:
                 await self._task
             except PortError as error:
-                raise EnvironmentTrouble(str(error)) from error
+                raise EnvironmentFault(str(error)) from error
 
 
 class ProcessMember:
@@ -87,7 +87,7 @@ class ProcessMember:
     """
 
     def __init__(
-        self, settings: Settings, directory: Path, *command: str, told: Callable[[str], object] = lambda _: None
+        self, settings: SidecarSettings, directory: Path, *command: str, told: Callable[[str], object] = lambda _: None
     ) -> None:
         self.told = told
         self.settings = replace(settings, ready_file=str(directory / f"{settings.participant}.ready"))
@@ -154,7 +154,7 @@ class ProcessMember:
         except TimeoutError:
             raise _not_ready(self.settings) from None
         words = self.log.read_text(errors="replace").splitlines()[-1:]
-        raise EnvironmentTrouble(f"the sidecar of {self.settings.participant} ended: {' '.join(words)}")
+        raise EnvironmentFault(f"the sidecar of {self.settings.participant} ended: {' '.join(words)}")
 
     async def _keep(self) -> None:
         """Start it again whenever it dies."""
@@ -171,6 +171,6 @@ def _port(url: str) -> int:
     return int(url.rpartition(":")[2])
 
 
-def _not_ready(settings: Settings) -> EnvironmentTrouble:
+def _not_ready(settings: SidecarSettings) -> EnvironmentFault:
     seconds = f"{START_TIMEOUT:g} seconds"
-    return EnvironmentTrouble(f"the sidecar of {settings.participant} was not ready within {seconds}")
+    return EnvironmentFault(f"the sidecar of {settings.participant} was not ready within {seconds}")

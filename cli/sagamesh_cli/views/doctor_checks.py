@@ -15,7 +15,7 @@ from sagamesh_cli.output import in_line, paint
 from sagamesh_jetstream.upkeep.distribute import owner_of
 from sagamesh_operator.sagas.status import listed
 
-Document = Mapping[str, Any]
+JsonObject = Mapping[str, Any]
 
 CLUSTER, NATS = "cluster", "nats"
 INSTALL = "by the chart (docs/install.md), or alone: python -m sagamesh_operator.crd | kubectl apply --server-side -f -"
@@ -63,7 +63,7 @@ def lines(checks: Sequence[Check]) -> list[str]:
 # -- the cluster
 
 
-def definition(found: Document | None, ours: Document, version: str) -> Iterator[Check]:
+def definition(found: JsonObject | None, ours: JsonObject, version: str) -> Iterator[Check]:
     """The Saga definition as it is installed (None: it is not), beside the one that this command line knows."""
     what, hint = "the Saga definition is installed", f"install it {INSTALL}"
     if found is None:
@@ -76,7 +76,7 @@ def definition(found: Document | None, ours: Document, version: str) -> Iterator
         yield _compared(theirs, wanted)
 
 
-def _served(found: Document, version: str) -> Check:
+def _served(found: JsonObject, version: str) -> Check:
     what = f"it is established and serves {version}"
     conditions = (found.get("status") or {}).get("conditions") or ()
     established = any(each["type"] == "Established" and each["status"] == "True" for each in conditions)
@@ -87,7 +87,7 @@ def _served(found: Document, version: str) -> Check:
     return Check(CLUSTER, what, Level.FAILURE, why, "kubectl describe crd sagas.sagamesh.dev")
 
 
-def _compared(theirs: Document, ours: Document) -> Check:
+def _compared(theirs: JsonObject, ours: JsonObject) -> Check:
     """Which is older, by the fields that only one of them has."""
     what = "it is the one that this command line knows"
     there, here = theirs["schema"]["openAPIV3Schema"], ours["schema"]["openAPIV3Schema"]
@@ -111,7 +111,7 @@ def _compared(theirs: Document, ours: Document) -> Check:
     return Check(CLUSTER, what, Level.WARNING, "they differ, and neither has fields that the other lacks", hint)
 
 
-def _version(definition: Document, version: str) -> Document | None:
+def _version(definition: JsonObject, version: str) -> JsonObject | None:
     return next((each for each in definition["spec"]["versions"] if each["name"] == version), None)
 
 
@@ -134,7 +134,7 @@ def _plain(value: Any) -> Any:
     return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
 
 
-def sagas(documents: Sequence[Document]) -> Iterator[Check]:
+def sagas(documents: Sequence[JsonObject]) -> Iterator[Check]:
     """What the operator says of them."""
     unseen = [_name(each) for each in documents if not _is_seen(each)]
     refused = [_name(each) for each in documents if _status(each, "Accepted") == "False"]
@@ -154,15 +154,15 @@ def _none(names: Sequence[str], what: str, level: Level, hint: str) -> Check:
     )
 
 
-def _name(saga: Document) -> str:
+def _name(saga: JsonObject) -> str:
     return f"{saga['metadata']['namespace']}/{saga['metadata']['name']}"
 
 
-def _is_seen(saga: Document) -> bool:
+def _is_seen(saga: JsonObject) -> bool:
     return bool((saga.get("status") or {}).get("observedGeneration") == saga["metadata"]["generation"])
 
 
-def _status(saga: Document, kind: str) -> str:
+def _status(saga: JsonObject, kind: str) -> str:
     conditions = (saga.get("status") or {}).get("conditions") or ()
     return next((str(each["status"]) for each in conditions if each["type"] == kind), "")
 
@@ -170,7 +170,7 @@ def _status(saga: Document, kind: str) -> str:
 # -- NATS
 
 
-def servers(said: Document, buckets: Iterable[Document]) -> Check:
+def servers(said: JsonObject, buckets: Iterable[JsonObject]) -> Check:
     """How many there are, by what the server says of itself, and by how many hold a bucket."""
     what = "NATS has three servers"
     replicas = max((bucket["config"].get("num_replicas", 1) for bucket in buckets), default=1)
@@ -183,7 +183,7 @@ def servers(said: Document, buckets: Iterable[Document]) -> Check:
     return Check(NATS, what, Level.WARNING, f"it has {known}", hint)
 
 
-def buckets(found: Mapping[str, Document | None], installation: str | None) -> Iterator[Check]:
+def buckets(found: Mapping[str, JsonObject | None], installation: str | None) -> Iterator[Check]:
     """The buckets by name (None: it is not there). `installation`: the cluster's own identity; None: not known."""
     for name, info in found.items():
         what = f"there is the bucket {name}"

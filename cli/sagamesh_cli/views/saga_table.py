@@ -13,7 +13,7 @@ from msgspec import Struct, to_builtins
 
 from sagamesh_cli.output import in_line, paint, table
 
-Document = Mapping[str, Any]
+JsonObject = Mapping[str, Any]
 
 READY, RETIRING, RETIRED, UNKNOWN = "Ready", "Retiring", "Retired", "Unknown"
 COLOURS = {"True": "green", "False": "red", UNKNOWN: "yellow", RETIRING: "yellow"}
@@ -23,7 +23,7 @@ TITLES = ("NAME", "READY", "REVISION", "PARTICIPANTS", "SYNCED", "AGE")
 UNSEEN = "the operator has not looked at its latest change yet"
 
 
-class Participant(Struct, frozen=True):
+class ParticipantRow(Struct, frozen=True):
     """How many live sidecars it has, and how many of them hold the rules."""
 
     name: str
@@ -31,7 +31,7 @@ class Participant(Struct, frozen=True):
     synced: int
 
 
-class Condition(Struct, frozen=True, rename="camel"):
+class ConditionRow(Struct, frozen=True, rename="camel"):
     """As metav1.Condition."""
 
     type: str
@@ -54,12 +54,12 @@ class Shown(Struct, frozen=True, kw_only=True, rename="camel"):
     revision: str = ""
     active_revision: str = ""
     synced: str = ""
-    participants: tuple[Participant, ...] = ()
-    conditions: tuple[Condition, ...] = ()
+    participants: tuple[ParticipantRow, ...] = ()
+    conditions: tuple[ConditionRow, ...] = ()
     note: str | None = None
 
 
-def shown(documents: Iterable[Document], events: Iterable[Document]) -> list[Shown]:
+def shown(documents: Iterable[JsonObject], events: Iterable[JsonObject]) -> list[Shown]:
     """The sagas of these resources, and those of which only Events are left, by namespace and name."""
     there = [_there(document) for document in documents]
     names = {(saga.namespace, saga.name) for saga in there}
@@ -67,10 +67,10 @@ def shown(documents: Iterable[Document], events: Iterable[Document]) -> list[Sho
     return sorted(there + gone, key=lambda saga: (saga.namespace, saga.name))
 
 
-def _there(document: Document) -> Shown:
+def _there(document: JsonObject) -> Shown:
     metadata, status = document["metadata"], document.get("status") or {}
     conditions = tuple(
-        Condition(each["type"], each["status"], each["reason"], each["message"], each["lastTransitionTime"])
+        ConditionRow(each["type"], each["status"], each["reason"], each["message"], each["lastTransitionTime"])
         for each in status.get("conditions", ())
     )
     is_seen = status.get("observedGeneration") == metadata["generation"]
@@ -83,16 +83,16 @@ def _there(document: Document) -> Shown:
         active_revision=status.get("activeRevision", ""),
         synced=status.get("synced", ""),
         participants=tuple(
-            Participant(each["name"], each["sidecars"], each["synced"]) for each in status.get("participants", ())
+            ParticipantRow(each["name"], each["sidecars"], each["synced"]) for each in status.get("participants", ())
         ),
         conditions=conditions,
         note=None if is_seen else UNSEEN,
     )
 
 
-def _retiring(events: Iterable[Document]) -> Iterable[Shown]:
+def _retiring(events: Iterable[JsonObject]) -> Iterable[Shown]:
     """By the newest word about each: `Retiring` is said again and again, until `Retired`."""
-    newest: dict[tuple[str, str], Document] = {}
+    newest: dict[tuple[str, str], JsonObject] = {}
     for event in sorted(filter(_is_ours, events), key=_moment):
         about = event["regarding"]
         newest[about["namespace"], about["name"]] = event
@@ -101,14 +101,14 @@ def _retiring(events: Iterable[Document]) -> Iterable[Shown]:
             yield Shown(namespace=namespace, name=name, ready=RETIRING, note=f"deleted; {event.get('note', '')}")
 
 
-def _is_ours(event: Document) -> bool:
+def _is_ours(event: JsonObject) -> bool:
     about = event.get("regarding") or {}
     is_about_a_saga = about.get("kind") == "Saga" and about.get("apiVersion", "").startswith(f"{GROUP}/")
     reporter = event.get("reportingController")
     return is_about_a_saga and reporter == REPORTER and event.get("reason") in (RETIRING, RETIRED)
 
 
-def _moment(event: Document) -> datetime:
+def _moment(event: JsonObject) -> datetime:
     return datetime.fromisoformat(event.get("eventTime") or event["metadata"]["creationTimestamp"])
 
 

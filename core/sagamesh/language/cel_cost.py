@@ -45,7 +45,7 @@ _REPETITION = re.compile(r"\{(\d+)(?:,(\d*))?\}")
 _UNICODE_CLASS = 2000  # what `\pL` costs, in characters of an ordinary pattern
 
 
-class Kind(enum.IntEnum):
+class ExprKind(enum.IntEnum):
     """The forms of an expression, by their field numbers in `cel.expr.Expr`."""
 
     CONSTANT = 3
@@ -57,23 +57,34 @@ class Kind(enum.IntEnum):
     LOOP = 9
 
 
-_NAME = {Kind.VARIABLE: 1, Kind.FIELD: 2, Kind.CALL: 2, Kind.MAP: 1, Kind.LOOP: 1}
-_CHILDREN = {Kind.FIELD: (1,), Kind.CALL: (1, 3), Kind.LIST: (1,), Kind.LOOP: (2, 4, 5, 6, 7)}  # its range first
+_NAME = {
+    ExprKind.VARIABLE: 1,
+    ExprKind.FIELD: 2,
+    ExprKind.CALL: 2,
+    ExprKind.MAP: 1,
+    ExprKind.LOOP: 1,
+}
+_CHILDREN = {
+    ExprKind.FIELD: (1,),
+    ExprKind.CALL: (1, 3),
+    ExprKind.LIST: (1,),
+    ExprKind.LOOP: (2, 4, 5, 6, 7),
+}  # its range first
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
-    kind: Kind
+class AstNode:
+    kind: ExprKind
     name: str
     text: str | None  # of a string literal
     position: str  # line:column
     overloads: frozenset[str]
-    children: tuple[Node, ...]
+    children: tuple[AstNode, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class _Placed:
-    node: Node
+    node: AstNode
     depth: int  # the loops that repeat it
     ranged: bool  # whether a loop goes over what it is part of
 
@@ -116,10 +127,10 @@ def survey(checked: bytes, source: str) -> Survey:
     nodes = tuple(each.node for each in placed)
     for node in nodes:
         _check_node(node)
-    loops = sum(node.kind is Kind.LOOP for node in nodes)
+    loops = sum(node.kind is ExprKind.LOOP for node in nodes)
     _check_amounts(root, len(nodes), loops, sum(node.name == "_+_" for node in nodes))
     found = Survey(
-        variables=frozenset(node.name for node in nodes if node.kind is Kind.VARIABLE),
+        variables=frozenset(node.name for node in nodes if node.kind is ExprKind.VARIABLE),
         events=_event_names(nodes),
         patterns=tuple(node.children[-1].text or "" for node in nodes if _calls(node, "matches")),
         loops=loops,
@@ -135,10 +146,10 @@ def survey(checked: bytes, source: str) -> Survey:
     return found
 
 
-def _place(node: Node, depth: int = 0, ranged: bool = False) -> Iterator[_Placed]:
+def _place(node: AstNode, depth: int = 0, ranged: bool = False) -> Iterator[_Placed]:
     yield _Placed(node, depth, ranged)
     for index, child in enumerate(node.children):
-        if node.kind is not Kind.LOOP:
+        if node.kind is not ExprKind.LOOP:
             yield from _place(child, depth, ranged)
         elif index == 0:
             yield from _place(child, depth, ranged=True)
@@ -146,10 +157,10 @@ def _place(node: Node, depth: int = 0, ranged: bool = False) -> Iterator[_Placed
             yield from _place(child, depth + 1, ranged)
 
 
-def _check_node(node: Node) -> None:
-    if node.kind is Kind.MAP and node.name:
+def _check_node(node: AstNode) -> None:
+    if node.kind is ExprKind.MAP and node.name:
         raise ExpressionError(f"{node.position}: {node.name} cannot be built here; write a map: {{...}}")
-    if node.kind is not Kind.CALL:
+    if node.kind is not ExprKind.CALL:
         return
     if node.name not in _ALLOWED:
         raise ExpressionError(f"{node.position}: the function {node.name} is not available here")
@@ -159,7 +170,7 @@ def _check_node(node: Node) -> None:
         raise ExpressionError(f'{node.position}: {node.name} takes a string literal, as in {node.name}("...")')
 
 
-def _check_amounts(root: Node, nodes: int, loops: int, sums: int) -> None:
+def _check_amounts(root: AstNode, nodes: int, loops: int, sums: int) -> None:
     if nodes > MAX_NODES:
         raise ExpressionError(f"{root.position}: the expression has {nodes} parts, over the limit of {MAX_NODES}")
     if loops > MAX_LOOPS:
@@ -173,11 +184,11 @@ def _check_amounts(root: Node, nodes: int, loops: int, sums: int) -> None:
         )
 
 
-def _event_names(nodes: tuple[Node, ...]) -> frozenset[str]:
+def _event_names(nodes: tuple[AstNode, ...]) -> frozenset[str]:
     """Every use of `events` by a literal, so that the projection knows exactly which events a rule needs."""
     named = {id(variable): name for variable, name in map(_named_event, nodes) if variable}
     for node in nodes:
-        if node.kind is Kind.VARIABLE and node.name == "events" and named.get(id(node)) is None:
+        if node.kind is ExprKind.VARIABLE and node.name == "events" and named.get(id(node)) is None:
             raise ExpressionError(
                 f'{node.position}: events takes its event type as a string literal: write events["order.placed"].data, '
                 'or "order.placed" in events'
@@ -185,44 +196,44 @@ def _event_names(nodes: tuple[Node, ...]) -> frozenset[str]:
     return frozenset(name for name in named.values() if name is not None)
 
 
-def _named_event(node: Node) -> tuple[Node | None, str | None]:
+def _named_event(node: AstNode) -> tuple[AstNode | None, str | None]:
     if _calls(node, "_[_]"):
         variable, name = node.children
     elif _calls(node, "@in"):
         name, variable = node.children
     else:
         return None, None
-    is_events = variable.kind is Kind.VARIABLE and variable.name == "events"
+    is_events = variable.kind is ExprKind.VARIABLE and variable.name == "events"
     return (variable, name.text) if is_events else (None, None)
 
 
-def _is_time_of_events(node: Node) -> bool:
-    return node.kind is Kind.FIELD and node.name == "time" and _named_event(node.children[0])[0] is not None
+def _is_time_of_events(node: AstNode) -> bool:
+    return node.kind is ExprKind.FIELD and node.name == "time" and _named_event(node.children[0])[0] is not None
 
 
-def _calls(node: Node, function: str) -> bool:
-    return node.kind is Kind.CALL and node.name == function
+def _calls(node: AstNode, function: str) -> bool:
+    return node.kind is ExprKind.CALL and node.name == function
 
 
-def _lengthens(node: Node) -> bool:
+def _lengthens(node: AstNode) -> bool:
     """Whether it may add lists; not the addition by which `map` and `filter` collect what they keep."""
     return "add_list" in node.overloads and node.children[0].name != "@result"
 
 
-def _reads_text(node: Node) -> bool:
-    return node.kind is Kind.CALL and (node.name in _READERS or not node.overloads.isdisjoint(_TEXT_SUMS))
+def _reads_text(node: AstNode) -> bool:
+    return node.kind is ExprKind.CALL and (node.name in _READERS or not node.overloads.isdisjoint(_TEXT_SUMS))
 
 
-def _comparisons(node: Node) -> int:
+def _comparisons(node: AstNode) -> int:
     """How many pairs of large values it may compare: none beside a literal, else what stands on either side."""
-    if node.kind is not Kind.CALL or node.name not in _COMPARISONS or any(map(_is_literal, node.children)):
+    if node.kind is not ExprKind.CALL or node.name not in _COMPARISONS or any(map(_is_literal, node.children)):
         return 0
-    variables = sum(each.node.kind is Kind.VARIABLE for each in _place(node))
+    variables = sum(each.node.kind is ExprKind.VARIABLE for each in _place(node))
     return (variables + 1) // 2
 
 
-def _is_literal(node: Node) -> bool:
-    return node.kind is Kind.CONSTANT or (node.kind is Kind.LIST and all(map(_is_literal, node.children)))
+def _is_literal(node: AstNode) -> bool:
+    return node.kind is ExprKind.CONSTANT or (node.kind is ExprKind.LIST and all(map(_is_literal, node.children)))
 
 
 def _weight(pattern: str) -> int:
@@ -234,28 +245,28 @@ def _weight(pattern: str) -> int:
 # The wire format: https://protobuf.dev/programming-guides/encoding. Any = bytes, or int, by the field's wire type.
 
 
-def _read(serialized: bytes, source: str) -> Node:
+def _read(serialized: bytes, source: str) -> AstNode:
     checked = _fields(_fields(serialized)[2][0])  # out of google.protobuf.Any
     references = (_fields(entry) for entry in checked.get(2, ()))
     overloads = {entry[1][0]: _names(_fields(entry[2][0]).get(3, ())) for entry in references}
     positions = (_fields(entry) for entry in _fields(checked[5][0]).get(4, ()))
     offsets = {entry[1][0]: entry.get(2, [0])[0] for entry in positions}
 
-    def node(data: bytes) -> Node:
+    def node(data: bytes) -> AstNode:
         expr = _fields(data)
-        kind = next(kind for kind in Kind if kind in expr)
+        kind = next(kind for kind in ExprKind if kind in expr)
         form = _fields(expr[kind][0])
         parts = [part for field in _CHILDREN.get(kind, ()) for part in form.get(field, ())]
-        if kind is Kind.MAP:
+        if kind is ExprKind.MAP:
             entries = [_fields(entry) for entry in form.get(2, ())]
             parts = [part for entry in entries for part in (*entry.get(3, ()), *entry[4])]
         key = expr[2][0]
-        return Node(
+        return AstNode(
             kind=kind,
             name="".join(part.decode() for part in form.get(_NAME.get(kind, 0), ())),
-            text=form[6][0].decode() if kind is Kind.CONSTANT and 6 in form else None,
+            text=form[6][0].decode() if kind is ExprKind.CONSTANT and 6 in form else None,
             position=_position(source, offsets.get(key, 0)),
-            overloads=overloads.get(key, frozenset()) if kind is Kind.CALL else frozenset(),
+            overloads=overloads.get(key, frozenset()) if kind is ExprKind.CALL else frozenset(),
             children=tuple(map(node, parts)),
         )
 

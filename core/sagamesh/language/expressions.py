@@ -64,7 +64,7 @@ class Place(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Program:
+class CelProgram:
     source: str
     names: frozenset[str]  # the declared variables that it uses, such as "event.data"
     events: frozenset[str]  # the event types that it names in events["..."]
@@ -98,7 +98,7 @@ class Program:
         return value
 
 
-def compile_expression(source: str, place: Place, *, single_event: bool = True) -> Program:
+def compile_expression(source: str, place: Place, *, single_event: bool = True) -> CelProgram:
     """Check everything that can be known before there are data. Raises ExpressionError.
 
     `single_event` is false where a step joins several events, so that `event` has no meaning.
@@ -114,7 +114,7 @@ def compile_expression(source: str, place: Place, *, single_event: bool = True) 
     found = survey(expression.serialize(), source)
     for pattern in found.patterns:
         _check_pattern(pattern)
-    return Program(source, found.variables & declared.keys(), found.events, place, expression, found)
+    return CelProgram(source, found.variables & declared.keys(), found.events, place, expression, found)
 
 
 @cache

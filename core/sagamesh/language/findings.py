@@ -11,7 +11,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-Level = Literal["error", "warning"]
+Severity = Literal["error", "warning"]
 
 CODES: Mapping[str, str] = {
     "SM001": "Two steps have the same name.",
@@ -52,7 +52,7 @@ class Finding(Struct, frozen=True):
     """`path` names the field, as in `spec.steps[2].on`; `message` says what is wrong, `fix` how to mend it."""
 
     code: str
-    level: Level
+    level: Severity
     path: str
     message: str
     fix: str

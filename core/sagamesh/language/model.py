@@ -65,7 +65,7 @@ class Step(Struct, frozen=True, kw_only=True):
     read_only: bool = False
 
 
-class Start(Struct, frozen=True, kw_only=True):
+class StartSpec(Struct, frozen=True, kw_only=True):
     """Whose app may start the saga, by which event, under which instance id (CEL; without `key`: the event's id)."""
 
     participant: str
@@ -78,7 +78,7 @@ class Saga(Struct, frozen=True, kw_only=True):
 
     namespace: str
     name: str
-    start: Start
+    start: StartSpec
     steps: tuple[Step, ...]
     compensation_order: Order = "reverse"
     park_after: float = 600.0

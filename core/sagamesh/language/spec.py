@@ -12,7 +12,7 @@ from typing import cast
 
 from sagamesh.errors import SpecError
 from sagamesh.language.document import Form, Node, node
-from sagamesh.language.model import Action, Compensation, Emit, Join, Order, Retry, Saga, Start, Step
+from sagamesh.language.model import Action, Compensation, Emit, Join, Order, Retry, Saga, StartSpec, Step
 
 API_VERSION = "sagamesh.dev/v1alpha1"
 KIND = "Saga"
@@ -96,8 +96,8 @@ def saga(top: Node, namespace: str) -> Saga:
     return found
 
 
-def _start(start: Node) -> Start:
-    found = Start(
+def _start(start: Node) -> StartSpec:
+    found = StartSpec(
         participant=_participant(start),
         event=start.text("event", EVENT),
         key=start.optional_text("key", EXPRESSION),

@@ -64,7 +64,7 @@ class Again(Struct, frozen=True):
     after: float = 0.0
 
 
-Verdict = Success | Refusal | Again | Away
+AnswerMeaning = Success | Refusal | Again | Away
 
 NOT_YET = frozenset({404, 408, 409, 425, 429})
 """Statuses by which an app says that it did nothing yet."""
@@ -73,7 +73,7 @@ GONE = frozenset({404, 410})
 """Statuses by which an app says that there is nothing to undo."""
 
 
-def judge_action(answer: Answer) -> Verdict:
+def judge_action(answer: Answer) -> AnswerMeaning:
     """What an answer to an action means."""
     if isinstance(answer, Away) or is_away(answer):
         return Away()
@@ -93,7 +93,7 @@ def judge_action(answer: Answer) -> Verdict:
     return Again("unknown", f"status {status} is not an answer that can be used")
 
 
-def judge_compensation(answer: Answer) -> Verdict:
+def judge_compensation(answer: Answer) -> AnswerMeaning:
     """What an answer to a compensation means: done, or again for ever."""
     if isinstance(answer, Away) or is_away(answer):
         return Away()

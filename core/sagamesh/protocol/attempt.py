@@ -49,7 +49,7 @@ class Put(Struct, frozen=True):
     while_started: bool = False
 
 
-class Refused(Enum):
+class WriteRefused(Enum):
     """Why a Put stored nothing, as far as one knows."""
 
     EXISTS = auto()
@@ -74,7 +74,7 @@ class Reply(Struct, frozen=True):
 
 
 Operation = Fetch | Put | Pause | Call
-Result = tuple[Register, ...] | Register | Refused | Reply | None
+Result = tuple[Register, ...] | Register | WriteRefused | Reply | None
 Steps = Generator[Operation, Result, None]
 
 
@@ -119,7 +119,7 @@ def write(known: Known, effect: Write) -> Steps:
     result = yield from _put(Put(effect.name, effect.value, while_started=effect.guarded))
     if isinstance(result, Register):
         known.registers[effect.name] = result
-    elif result is Refused.EXISTS:
+    elif result is WriteRefused.EXISTS:
         yield from read_until_present(known, effect.name)
     else:
         known.gone = True
@@ -130,7 +130,7 @@ def _prove(known: Known, delivery: Delivery, step: OwnStep, awaited: Name) -> St
     instance = delivery.instance
     marker = registers.marker(step.name, delivery.register.sequence, awaited)
     result = yield from _put(Put(marker, Absent(delivery.subject, instance.subject(awaited)), absent=awaited))
-    if result is Refused.GUARD:
+    if result is WriteRefused.GUARD:
         yield from read_until_present(known, awaited)
     else:  # stored now, or by an earlier attempt at this delivery
         known.absent.add(awaited)
@@ -140,7 +140,7 @@ def _put(put: Put) -> Generator[Operation, Result, Result]:
     """The same write again, until its result is known."""
     for turn in range(WRITES_UNTIL_KNOWN):
         result = yield put
-        if result is not Refused.UNKNOWN:
+        if result is not WriteRefused.UNKNOWN:
             return result
         yield Pause(turn)
     raise LogStuckError

@@ -15,7 +15,7 @@ from msgspec import Raw
 
 from sagamesh.errors import EvaluationError, EventError
 from sagamesh.log.registers import START, Cause, Register, Start, is_instance_id
-from sagamesh.protocol.attempt import Operation, Pause, Put, Refused, Result, read_until_present, write
+from sagamesh.protocol.attempt import Operation, Pause, Put, Result, WriteRefused, read_until_present, write
 from sagamesh.protocol.decision import abort
 from sagamesh.protocol.effects import Known, Write
 from sagamesh.rules.compiled import Rules
@@ -67,7 +67,7 @@ def start(known: Known, value: Start) -> Generator[Operation, Result, Register |
         result = yield Put(START, value)
         if isinstance(result, Register):
             return result
-        if result is Refused.EXISTS:
+        if result is WriteRefused.EXISTS:
             yield from read_until_present(known, START)
             return known.registers[START]
         yield Pause(turn)

@@ -179,7 +179,7 @@ def act(at: Situation) -> Effects:
             return end_failed(at, "refused", reason)
         case Refusal(reason=reason):
             return retry(at, step.rules.action.retry, reason)
-        case Again(kind=kind, reason=reason) if known.within_passed and not step.retried:
+        case Again(kind=kind, reason=reason) if known.within_passed and not step.must_succeed:
             return end_failed(at, kind, reason)
         case Again(reason=reason, after=after):
             return retry(at, step.rules.action.retry, reason, after)
@@ -207,7 +207,7 @@ def succeed(at: Situation, answer: Answered, success: Success) -> Effects:
 
 def give_up(at: Situation, kind: FailureKind, reason: str) -> Effects:
     """What will fail again is not tried again, except by the pivot and retriable steps: they park."""
-    return retry(at, at.step.rules.action.retry, reason) if at.step.retried else end_failed(at, kind, reason)
+    return retry(at, at.step.rules.action.retry, reason) if at.step.must_succeed else end_failed(at, kind, reason)
 
 
 def end_failed(at: Situation, kind: FailureKind, reason: str) -> Effects:
@@ -216,9 +216,9 @@ def end_failed(at: Situation, kind: FailureKind, reason: str) -> Effects:
 
 def wait_for_app(at: Situation) -> Effects:
     """The app is away: a begun action ends failed if the saga is being aborted, else it waits on."""
-    if not at.step.retried and (unread := read(at, ABORT)) is not None:
+    if not at.step.must_succeed and (unread := read(at, ABORT)) is not None:
         return unread
-    if at.step.retried or ABORT not in at.known.registers:
+    if at.step.must_succeed or ABORT not in at.known.registers:
         return come_back(at, APP_AWAY)
     kind: FailureKind = "refused" if at.known.mine(at.step.begin) else "unknown"
     return end_failed(at, kind, "the app was away while the saga was aborted")

@@ -56,11 +56,11 @@ class Ack(Struct, frozen=True):
 class Nak(Struct, frozen=True):
     """Come back after a delay drawn from 0 to `delay` seconds, but not before `at_least`.
 
-    The draw keeps many that failed together from coming back together. `trouble` says what fails; empty: only a wait.
+    The draw keeps many that failed together from coming back together. `reason` says what fails; empty: only a wait.
     """
 
     delay: float
-    trouble: str = ""
+    reason: str = ""
     at_least: float = 0.0
 
 

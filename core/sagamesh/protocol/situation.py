@@ -58,12 +58,12 @@ def await_all(at: Situation, *names: Name) -> Effects | None:
     return look(at, *names)
 
 
-def come_back(at: Situation, trouble: str = "") -> Effects:
+def come_back(at: Situation, reason: str = "") -> Effects:
     """Nothing can be done just now, and no call was made."""
-    return (Nak(min(2.0, 0.1 * 2 ** min(at.delivery.delivered, 5)), trouble),)
+    return (Nak(min(2.0, 0.1 * 2 ** min(at.delivery.delivered, 5)), reason),)
 
 
-def retry(at: Situation, pace: Retry, reason: str, after: float = 0.0) -> Effects:
+def retry(at: Situation, policy: Retry, reason: str, after: float = 0.0) -> Effects:
     """Call again, with growing delay, full jitter, and not before the app wants it."""
     doublings = min(at.known.failures, 16)
-    return (Nak(min(pace.backoff * 2**doublings, pace.max_backoff), reason, at_least=after),)
+    return (Nak(min(policy.backoff * 2**doublings, policy.max_backoff), reason, at_least=after),)

@@ -36,14 +36,14 @@ class OwnStep:
     """One own step, as `decision` reads it.
 
     `heard`: producer -> the events of it that count. `single`: one event alone makes it run (`event` in CEL).
-    `retried`: the pivot or downstream of it, hence never given up.
+    `must_succeed`: the pivot or downstream of it, hence never given up.
     """
 
     rules: StepRules
     name: str
     heard: Mapping[str, frozenset[str]]
     single: bool
-    retried: bool
+    must_succeed: bool
     when: Program | None
     body: Program | None
     emits: tuple[tuple[str, Program | None], ...]
@@ -102,7 +102,7 @@ def _own_step(local: LocalRules, step: StepRules, compiler: Compiler) -> OwnStep
         name=step.name,
         heard={i.step: frozenset(i.events) for i in step.inputs},
         single=single,
-        retried=step.pivot or step.retriable,
+        must_succeed=step.pivot or step.retriable,
         when=compiled(step.when, Place.WHEN),
         body=compiled(step.action.body, Place.BODY),
         emits=tuple((emit.event, compiled(emit.when, Place.EMIT)) for emit in step.emits),

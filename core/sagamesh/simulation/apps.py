@@ -50,7 +50,7 @@ class Apps:
             return Unanswered("reset")
         self._do(step)
         if step in self.done and step not in self.undone:
-            if step not in self.scenario.retried and rng.random() < faults.odd:
+            if step not in self.scenario.must_succeed and rng.random() < faults.odd:
                 return Answered(400, {}, b"")
             return Answered(200, {"ce-type": self.event[step]}, b"")
         return Answered(422, {}, b"")
@@ -80,7 +80,7 @@ class Apps:
         return Unanswered("reset") if lost else Answered(204, {}, b"")
 
     def _undo(self, step: str) -> None:
-        if step in self.scenario.retried or self.scenario.steps[step].read_only:
+        if step in self.scenario.must_succeed or self.scenario.steps[step].read_only:
             self.wrongs.append(f"{step} was compensated, which has no compensation")
         if step not in self.undone and self.scenario.saga.compensation_order == "reverse":
             standing = self.scenario.after[step] & self.standing

@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from random import Random
 
 from sagamesh.log.registers import START, Name, Origin, Register
-from sagamesh.protocol.attempt import Put, Refused
+from sagamesh.protocol.attempt import Put, WriteRefused
 from sagamesh.rules.compiled import Rules
 from sagamesh.simulation.faults import Faults
 
 
-class Delivery:
+class PendingDelivery:
     """A register on its way to one participant. `hands` counts the attempts at it that run just now."""
 
     __slots__ = ("acked", "delivered", "hands", "participant", "register")
@@ -37,39 +37,41 @@ class Broker:
         self.faults = faults
         self.registers: dict[Name, Register] = {}
         self.sequence = 0
-        self.deliveries: list[Delivery] = []
+        self.deliveries: list[PendingDelivery] = []
         self.ghosts: list[tuple[Put, str, str]] = []
         self.writes = 0
 
-    def put(self, put: Put, attempt: str, participant: str) -> Register | Refused:
+    def put(self, put: Put, attempt: str, participant: str) -> Register | WriteRefused:
         """Store or refuse, and reply, or not."""
         self.writes += 1
         rng, faults = self.rng, self.faults
         if faults.lost_request and rng.random() < faults.lost_request:
-            return Refused.UNKNOWN
+            return WriteRefused.UNKNOWN
         if faults.ghost and rng.random() < faults.ghost:
             self.ghosts.append((put, attempt, participant))
-            return Refused.UNKNOWN
+            return WriteRefused.UNKNOWN
         result = self.store(put, attempt, participant)
         if faults.lost_reply and rng.random() < faults.lost_reply:
-            return Refused.UNKNOWN
+            return WriteRefused.UNKNOWN
         return result
 
-    def store(self, put: Put, attempt: str, participant: str) -> Register | Refused:
+    def store(self, put: Put, attempt: str, participant: str) -> Register | WriteRefused:
         """What the server does with a write. Which refusal comes first, when two apply, differs between versions."""
         exists = put.name in self.registers
         guarded = put.absent in self.registers or (put.while_started and START not in self.registers)
         if exists and guarded:
-            return self.rng.choice((Refused.EXISTS, Refused.GUARD))
+            return self.rng.choice((WriteRefused.EXISTS, WriteRefused.GUARD))
         if exists:
-            return Refused.EXISTS
+            return WriteRefused.EXISTS
         if guarded:
-            return Refused.GUARD
+            return WriteRefused.GUARD
         self.sequence += 1
         origin = Origin("run", 1, 0.0, "revision", "pod", attempt)
         register = Register(put.name, put.value, self.sequence, float(self.sequence), origin, participant)
         self.registers[put.name] = register
-        self.deliveries += [Delivery(name, register) for name, rules in self.rules.items() if rules.concerned(put.name)]
+        self.deliveries += [
+            PendingDelivery(name, register) for name, rules in self.rules.items() if rules.concerned(put.name)
+        ]
         return register
 
     def let_ghost_in(self) -> None:

@@ -62,7 +62,7 @@ def _aborted(world: World) -> list[str]:
     for name in scenario.steps:
         if registers.compensation(name) not in world.broker.registers:
             wrongs.append(f"aborted, but {name} was not resolved")
-        if name in scenario.retried and isinstance(_value(world, registers.end(name)), Done):
+        if name in scenario.must_succeed and isinstance(_value(world, registers.end(name)), Done):
             wrongs.append(f"aborted after {name}, which cannot be undone")
     if not isinstance(_value(world, FINISH), Compensated):
         wrongs.append("aborted, but not finished")

@@ -40,7 +40,7 @@ class Scenario:
         self.inputs = {step.name: graph.inputs(saga, step) for step in saga.steps}
         self.after = {name: graph.downstream(saga, name) for name in self.steps}
         self.retriable = self.after[saga.pivot.name] if saga.pivot else frozenset()
-        self.retried = {saga.pivot.name, *self.after[saga.pivot.name]} if saga.pivot else set()
+        self.must_succeed = {saga.pivot.name, *self.after[saga.pivot.name]} if saga.pivot else set()
         self.in_order = graph.order(saga)[1:]
 
     def _compile(self, source: str, _place: Place, _single: bool) -> Program:

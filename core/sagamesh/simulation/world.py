@@ -18,7 +18,7 @@ from sagamesh.protocol.attempt import Fetch, Operation, Put, Reply, Result
 from sagamesh.protocol.effects import Ack, Call, Known, Nak
 from sagamesh.simulation import faults
 from sagamesh.simulation.apps import OVER, Apps, Fate
-from sagamesh.simulation.broker import Broker, Delivery
+from sagamesh.simulation.broker import Broker, PendingDelivery
 from sagamesh.simulation.scenario import Scenario
 
 INSTANCE = Instance("default", "simulated", "i")
@@ -42,7 +42,7 @@ class Handling:
 
     __slots__ = ("delivery", "replica", "results", "steps")
 
-    def __init__(self, delivery: Delivery, replica: int, steps: int) -> None:
+    def __init__(self, delivery: PendingDelivery, replica: int, steps: int) -> None:
         self.delivery = delivery
         self.replica = replica
         self.steps = steps
@@ -91,13 +91,15 @@ class World:
         """In half of the schedules every action succeeds; a retriable step's always does in the end."""
         rate = self.rng.choice((0.0, 0.0, 0.15, 0.4))
         pivot = self.scenario.saga.pivot
-        may_fail = {n for n in self.scenario.steps if n not in self.scenario.retried or (pivot and n == pivot.name)}
+        may_fail = {
+            n for n in self.scenario.steps if n not in self.scenario.must_succeed or (pivot and n == pivot.name)
+        }
         return {n: "refused" if n in may_fail and self.rng.random() < rate else "done" for n in self.scenario.steps}
 
     def _draw_conditions(self) -> None:
         for name, step in self.scenario.steps.items():
             if step.when is not None:
-                draws = (True, False) if name in self.scenario.retried else (True, True, False, False, None)
+                draws = (True, False) if name in self.scenario.must_succeed else (True, True, False, False, None)
                 self.scenario.drawn[step.when] = self.rng.choice(draws)
 
     @property
@@ -166,7 +168,7 @@ class World:
             if acked:
                 rng.choice(acked).acked = False
 
-    def _deliver(self, delivery: Delivery) -> None:
+    def _deliver(self, delivery: PendingDelivery) -> None:
         """A replica takes a delivery: one attempt for each own step that it concerns."""
         delivery.delivered += 1
         delivery.hands += 1
@@ -180,7 +182,7 @@ class World:
             generator = self.handlers.attempt(rules, known, handed, step)
             self.tasks.append(Task(generator, known, delivery.participant, handling, step.name))
 
-    def _known(self, delivery: Delivery) -> Known:
+    def _known(self, delivery: PendingDelivery) -> Known:
         self.attempts += 1
         known = Known(attempt=f"a{self.attempts}", late=delivery.delivered > 1)
         if delivery.participant in self.apps.away:

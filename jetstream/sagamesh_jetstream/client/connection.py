@@ -22,7 +22,7 @@ from nats.aio.client import Client
 from sagamesh_jetstream.client import login
 from sagamesh_sidecar.ports import UnavailableError
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 FIRST_DELAY, MAX_DELAY = 0.2, 2.0
 """Seconds between a client's death and the next one, doubling while none lives, with jitter."""
@@ -61,7 +61,7 @@ Probe = Callable[[], Awaitable[bool]]
 """Sends a request and waits for its reply, or in vain; False: there is nothing that could be asked."""
 
 
-class Connection:
+class NatsConnection:
     """Keeps a client alive between `start` and `close`."""
 
     def __init__(
@@ -77,7 +77,7 @@ class Connection:
     ) -> None:
         """`directory`: of the files of `sagamesh_jetstream.client.login`, or empty.
 
-        `spared`: subjects that begin so may be refused, and that is no trouble.
+        `spared`: subjects that begin so may be refused, and that is no fault.
         """
         self._directory = directory
         self.locked_out = ""
@@ -182,7 +182,7 @@ class Connection:
 
     async def _live(self) -> None:
         """The life of one client."""
-        client = login.Client()
+        client = login.NatsClient()
         try:
             async with asyncio.timeout(2 * self._timing.connect):  # wrong TLS can hang
                 await client.connect(**self._options, **await login.options(self._directory))
@@ -234,7 +234,7 @@ class Connection:
     async def _on_error(self, error: Exception) -> None:
         """Runs in the task that reads: it must neither raise nor wait."""
         if self._spared and self._spared in str(error).lower():
-            log.debug("NATS at %s: %s", self._address, error)
+            logger.debug("NATS at %s: %s", self._address, error)
             return
         self._say(str(error) or repr(error), again=self._down)
         if "permissions violation" in str(error):
@@ -245,7 +245,7 @@ class Connection:
         """News are said once. `again`: one more try failed, as was to be expected."""
         if news != self._said:
             self._said = news
-            log.log(logging.DEBUG if again else level, "NATS at %s: %s", self._address, news)
+            logger.log(logging.DEBUG if again else level, "NATS at %s: %s", self._address, news)
 
 
 async def _within(seconds: float, event: Awaitable[object]) -> bool:

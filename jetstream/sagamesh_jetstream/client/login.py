@@ -35,7 +35,7 @@ class LoginError(Exception):
     """The login cannot be used, or was not taken. The text is a sentence for the one who can mend it."""
 
 
-class Client(nats.aio.client.Client):
+class NatsClient(nats.aio.client.Client):
     """nats-py's, that tells no secret in the clear: it would, to a server that asks for no TLS, whatever the URL."""
 
     def _connect_command(self) -> bytes:

@@ -16,9 +16,9 @@ import msgspec
 from msgspec import Struct, json
 
 from sagamesh.log.codec import Message
-from sagamesh.protocol.attempt import Refused
+from sagamesh.protocol.attempt import WriteRefused
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 ACK, IN_PROGRESS = b"+ACK", b"+WPI"
 
@@ -28,7 +28,7 @@ FULL_OF_THE_SUBJECT = "maximum messages per subject exceeded"
 IN_FLIGHT = 10164
 
 
-class Trouble(Struct):
+class ErrorReply(Struct):
     code: int = 0
     err_code: int = 0
     description: str = ""
@@ -38,14 +38,14 @@ class Stored(Struct):
     """The reply to a put."""
 
     seq: int = 0
-    error: Trouble | None = None
+    error: ErrorReply | None = None
 
 
 class ConsumerInfo(Struct):
     """The reply to an inquiry after a consumer: of all that it says, what we need."""
 
     ts: datetime | None = None  # the server's time
-    error: Trouble | None = None
+    error: ErrorReply | None = None
 
 
 class Taken(NamedTuple):
@@ -60,36 +60,36 @@ _stored = json.Decoder(Stored)
 _info = json.Decoder(ConsumerInfo)
 
 
-def put_result(subject: str, reply: bytes) -> int | Refused:
+def put_result(subject: str, reply: bytes) -> int | WriteRefused:
     """The sequence of what was stored, or why nothing was. Whatever we do not know by name is UNKNOWN."""
     try:
         stored = _stored.decode(reply)
     except msgspec.DecodeError:
-        log.warning("%s: a reply that is none: %.200r", subject, reply)
-        return Refused.UNKNOWN
+        logger.warning("%s: a reply that is none: %.200r", subject, reply)
+        return WriteRefused.UNKNOWN
     if stored.error is None:
-        return stored.seq or Refused.UNKNOWN
+        return stored.seq or WriteRefused.UNKNOWN
     return _refusal(subject, stored.error)
 
 
-def _refusal(subject: str, error: Trouble) -> Refused:
+def _refusal(subject: str, error: ErrorReply) -> WriteRefused:
     """The one table of error codes. By `err_code`: `code` is 503 for a register that exists, and for no leader, too."""
     match error.err_code:
         case code if code == WRONG_LAST_SEQUENCE:
-            return Refused.GUARD
+            return WriteRefused.GUARD
         case code if code == STREAM_IS_FULL and error.description == FULL_OF_THE_SUBJECT:
-            return Refused.EXISTS
+            return WriteRefused.EXISTS
         case code if code == IN_FLIGHT:
-            return Refused.UNKNOWN
-    log.warning("%s was not stored: %s (%d)", subject, error.description, error.err_code)
-    return Refused.UNKNOWN
+            return WriteRefused.UNKNOWN
+    logger.warning("%s was not stored: %s (%d)", subject, error.description, error.err_code)
+    return WriteRefused.UNKNOWN
 
 
 def consumer_info(reply: bytes) -> ConsumerInfo:
     try:
         return _info.decode(reply)
     except msgspec.DecodeError as error:
-        return ConsumerInfo(error=Trouble(description=f"unreadable reply: {error}"))
+        return ConsumerInfo(error=ErrorReply(description=f"unreadable reply: {error}"))
 
 
 def status(headers: Mapping[str, str] | None) -> str | None:

@@ -12,7 +12,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from sagamesh_jetstream.client import replies
-from sagamesh_jetstream.client.connection import Connection
+from sagamesh_jetstream.client.connection import NatsConnection
 from sagamesh_sidecar.ports import UnavailableError
 
 NO_RESPONDERS = "503"
@@ -33,15 +33,15 @@ class _Waiting:
         if self.single or replies.status(message.headers):
             self.end("")
 
-    def end(self, trouble: str) -> None:
+    def end(self, problem: str) -> None:
         if not self.done.done():
-            self.done.set_result(trouble)
+            self.done.set_result(problem)
 
 
 class Requests:
     """A part of a connection. All of it raises UnavailableError: no reply, or nobody who could give one."""
 
-    def __init__(self, connection: Connection, timeout: float) -> None:
+    def __init__(self, connection: NatsConnection, timeout: float) -> None:
         self._connection = connection
         self._timeout = timeout
         self._inbox = ""
@@ -73,14 +73,14 @@ class Requests:
         timer = waiting.done.get_loop().call_later(self._timeout, waiting.end, f"no reply within {self._timeout:g} s")
         try:
             await self._connection.publish(subject, body, reply=f"{self._inbox}.{key}", headers=headers)
-            trouble = await waiting.done
+            problem = await waiting.done
         finally:
             timer.cancel()
             del self._waiting[key]
-        if not trouble and replies.status(waiting.messages[-1].headers) == NO_RESPONDERS:
-            trouble = "nobody answers"
-        if trouble:
-            raise UnavailableError(f"{subject}: {trouble}")
+        if not problem and replies.status(waiting.messages[-1].headers) == NO_RESPONDERS:
+            problem = "nobody answers"
+        if problem:
+            raise UnavailableError(f"{subject}: {problem}")
         return waiting.messages
 
     async def _on_reply(self, message: Msg) -> None:

@@ -22,10 +22,10 @@ from nats.aio.msg import Msg
 import nats
 from sagamesh.log.codec import Message
 from sagamesh_jetstream.client import login
-from sagamesh_operator.ports import ApiRefused, UnavailableError
-from sagamesh_operator.resource import Document
+from sagamesh_operator.ports import JetStreamError, UnavailableError
+from sagamesh_operator.resource import JsonObject
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 TIMEOUT = 10.0
 """Seconds. A cluster that has lost a stream's leader answers again after four to eight."""
@@ -36,7 +36,7 @@ FIRST_DELAY, MAX_DELAY = 0.2, 5.0
 CLOSE_TIMEOUT = 2.0
 TOO_LARGE = 10054
 
-Result = TypeVar("Result")
+Asked = TypeVar("Asked")
 Heard = Callable[[str, bytes], None]
 
 
@@ -47,10 +47,10 @@ class NatsJetStream:
         self._client = client
         self._timeout = timeout
 
-    async def api(self, verb: str, body: Document | None = None) -> Document:
+    async def api(self, verb: str, body: JsonObject | None = None) -> JsonObject:
         return await self._ask(f"$JS.API.{verb}", json.dumps(body).encode() if body else b"", verb)
 
-    def server(self) -> Document:
+    def server(self) -> JsonObject:
         """What the server said of itself as it was connected: its version, its cluster, whether JetStream is on."""
         return dict(self._client._server_info)
 
@@ -94,14 +94,14 @@ class NatsJetStream:
         _heed_cancel()
         return True
 
-    async def _ask(self, subject: str, body: bytes, asked: str) -> Document:
+    async def _ask(self, subject: str, body: bytes, asked: str) -> JsonObject:
         message = await self._request(subject, body, asked)
         try:
-            reply: Document = json.loads(message.data)
+            reply: JsonObject = json.loads(message.data)
         except ValueError:
             raise UnavailableError(f"what answered {asked} is not JetStream: {message.data[:100]!r}") from None
         if error := reply.get("error"):
-            raise ApiRefused(
+            raise JetStreamError(
                 asked, error["code"], error.get("err_code", 0), error.get("description", "no reason given")
             )
         return reply
@@ -111,7 +111,7 @@ class NatsJetStream:
         try:
             return await self._client.request(subject, body, timeout=self._timeout)
         except nats.errors.MaxPayloadError as error:
-            raise ApiRefused(asked, 400, TOO_LARGE, "it is larger than the server takes") from error
+            raise JetStreamError(asked, 400, TOO_LARGE, "it is larger than the server takes") from error
         except nats.errors.NoRespondersError as error:
             raise UnavailableError(
                 f"nobody at NATS takes {asked}: JetStream is off, has no such stream, or has no leader just now"
@@ -150,7 +150,7 @@ class Session:
         self._listeners: list[tuple[str, Heard]] = []
         self._current: NatsJetStream | None = None
         self._suspect = asyncio.Event()
-        self.trouble = "the operator has not connected to NATS yet"
+        self.problem = "the operator has not connected to NATS yet"
         """Why there is no client; empty: there is one."""
 
     def listen(self, subject: str, heard: Heard) -> None:
@@ -167,14 +167,14 @@ class Session:
                 ) as js:
                     delay, self.locked_out = FIRST_DELAY, ""
                     await self._live(js)
-                self.trouble = f"the connection to NATS at {self._url.rpartition('@')[2]} was lost"
+                self.problem = f"the connection to NATS at {self._url.rpartition('@')[2]} was lost"
             except UnavailableError as error:
-                self.trouble = str(error)
-                self.locked_out = self.trouble if isinstance(error, LockedOut) else ""
+                self.problem = str(error)
+                self.locked_out = self.problem if isinstance(error, LockedOut) else ""
             if self._current is not None:
                 self._current = None
                 self.lost()
-            log.warning("NATS: %s", self.trouble)
+            logger.warning("NATS: %s", self.problem)
             _heed_cancel()
             await asyncio.sleep(random.uniform(delay / 2, delay))
             delay = min(2 * delay, MAX_DELAY)
@@ -183,8 +183,8 @@ class Session:
         """The life of one client. Returns when the server does not answer any more."""
         for subject, heard in self._listeners:
             await js.listen(subject, heard)
-        self._current, self.trouble = js, ""
-        log.info("NATS: connected")
+        self._current, self.problem = js, ""
+        logger.info("NATS: connected")
         self.opened()
         while await js.answers():
             self._suspect.clear()
@@ -192,7 +192,7 @@ class Session:
                 async with asyncio.timeout(self._probe):
                     await self._suspect.wait()
 
-    async def api(self, verb: str, body: Document | None = None) -> Document:
+    async def api(self, verb: str, body: JsonObject | None = None) -> JsonObject:
         return await self._use(lambda js: js.api(verb, body))
 
     async def publish(self, subject: str, body: bytes) -> int:
@@ -201,9 +201,9 @@ class Session:
     async def last(self, stream: str, subjects: Sequence[str]) -> tuple[Message, ...]:
         return await self._use(lambda js: js.last(stream, subjects))
 
-    async def _use(self, request: Callable[[NatsJetStream], Awaitable[Result]]) -> Result:
+    async def _use(self, request: Callable[[NatsJetStream], Awaitable[Asked]]) -> Asked:
         if self._current is None:
-            raise UnavailableError(self.trouble)
+            raise UnavailableError(self.problem)
         try:
             return await request(self._current)
         except UnavailableError:
@@ -220,7 +220,7 @@ async def connect(
     `url`: of one server, or of several, separated by commas. `directory`: of the files of `login`.
     `options` are nats-py's.
     """
-    client = login.Client()
+    client = login.NatsClient()
     try:
         await _open(client, url, directory, timeout, options)
         yield NatsJetStream(client, timeout)
@@ -253,7 +253,7 @@ async def _open(client: Client, url: str, directory: str, timeout: float, option
 
 async def _note(error: Exception) -> None:
     """For those who look closer: a request that fails says it itself. Must not raise, or the client stops reading."""
-    log.info("NATS: %s", _words(error))
+    logger.info("NATS: %s", _words(error))
 
 
 @contextmanager

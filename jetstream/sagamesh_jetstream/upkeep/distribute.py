@@ -26,8 +26,8 @@ from sagamesh.errors import SagameshError, UnreadableError
 from sagamesh.log import codec, registers
 from sagamesh.rules.local import LocalRules
 from sagamesh_jetstream.upkeep.lookups import STREAM_MISSING, ask_all, stored, subjects
-from sagamesh_operator.ports import ApiRefused, JetStream
-from sagamesh_operator.resource import Document
+from sagamesh_operator.ports import JetStream, JetStreamError
+from sagamesh_operator.resource import JsonObject
 
 INSTALLATION = "sagamesh.dev/installation"
 FINGERPRINT = "sagamesh.dev/config"
@@ -55,21 +55,21 @@ class ForeignStreamError(SagameshError):
         self.owner = owner
 
 
-class Call(NamedTuple):
+class ApiRequest(NamedTuple):
     """An action: ask the API of JetStream to create or update something."""
 
     verb: str
     body: Config
 
 
-class Put(NamedTuple):
+class BucketPut(NamedTuple):
     """An action: write an entry of the rules bucket."""
 
     subject: str
     body: bytes
 
 
-Action = Call | Put
+Change = ApiRequest | BucketPut
 
 THEIRS = frozenset({"num_replicas", "max_bytes"})
 """How large a stream may grow, and on how many servers it is: an administrator may change that on purpose."""
@@ -94,7 +94,7 @@ class Distributed(NamedTuple):
     """
 
     revision: str
-    actions: tuple[Action, ...]
+    actions: tuple[Change, ...]
     replicas: int
 
 
@@ -103,7 +103,7 @@ class Distributed(NamedTuple):
 
 def plan(
     documents: Mapping[str, LocalRules], observed: Observed, *, installation: str = "default", replicas: int = 1
-) -> tuple[Action, ...]:
+) -> tuple[Change, ...]:
     """What is to be done, in this order, until these documents stand. Raises ForeignStreamError before anything is."""
     streams = [
         action
@@ -112,7 +112,7 @@ def plan(
     ]
     entries = observed.entries
     wanted = {**_withdrawn(documents, entries), **_bystanders(documents, entries), **_entries(documents)}
-    puts = [Put(s, body) for s, body in wanted.items() if entries.get(s) != body]
+    puts = [BucketPut(s, body) for s, body in wanted.items() if entries.get(s) != body]
     return (*streams, *_plan_consumers(documents, observed, installation), *puts)
 
 
@@ -125,18 +125,18 @@ def _streams(documents: Mapping[str, LocalRules], replicas: int) -> tuple[Config
     )
 
 
-def _plan_stream(wanted: Config, found: Config | None, installation: str) -> Iterator[Call]:
+def _plan_stream(wanted: Config, found: Config | None, installation: str) -> Iterator[ApiRequest]:
     name, config = wanted["name"], _marked(wanted, installation)
     if found is None:
-        yield Call(f"STREAM.CREATE.{name}", config)
+        yield ApiRequest(f"STREAM.CREATE.{name}", config)
         return
     if (owner := owner_of(found)) != installation:
         raise ForeignStreamError(name, owner, installation)
     if _differs(config, found):
-        yield Call(f"STREAM.UPDATE.{name}", {**config, **{key: found[key] for key in THEIRS if key in found}})
+        yield ApiRequest(f"STREAM.UPDATE.{name}", {**config, **{key: found[key] for key in THEIRS if key in found}})
 
 
-def _plan_consumers(documents: Mapping[str, LocalRules], observed: Observed, installation: str) -> Iterator[Call]:
+def _plan_consumers(documents: Mapping[str, LocalRules], observed: Observed, installation: str) -> Iterator[ApiRequest]:
     saga = _any(documents)
     stream = registers.stream(saga.namespace, saga.saga)
     for participant, needed in sorted(_needed(documents, observed.entries).items()):
@@ -147,7 +147,7 @@ def _plan_consumers(documents: Mapping[str, LocalRules], observed: Observed, ins
             # Said explicitly: without an action the server would overwrite whatever somebody else has just created.
             action = "update" if there else "create"
             body = {"stream_name": stream, "action": action, "config": config}
-            yield Call(f"CONSUMER.CREATE.{stream}.{participant}", body)
+            yield ApiRequest(f"CONSUMER.CREATE.{stream}.{participant}", body)
 
 
 def _needed(documents: Mapping[str, LocalRules], entries: Mapping[str, bytes]) -> dict[str, frozenset[str]]:
@@ -264,19 +264,19 @@ async def distribute(
     at the documents of all. In between a filter may be missing for a moment; what is passed over then is the sweeper's.
     Raises ForeignStreamError, ApiRefused and UnavailableError.
     """
-    done: list[Action] = []
-    overtaken: ApiRefused | None = None
+    done: list[Change] = []
+    overtaken: JetStreamError | None = None
     observed = Observed({}, {}, {})
     for _ in range(LOOKS):
         observed = await observe(js, documents, observed.entries)
         actions = plan(documents, observed, installation=installation, replicas=replicas)
         # An entry that we wrote and somebody has written since is theirs: no tug of war over `active`.
-        actions = tuple(a for a in actions if isinstance(a, Call) or a not in done)
+        actions = tuple(a for a in actions if isinstance(a, ApiRequest) or a not in done)
         if not actions:
             return Distributed(_any(documents).revision, tuple(done), _replicas(documents, observed))
         try:
             overtaken = await _carry_out(js, actions, done)
-        except ApiRefused as refused:
+        except JetStreamError as refused:
             if refused.err_code not in TOO_FEW_SERVERS or replicas == 1:
                 raise
             replicas = 1
@@ -289,12 +289,12 @@ def _replicas(documents: Mapping[str, LocalRules], observed: Observed) -> int:
     return replicas
 
 
-async def _carry_out(js: JetStream, actions: Iterable[Action], done: list[Action]) -> ApiRefused | None:
+async def _carry_out(js: JetStream, actions: Iterable[Change], done: list[Change]) -> JetStreamError | None:
     """Do them in order, up to the first that somebody else has overtaken."""
     for action in actions:
         try:
-            await (js.api(*action) if isinstance(action, Call) else js.publish(*action))
-        except ApiRefused as refused:
+            await (js.api(*action) if isinstance(action, ApiRequest) else js.publish(*action))
+        except JetStreamError as refused:
             if refused.err_code not in OVERTAKEN:
                 raise
             return refused
@@ -334,5 +334,5 @@ async def read_entries(
     return found | await stored(js, bucket, [subject for subject in wanted if subject not in found])
 
 
-def _configs(infos: Mapping[str, Document]) -> dict[str, Config]:
+def _configs(infos: Mapping[str, JsonObject]) -> dict[str, Config]:
     return {name: info["config"] for name, info in infos.items()}

@@ -11,12 +11,12 @@ from sagamesh.errors import UnreadableError
 from sagamesh_jetstream.upkeep.lookups import ask, stored, subjects
 from sagamesh_operator.ports import JetStream
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 STREAM = f"KV_{topology.SIDECARS_BUCKET}"
 
 
-class Heard(NamedTuple):
+class LastHeartbeat(NamedTuple):
     """The last heartbeat of a sidecar, and when it came (seconds, by any one clock)."""
 
     heartbeat: Heartbeat
@@ -27,7 +27,7 @@ class Fleet:
     """The live sidecars, by the subjects of their heartbeats: one for each namespace, participant and pod."""
 
     def __init__(self) -> None:
-        self._heard: dict[str, Heard] = {}
+        self._heard: dict[str, LastHeartbeat] = {}
 
     def hear(self, subject: str, body: bytes, at: float) -> Heartbeat | None:
         """Take what was written at `at`; an empty body is a goodbye. What cannot be read is ignored.
@@ -41,9 +41,9 @@ class Fleet:
         try:
             told = _read(subject, body)
         except UnreadableError as error:
-            log.warning("a heartbeat that cannot be read: %s: %s", subject, error)
+            logger.warning("a heartbeat that cannot be read: %s: %s", subject, error)
             return None
-        self._heard[subject] = Heard(told, max(at, before.at) if before else at)
+        self._heard[subject] = LastHeartbeat(told, max(at, before.at) if before else at)
         return None if before and before.heartbeat == told else told
 
     def expire(self, now: float, ttl: float = topology.HEARTBEAT_TTL) -> tuple[Heartbeat, ...]:

@@ -6,24 +6,24 @@ import asyncio
 import base64
 from collections.abc import Iterable, Mapping
 
-from sagamesh_operator.ports import ApiRefused, JetStream
-from sagamesh_operator.resource import Document
+from sagamesh_operator.ports import JetStream, JetStreamError
+from sagamesh_operator.resource import JsonObject
 
 STREAM_MISSING, CONSUMER_MISSING, MESSAGE_MISSING = 10059, 10014, 10037
 MISSING = frozenset({STREAM_MISSING, CONSUMER_MISSING, MESSAGE_MISSING})
 
 
-async def ask(js: JetStream, verb: str, body: Document | None = None) -> Document | None:
+async def ask(js: JetStream, verb: str, body: JsonObject | None = None) -> JsonObject | None:
     """The reply; None: what was asked for is not there. Raises ApiRefused for any other no, and UnavailableError."""
     try:
         return await js.api(verb, body)
-    except ApiRefused as refused:
+    except JetStreamError as refused:
         if refused.err_code in MISSING:
             return None
         raise
 
 
-async def ask_all(js: JetStream, questions: Mapping[str, tuple[str, Document | None]]) -> dict[str, Document]:
+async def ask_all(js: JetStream, questions: Mapping[str, tuple[str, JsonObject | None]]) -> dict[str, JsonObject]:
     """The replies by name, without those that say that it is not there."""
     answers = await asyncio.gather(*(ask(js, *question) for question in questions.values()))
     return {name: answer for name, answer in zip(questions, answers, strict=True) if answer is not None}
@@ -36,6 +36,6 @@ async def stored(js: JetStream, stream: str, subjects: Iterable[str]) -> dict[st
     return {subject: base64.b64decode(reply["message"].get("data", "")) for subject, reply in replies.items()}
 
 
-def subjects(info: Document | None) -> list[str]:
+def subjects(info: JsonObject | None) -> list[str]:
     """The subjects that the reply to a `STREAM.INFO` lists."""
     return [] if info is None else list(info["state"].get("subjects") or {})

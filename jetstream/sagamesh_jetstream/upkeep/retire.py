@@ -18,7 +18,7 @@ from sagamesh.log.registers import FINISH, OUTCOME, START, Instance, Name
 from sagamesh_jetstream.upkeep.distribute import PAGE, owner_of, read_entries, readable
 from sagamesh_jetstream.upkeep.lookups import ask, subjects
 from sagamesh_operator.ports import JetStream
-from sagamesh_operator.resource import Document, Key
+from sagamesh_operator.resource import JsonObject, SagaKey
 
 BUCKET = f"KV_{topology.RULES_BUCKET}"
 
@@ -29,7 +29,7 @@ class Retiring(NamedTuple):
     running: int
 
 
-async def retire(js: JetStream, key: Key, *, starting: bool, installation: str) -> Retiring | None:
+async def retire(js: JetStream, key: SagaKey, *, starting: bool, installation: str) -> Retiring | None:
     """One step further; None: nothing of it is left. `starting`: some live sidecar still says that it starts the saga.
 
     What belongs to another installation is none of ours, and left alone. Raises ApiRefused and UnavailableError.
@@ -47,20 +47,20 @@ async def retire(js: JetStream, key: Key, *, starting: bool, installation: str) 
     return None
 
 
-async def left_over(js: JetStream, installation: str) -> set[Key]:
+async def left_over(js: JetStream, installation: str) -> set[SagaKey]:
     """Every saga of this installation of which NATS holds something."""
     bucket = await ask(js, f"STREAM.INFO.{BUCKET}", {"subjects_filter": f"$KV.{topology.RULES_BUCKET}.>"})
     if bucket is None or _is_foreign(bucket, installation):
         return set()
-    found = {Key(*topology.saga_of(subject)) for subject in _entries(bucket)}
+    found = {SagaKey(*topology.saga_of(subject)) for subject in _entries(bucket)}
     async for stream in _streams(js):
         owner = registers.owner_of(stream["config"]["name"])
         if owner and not _is_foreign(stream, installation):
-            found.add(Key(*owner))
+            found.add(SagaKey(*owner))
     return found
 
 
-async def running(js: JetStream, key: Key, pivots: Mapping[str, bool]) -> int:
+async def running(js: JetStream, key: SagaKey, pivots: Mapping[str, bool]) -> int:
     """How many instances have not ended. `pivots`: revision -> whether it has a pivot."""
     started = await _ids(js, key, START)
     open_ = started - await _ids(js, key, FINISH)
@@ -72,7 +72,7 @@ async def running(js: JetStream, key: Key, pivots: Mapping[str, bool]) -> int:
     return len(open_) - ended
 
 
-async def _end(js: JetStream, key: Key, config: Document, pivots: Mapping[str, bool], *, starting: bool) -> bool:
+async def _end(js: JetStream, key: SagaKey, config: JsonObject, pivots: Mapping[str, bool], *, starting: bool) -> bool:
     """Delete the log if nothing runs in it; whether that was done."""
     if starting or await running(js, key, pivots):
         return False
@@ -94,7 +94,7 @@ async def _clear(js: JetStream, found: Iterable[str]) -> None:
         await js.api(f"STREAM.PURGE.{BUCKET}", {"filter": subject})
 
 
-def _active(key: Key, found: Mapping[str, bytes]) -> Iterator[str]:
+def _active(key: SagaKey, found: Mapping[str, bytes]) -> Iterator[str]:
     every = topology.active_subject(key.namespace, "*", key.saga)
     return (subject for subject, body in found.items() if body and topology.matches(subject, every))
 
@@ -112,7 +112,7 @@ def _is_end(message: codec.Message, pivots: Mapping[str, bool]) -> bool:
     return False
 
 
-async def _ids(js: JetStream, key: Key, name: Name) -> set[str]:
+async def _ids(js: JetStream, key: SagaKey, name: Name) -> set[str]:
     """The instances that have a register."""
     wanted = registers.filter_subject(key.namespace, key.saga, name)
     found: set[str] = set()
@@ -125,7 +125,7 @@ async def _ids(js: JetStream, key: Key, name: Name) -> set[str]:
             return found
 
 
-async def _streams(js: JetStream) -> AsyncIterator[Document]:
+async def _streams(js: JetStream) -> AsyncIterator[JsonObject]:
     offset = 0
     while True:
         page = await js.api("STREAM.LIST", {"offset": offset})
@@ -136,12 +136,12 @@ async def _streams(js: JetStream) -> AsyncIterator[Document]:
             return
 
 
-def _entries(bucket: Document | None) -> list[str]:
+def _entries(bucket: JsonObject | None) -> list[str]:
     """What the bucket holds of sagas, but for the word that one was deleted."""
     return [subject for subject in subjects(bucket) if not subject.endswith(".retired")]
 
 
-def _is_foreign(info: Document | None, installation: str) -> bool:
+def _is_foreign(info: JsonObject | None, installation: str) -> bool:
     return info is not None and owner_of(info["config"]) != installation
 
 

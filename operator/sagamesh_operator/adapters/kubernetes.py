@@ -20,7 +20,7 @@ from yaml import YAMLError
 
 from sagamesh_operator.crd import GROUP, KIND, PLURAL, VERSION
 from sagamesh_operator.ports import ClusterUnavailable, NoCluster
-from sagamesh_operator.resource import Document, Key, Note, Resource
+from sagamesh_operator.resource import JsonObject, Note, Resource, SagaKey
 from sagamesh_operator.sagas.status import shortened
 
 MANAGER = "sagamesh-operator"
@@ -40,12 +40,12 @@ class KubernetesCluster:
         self._client = DynamicClient(api)
         self._instance = os.environ.get("HOSTNAME", MANAGER)
 
-    async def sagas(self) -> tuple[list[Document], int]:
+    async def sagas(self) -> tuple[list[JsonObject], int]:
         return await self.list(f"{SAGAS}/{PLURAL}")
 
-    async def list(self, path: str, **selectors: str) -> tuple[list[Document], int]:
+    async def list(self, path: str, **selectors: str) -> tuple[list[JsonObject], int]:
         """All objects below a path, and the version of the list. `selectors`: of labels and fields."""
-        found: list[Document] = []
+        found: list[JsonObject] = []
         token = None
         while True:
             page = await self._ask("get", path, limit=PAGE, _continue=token, **selectors)
@@ -54,7 +54,7 @@ class KubernetesCluster:
             if not token:
                 return found, int(page["metadata"]["resourceVersion"])
 
-    async def get(self, path: str) -> Document | None:
+    async def get(self, path: str) -> JsonObject | None:
         """One object; None: there is none."""
         try:
             return await self._ask("get", path)
@@ -63,7 +63,7 @@ class KubernetesCluster:
                 return None
             raise
 
-    async def replace(self, path: str, document: Document) -> Document | None:
+    async def replace(self, path: str, document: JsonObject) -> JsonObject | None:
         return await self._unless_changed("put", path, document)
 
     async def version(self) -> tuple[int, int]:
@@ -76,7 +76,7 @@ class KubernetesCluster:
         uid: str = (await self._ask("get", "/api/v1/namespaces/kube-system"))["metadata"]["uid"]
         return uid
 
-    async def apply_status(self, resource: Resource, status: Document) -> str | None:
+    async def apply_status(self, resource: Resource, status: JsonObject) -> str | None:
         namespace, name = resource.key
         body = {
             "apiVersion": f"{GROUP}/{VERSION}",
@@ -89,7 +89,7 @@ class KubernetesCluster:
         found = await self._unless_changed("patch", path, body, **how)
         return None if found is None else str(found["metadata"]["resourceVersion"])
 
-    async def record(self, key: Key, uid: str, note: Note) -> None:
+    async def record(self, key: SagaKey, uid: str, note: Note) -> None:
         regarding = {"apiVersion": f"{GROUP}/{VERSION}", "kind": KIND, "namespace": key.namespace, "name": key.saga}
         body = {
             "apiVersion": "events.k8s.io/v1",
@@ -106,7 +106,7 @@ class KubernetesCluster:
         }
         await self._ask("post", f"/apis/events.k8s.io/v1/namespaces/{key.namespace}/events", body=body)
 
-    async def _unless_changed(self, method: str, path: str, body: Document, **how: Any) -> Document | None:
+    async def _unless_changed(self, method: str, path: str, body: JsonObject, **how: Any) -> JsonObject | None:
         """None: the object is gone, and perhaps another one has its name; or it is not the one that was read."""
         try:
             return await self._ask(method, path, body=body, **how)
@@ -115,10 +115,10 @@ class KubernetesCluster:
                 return None
             raise
 
-    async def _ask(self, method: str, path: str, **asked: Any) -> Document:
+    async def _ask(self, method: str, path: str, **asked: Any) -> JsonObject:
         try:
             reply = await self._client.request(method, path, serialize=False, _request_timeout=TIMEOUT, **asked)
-            found: Document = await reply.json()
+            found: JsonObject = await reply.json()
         except DynamicApiError as error:
             words = f"{error.status} {error.reason}: {error.summary()}"
             raise ClusterUnavailable(f"Kubernetes refused {method} {path}: {words}", error.status) from error

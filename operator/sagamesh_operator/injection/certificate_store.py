@@ -26,9 +26,9 @@ from sagamesh_operator.injection.certificates import (
     to_secret,
 )
 from sagamesh_operator.ports import Objects
-from sagamesh_operator.resource import Document
+from sagamesh_operator.resource import JsonObject
 
-log = logging.getLogger("sagamesh.injector")
+logger = logging.getLogger("sagamesh.injector")
 WEBHOOKS = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
 LOOKS = 5
 """How often to look again when another replica was faster."""
@@ -108,10 +108,10 @@ class Keeper:
             return held
         if await self._cluster.replace(self._path, secret | {"data": to_secret(wanted)}) is None:
             return None
-        log.info("certificates changed", extra={"stage": "next" if wanted.next else "current"})
+        logger.info("certificates changed", extra={"stage": "next" if wanted.next else "current"})
         return wanted
 
-    async def _publish(self, keyring: Keyring, webhook: Document) -> bool:
+    async def _publish(self, keyring: Keyring, webhook: JsonObject) -> bool:
         """Let the API servers know the bundle; whether they do."""
         bundle = to_secret(keyring)["ca.crt"]
         changed = copy.deepcopy(webhook)
@@ -132,7 +132,7 @@ class Keeper:
         self._seen = {one: self._seen.get(one, now) if one in known else now for one in bundle}
 
 
-def _bundle(webhook: Document) -> str:
+def _bundle(webhook: JsonObject) -> str:
     """What all of its entries trust; nothing where they differ."""
     bundles: set[Any] = {each["clientConfig"].get("caBundle", "") for each in webhook["webhooks"]}
     return bundles.pop() if len(bundles) == 1 else ""

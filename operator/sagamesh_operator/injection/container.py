@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sagamesh_operator.injection.annotations import Wishes
-from sagamesh_operator.resource import Document
+from sagamesh_operator.resource import JsonObject
 
 NAME = "sagamesh-sidecar"
 STATE_VOLUME, NATS_VOLUME = "sagamesh-state", "sagamesh-nats"
@@ -31,9 +31,9 @@ class Installation:
     native: bool = True
 
 
-def container(installation: Installation, asked: Wishes, namespace: str, participant: str, app_port: int) -> Document:
+def container(installation: Installation, asked: Wishes, namespace: str, participant: str, app_port: int) -> JsonObject:
     """The sidecar's container; a native one has `restartPolicy: Always` besides."""
-    mounts: list[Document] = [{"name": STATE_VOLUME, "mountPath": STATE_DIR}]
+    mounts: list[JsonObject] = [{"name": STATE_VOLUME, "mountPath": STATE_DIR}]
     if installation.nats_secret:
         mounts.append({"name": NATS_VOLUME, "mountPath": NATS_DIR, "readOnly": True})
     return {
@@ -62,8 +62,8 @@ def container(installation: Installation, asked: Wishes, namespace: str, partici
     }
 
 
-def volumes(installation: Installation) -> list[Document]:
-    found: list[Document] = [{"name": STATE_VOLUME, "emptyDir": {}}]
+def volumes(installation: Installation) -> list[JsonObject]:
+    found: list[JsonObject] = [{"name": STATE_VOLUME, "emptyDir": {}}]
     if installation.nats_secret:
         found.append({"name": NATS_VOLUME, "secret": {"secretName": installation.nats_secret}})
     return found
@@ -71,7 +71,7 @@ def volumes(installation: Installation) -> list[Document]:
 
 def _environment(
     installation: Installation, asked: Wishes, namespace: str, participant: str, app_port: int
-) -> list[Document]:
+) -> list[JsonObject]:
     values = {
         "NAMESPACE": namespace,
         "PARTICIPANT": participant,
@@ -89,7 +89,7 @@ def _environment(
     return [*({"name": f"SAGAMESH_{key}", "value": value} for key, value in values.items() if value is not None), pod]
 
 
-def _probe(path: str, period: int, failures: int) -> Document:
+def _probe(path: str, period: int, failures: int) -> JsonObject:
     """Neither probe looks at the app: it may be waiting for the sidecar."""
     where = {"path": path, "port": HEALTH_PORT, "scheme": "HTTP"}
     return {"httpGet": where, "periodSeconds": period, "timeoutSeconds": 2, "failureThreshold": failures}

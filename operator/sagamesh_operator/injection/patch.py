@@ -22,7 +22,7 @@ from sagamesh_operator.injection.container import (
     container,
     volumes,
 )
-from sagamesh_operator.resource import Document
+from sagamesh_operator.resource import JsonObject
 
 PARTICIPANT = f"{PREFIX}participant"
 """The label that opts a Pod in; its value names the participant."""
@@ -32,14 +32,14 @@ LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 VOLUMES = (STATE_VOLUME, NATS_VOLUME)
 
 
-class Refused(SagameshError):  # noqa: N818 - an answer: the sentence is shown to whoever made the Pod
+class InjectionRefused(SagameshError):  # noqa: N818 - an answer: the sentence is shown to whoever made the Pod
     """The Pod cannot have a sidecar, and must not run without one."""
 
 
 class Injection(NamedTuple):
     """`patch`: JSON patch (RFC 6902); empty: there is nothing to do. `warnings`: sentences for whoever made the Pod."""
 
-    patch: list[Document]
+    patch: list[JsonObject]
     warnings: list[str]
 
 
@@ -65,7 +65,9 @@ def inject(pod: Mapping[str, Any], namespace: str, installation: Installation) -
     return Injection(list(_patch(pod, sidecar, installation, native)), warnings)
 
 
-def _patch(pod: Mapping[str, Any], sidecar: Document, installation: Installation, native: bool) -> Iterator[Document]:
+def _patch(
+    pod: Mapping[str, Any], sidecar: JsonObject, installation: Installation, native: bool
+) -> Iterator[JsonObject]:
     spec = pod["spec"]
     for number, each in enumerate(spec["containers"]):
         if all(variable["name"] != URL_VARIABLE for variable in each.get("env") or ()):
@@ -85,13 +87,13 @@ def _patch(pod: Mapping[str, Any], sidecar: Document, installation: Installation
     yield {"op": "add", "path": path, "value": installation.image}
 
 
-def _listed(path: str, held: Any, value: object, place: str = "-") -> Document:
+def _listed(path: str, held: Any, value: object, place: str = "-") -> JsonObject:
     """A value put into a list, which may have to be made first."""
     where, what = (f"{path}/{place}", value) if held else (path, [value])
     return {"op": "add", "path": where, "value": what}
 
 
-def _containers(spec: Mapping[str, Any]) -> list[Document]:
+def _containers(spec: Mapping[str, Any]) -> list[JsonObject]:
     return [*(spec.get("initContainers") or ()), *spec["containers"]]
 
 
@@ -99,7 +101,7 @@ def _still_whole(spec: Mapping[str, Any]) -> None:
     """Whoever changes a Pod after us may not know of native sidecars, and drop what makes ours one."""
     for each in spec.get("initContainers") or ():
         if each["name"] == NAME and each.get("restartPolicy") != "Always":
-            raise Refused(
+            raise InjectionRefused(
                 f"somebody took restartPolicy: Always from the init container {NAME}, which would never end; "
                 f'mend that webhook, or annotate the pod with {PREFIX}native-sidecar: "false"'
             )
@@ -108,31 +110,31 @@ def _still_whole(spec: Mapping[str, Any]) -> None:
 def _check_room(spec: Mapping[str, Any]) -> None:
     """Nothing in the Pod may stand where the sidecar is to stand."""
     if spec.get("hostNetwork"):
-        raise Refused("a pod with hostNetwork cannot have a sidecar: its ports would be the node's")
+        raise InjectionRefused("a pod with hostNetwork cannot have a sidecar: its ports would be the node's")
     for each in _containers(spec):
         if each["name"] == NAME:
-            raise Refused(f"the container name {NAME} is Sagamesh's own; rename that container, or remove it")
+            raise InjectionRefused(f"the container name {NAME} is Sagamesh's own; rename that container, or remove it")
         taken = {port.get("containerPort") for port in each.get("ports") or ()} & {API_PORT, HEALTH_PORT}
         if taken:
-            raise Refused(
+            raise InjectionRefused(
                 f"the container {each['name']} uses port {min(taken)}; {API_PORT} and {HEALTH_PORT} are the sidecar's"
             )
     for volume in spec.get("volumes") or ():
         if volume["name"] in VOLUMES:
-            raise Refused(f"the volume name {volume['name']} is Sagamesh's own; rename that volume")
+            raise InjectionRefused(f"the volume name {volume['name']} is Sagamesh's own; rename that volume")
 
 
 def _wishes(annotations: Mapping[str, str]) -> tuple[Wishes, list[str]]:
     try:
         return wishes(annotations, known=(INJECTED,))
     except ValueError as error:
-        raise Refused(str(error)) from error
+        raise InjectionRefused(str(error)) from error
 
 
 def _participant(labels: Mapping[str, str]) -> str:
     name = labels[PARTICIPANT]
     if not LABEL.fullmatch(name):
-        raise Refused(f"the label {PARTICIPANT} is {name!r}; it must be a DNS label, such as 'payments'")
+        raise InjectionRefused(f"the label {PARTICIPANT} is {name!r}; it must be a DNS label, such as 'payments'")
     return name
 
 
@@ -140,10 +142,10 @@ def _app_port(spec: Mapping[str, Any], asked: Wishes) -> int:
     ports = spec["containers"][0].get("ports")
     port: int | None = asked.app_port or (ports[0]["containerPort"] if ports else None)
     if port is None:
-        raise Refused(
+        raise InjectionRefused(
             f"nothing says on which port the app listens; give the first container a containerPort, or annotate "
             f'the pod with {PREFIX}{APP_PORT}: "8080"'
         )
     if port in (API_PORT, HEALTH_PORT):
-        raise Refused(f"the app cannot listen on port {port}: {API_PORT} and {HEALTH_PORT} are the sidecar's")
+        raise InjectionRefused(f"the app cannot listen on port {port}: {API_PORT} and {HEALTH_PORT} are the sidecar's")
     return port

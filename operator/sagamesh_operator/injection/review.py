@@ -7,18 +7,18 @@ import json
 from typing import Any, Literal, NamedTuple
 
 from sagamesh_operator.injection.container import Installation
-from sagamesh_operator.injection.patch import Refused, inject
-from sagamesh_operator.resource import Document
+from sagamesh_operator.injection.patch import InjectionRefused, inject
+from sagamesh_operator.resource import JsonObject
 
-Result = Literal["injected", "unchanged", "refused", "unreadable"]
+ReviewResult = Literal["injected", "unchanged", "refused", "unreadable"]
 FORBIDDEN = 403
 
 
-class Answer(NamedTuple):
+class ReviewAnswer(NamedTuple):
     """`review`: the body of the answer. `why`: the sentence of a refusal."""
 
-    review: Document
-    result: Result
+    review: JsonObject
+    result: ReviewResult
     why: str = ""
 
 
@@ -26,7 +26,7 @@ class Unreadable(ValueError):  # noqa: N818 - nobody's review, answered as a bad
     """The body is no review of a Pod."""
 
 
-def answer(body: bytes, installation: Installation) -> Answer:
+def answer(body: bytes, installation: Installation) -> ReviewAnswer:
     """Raises Unreadable."""
     try:
         asked = json.loads(body)["request"]
@@ -34,7 +34,7 @@ def answer(body: bytes, installation: Installation) -> Answer:
         if asked["kind"]["kind"] != "Pod" or asked["operation"] != "CREATE":
             return _answered("unchanged", uid, {"allowed": True})
         found = inject(pod, namespace, installation)
-    except Refused as refused:
+    except InjectionRefused as refused:
         status = {"code": FORBIDDEN, "reason": "Forbidden", "message": str(refused)}
         return _answered("refused", uid, {"allowed": False, "status": status}, str(refused))
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
@@ -48,6 +48,8 @@ def answer(body: bytes, installation: Installation) -> Answer:
     return _answered("injected", uid, given | {"patchType": "JSONPatch", "patch": patch})
 
 
-def _answered(result: Result, uid: str, given: Document, why: str = "") -> Answer:
+def _answered(result: ReviewResult, uid: str, given: JsonObject, why: str = "") -> ReviewAnswer:
     response = {"uid": uid, **given}
-    return Answer({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response}, result, why)
+    return ReviewAnswer(
+        {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response}, result, why
+    )

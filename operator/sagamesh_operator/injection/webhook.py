@@ -27,11 +27,11 @@ from sagamesh_operator.injection.certificates import Pair, Schedule
 from sagamesh_operator.injection.container import Installation
 from sagamesh_operator.injection.review import Unreadable, answer
 from sagamesh_operator.injection.settings import InjectorSettings, from_environment
-from sagamesh_operator.metrics import InjectorMeters
+from sagamesh_operator.metrics import InjectorMetrics
 from sagamesh_operator.ports import ClusterUnavailable, Objects
 from sagamesh_operator.probes import listening, serving
 
-log = logging.getLogger("sagamesh.injector")
+logger = logging.getLogger("sagamesh.injector")
 LARGEST = 4 * 1024 * 1024
 """Bytes of a review: the API server takes Pods of 3 MiB, and what it wraps around one is a bit more."""
 NATIVE_SINCE = (1, 29)
@@ -45,8 +45,8 @@ class Injector:
     def __init__(self, installation: Installation) -> None:
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.minimum_version = ssl.TLSVersion.TLSv1_2
-        self.meters = InjectorMeters(expiry=lambda: self._pair.expiry.timestamp() if self._pair else 0.0)
-        self.trouble = "there is no certificate yet"
+        self.metrics = InjectorMetrics(expiry=lambda: self._pair.expiry.timestamp() if self._pair else 0.0)
+        self.problem = "there is no certificate yet"
         self.stopping = False
         self._installation = installation
         self._pair: Pair | None = None
@@ -56,14 +56,14 @@ class Injector:
         if pair != self._pair:
             load(self.context, pair)
             self._pair = pair
-            log.info("certificate loaded", extra={"expires": pair.expiry.isoformat()})
+            logger.info("certificate loaded", extra={"expires": pair.expiry.isoformat()})
 
     def ready(self) -> str:
         if self.stopping:
             return "it is being stopped"
         if self._pair is None:
-            return self.trouble
-        return "" if self._pair.expiry > datetime.now(UTC) else f"the certificate has expired: {self.trouble}"
+            return self.problem
+        return "" if self._pair.expiry > datetime.now(UTC) else f"the certificate has expired: {self.problem}"
 
     def listening(self, host: str, port: int) -> AbstractAsyncContextManager[int]:
         """The port on which it is served, for as long as the block lasts. Raises OSError where it cannot be had."""
@@ -75,13 +75,13 @@ class Injector:
         try:
             found = answer(await request.read(), self._installation)
         except (Unreadable, web.HTTPRequestEntityTooLarge) as error:
-            self.meters.answered("unreadable")
-            log.warning("unreadable review: %s", error)
+            self.metrics.answered("unreadable")
+            logger.warning("unreadable review: %s", error)
             status = error.status if isinstance(error, web.HTTPRequestEntityTooLarge) else 400
             return web.Response(status=status, text=f"{error}\n")
-        self.meters.answered(found.result)
+        self.metrics.answered(found.result)
         if found.why:
-            log.info("refused", extra={"why": found.why})
+            logger.info("refused", extra={"why": found.why})
         response = web.json_response(found.review)
         if self.stopping:
             response.force_close()  # so that the API server's next question goes to another replica
@@ -106,13 +106,13 @@ async def serve(settings: InjectorSettings) -> None:
         probes = serving(
             settings.http_host,
             settings.http_port,
-            metrics=injector.meters.exposition,
+            metrics=injector.metrics.exposition,
             alive=lambda: "",
             ready=injector.ready,
         )
         webhook = injector.listening(settings.webhook_host, settings.webhook_port)
         async with probes as url, webhook as port, asyncio.TaskGroup() as group:
-            log.info("webhook on port %d, metrics at %s/metrics", port, url)
+            logger.info("webhook on port %d, metrics at %s/metrics", port, url)
             looking = group.create_task(renew(injector, source(settings, cluster), settings.schedule))
             await stop.wait()
             injector.stopping = True
@@ -126,11 +126,11 @@ async def renew(injector: Injector, certificates: Source, schedule: Schedule) ->
     while True:
         try:
             injector.use(await certificates.look(datetime.now(UTC)))
-            injector.trouble = ""
+            injector.problem = ""
         except (NoCertificate, ClusterUnavailable, ssl.SSLError) as error:
-            if str(error) != injector.trouble:
-                log.warning("certificates cannot be looked after: %s", error)
-            injector.trouble = str(error)
+            if str(error) != injector.problem:
+                logger.warning("certificates cannot be looked after: %s", error)
+            injector.problem = str(error)
         await asyncio.sleep(pause)
 
 

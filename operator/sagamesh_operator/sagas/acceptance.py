@@ -16,7 +16,7 @@ UNREADABLE = "Unreadable"
 """The reason where the document is no saga at all: such problems have no code."""
 
 
-class Verdict(Struct, frozen=True, kw_only=True):
+class Acceptance(Struct, frozen=True, kw_only=True):
     """`documents`: participant -> its rules; empty where the saga is refused. `reason`: codes, or one word.
 
     `message`: everything that was found, errors and warnings; empty where nothing was.
@@ -32,16 +32,16 @@ class Verdict(Struct, frozen=True, kw_only=True):
         return next((rules.revision for rules in self.documents.values()), "")
 
 
-def judge(document: Mapping[str, Any]) -> Verdict:
+def judge(document: Mapping[str, Any]) -> Acceptance:
     """Whatever the document holds: what cannot be read is refused, too."""
     problems = spec.problems(document)
     if problems:
         told = (f"{problem.path} {problem.message}" for problem in problems)
-        return Verdict(documents={}, steps=0, reason=UNREADABLE, message="; ".join(told))
+        return Acceptance(documents={}, steps=0, reason=UNREADABLE, message="; ".join(told))
     saga = spec.read(document)
     found = checks.check(saga)
     errors = [finding for finding in found if finding.level == "error"]
-    return Verdict(
+    return Acceptance(
         documents={} if errors else project(saga),
         steps=len(saga.steps),
         reason=_codes(errors) or "Accepted",

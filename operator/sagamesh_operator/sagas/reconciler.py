@@ -23,16 +23,16 @@ from sagamesh.rules.local import FORMAT
 from sagamesh_jetstream.upkeep.distribute import ForeignStreamError, distribute
 from sagamesh_jetstream.upkeep.fleet import Fleet, heartbeats
 from sagamesh_jetstream.upkeep.retire import left_over, retire
-from sagamesh_operator.metrics import Meters
-from sagamesh_operator.ports import ApiRefused, Cluster, ClusterUnavailable, JetStream, UnavailableError
-from sagamesh_operator.resource import Document, Key, Note, Resource, resource
+from sagamesh_operator.metrics import OperatorMetrics
+from sagamesh_operator.ports import Cluster, ClusterUnavailable, JetStream, JetStreamError, UnavailableError
+from sagamesh_operator.resource import JsonObject, Note, Resource, SagaKey, resource
 from sagamesh_operator.sagas import status as statuses
-from sagamesh_operator.sagas.acceptance import Verdict, judge
-from sagamesh_operator.sagas.status import Participant, Standing, Trouble
+from sagamesh_operator.sagas.acceptance import Acceptance, judge
+from sagamesh_operator.sagas.status import NotDistributed, Readiness, Standing
 from sagamesh_operator.sagas.watch_health import Watching
 from sagamesh_operator.sagas.workqueue import Workqueue
 
-log = logging.getLogger("sagamesh.operator")
+logger = logging.getLogger("sagamesh.operator")
 
 WORKERS = 8
 REPLICAS = 3
@@ -56,7 +56,7 @@ class Reconciler:
         self,
         js: JetStream,
         cluster: Cluster,
-        meters: Meters,
+        metrics: OperatorMetrics,
         *,
         installation: str,
         resync: float = RESYNC,
@@ -64,7 +64,7 @@ class Reconciler:
     ) -> None:
         self._js = js
         self._cluster = cluster
-        self._meters = meters
+        self._metrics = metrics
         self._installation = installation
         self._resync_after = resync
         self._now = now
@@ -72,18 +72,18 @@ class Reconciler:
         self.fleet = Fleet()
         self.synced = asyncio.Event()
         """Set once everything was listed."""
-        self._queue: Workqueue[Key] = Workqueue()
-        self._sagas: dict[Key, Resource] = {}
-        self._verdicts: dict[Key, tuple[Resource, Verdict]] = {}
-        self._standing: dict[Key, Standing] = {}
-        self._dirty: set[Key] = set()
-        self._said: dict[Key, tuple[int, Mapping[str, Any]]] = {}
-        self._failures: Counter[Key] = Counter()
-        self._gone: dict[Key, str] = {}
-        self._told_of: dict[Key, float] = {}
+        self._queue: Workqueue[SagaKey] = Workqueue()
+        self._sagas: dict[SagaKey, Resource] = {}
+        self._verdicts: dict[SagaKey, tuple[Resource, Acceptance]] = {}
+        self._standing: dict[SagaKey, Standing] = {}
+        self._dirty: set[SagaKey] = set()
+        self._said: dict[SagaKey, tuple[int, Mapping[str, Any]]] = {}
+        self._failures: Counter[SagaKey] = Counter()
+        self._gone: dict[SagaKey, str] = {}
+        self._told_of: dict[SagaKey, float] = {}
         self._connected = asyncio.Event()
         self._fleet_read = False
-        meters.queue(lambda: len(self._queue))
+        metrics.queue(lambda: len(self._queue))
 
     # -- what others tell
 
@@ -128,13 +128,13 @@ class Reconciler:
             self._dirty.add(found.key)
             self._queue.add(found.key)
 
-    def _lose(self, key: Key) -> None:
+    def _lose(self, key: SagaKey) -> None:
         if lost := self._sagas.pop(key, None):
             self._gone[key] = lost.uid
         for about in (self._verdicts, self._standing, self._said):
             about.pop(key, None)
         self._dirty.discard(key)
-        self._meters.forget(key)
+        self._metrics.forget(key)
         self._queue.add(key)
 
     def _touch(self, namespace: str, participant: str) -> None:
@@ -169,22 +169,22 @@ class Reconciler:
                     self._queue.add(key, after=self._delay(key))
                 else:
                     self._failures.pop(key, None)
-                self._meters.reconciled(time.monotonic() - began, "again" if again else "done")
+                self._metrics.reconciled(time.monotonic() - began, "again" if again else "done")
 
-    async def _safely(self, key: Key) -> bool:
+    async def _safely(self, key: SagaKey) -> bool:
         """Whether it needs another turn. Nothing that the world does, and no fault of ours, ends a worker."""
         try:
             found = self._sagas.get(key)
             return await (self._retire(key) if found is None else self._bring(found))
         except (ClusterUnavailable, UnavailableError) as error:
-            log.warning("%s: %s", key, error)
-        except ApiRefused as error:
-            log.error("%s: %s", key, error)
+            logger.warning("%s: %s", key, error)
+        except JetStreamError as error:
+            logger.error("%s: %s", key, error)
         except Exception:
-            log.exception("%s could not be looked at", key)
+            logger.exception("%s could not be looked at", key)
         return True
 
-    def _delay(self, key: Key) -> float:
+    def _delay(self, key: SagaKey) -> float:
         return random.uniform(0.5, 1.0) * min(MAX_DELAY, FIRST_DELAY * 2.0 ** min(10, self._failures[key] - 1))
 
     # -- a saga that is there
@@ -195,7 +195,7 @@ class Reconciler:
         standing = self._standing.get(found.key) or _remembered(found)
         if not verdict.documents:
             self._dirty.discard(found.key)
-            standing = replace(standing, trouble=None)
+            standing = replace(standing, problem=None)
         elif found.key in self._dirty:
             standing = await self._distributed(found.key, verdict, standing)
             now = self._sagas.get(found.key)
@@ -206,9 +206,9 @@ class Reconciler:
         await self._say(
             found, statuses.status(found, verdict, replace(standing, participants=participants), self._now())
         )
-        return standing.trouble is not None
+        return standing.problem is not None
 
-    def _judged(self, found: Resource) -> Verdict:
+    def _judged(self, found: Resource) -> Acceptance:
         known = self._verdicts.get(found.key)
         if known is not None and (known[0].uid, known[0].generation) == (found.uid, found.generation):
             return known[1]
@@ -216,20 +216,20 @@ class Reconciler:
         self._verdicts[found.key] = found, verdict
         return verdict
 
-    async def _distributed(self, key: Key, verdict: Verdict, before: Standing) -> Standing:
+    async def _distributed(self, key: SagaKey, verdict: Acceptance, before: Standing) -> Standing:
         """Make the revision stand; or why it does not, with what stood before."""
-        trouble = self._too_old(key, verdict)
-        if trouble is None:
+        problem = self._too_old(key, verdict)
+        if problem is None:
             self._dirty.discard(key)  # now: what comes in meanwhile is for the next turn
             try:
                 done = await distribute(self._js, verdict.documents, installation=self._installation, replicas=REPLICAS)
                 return Standing(active=done.revision, replicas=done.replicas)
             except SagameshError as error:
-                trouble = _trouble(error)
+                problem = _why_not(error)
         self._dirty.add(key)
-        return replace(before, trouble=trouble)
+        return replace(before, problem=problem)
 
-    def _too_old(self, key: Key, verdict: Verdict) -> Trouble | None:
+    def _too_old(self, key: SagaKey, verdict: Acceptance) -> NotDistributed | None:
         """A sidecar that cannot read the rules would hold every delivery of the new revision."""
         for participant in verdict.documents:
             for sidecar in self.fleet.of(key.namespace, participant):
@@ -238,19 +238,19 @@ class Reconciler:
                         f"the sidecar in pod {sidecar.pod} of {participant} cannot read rules of format {FORMAT}; "
                         f"restart it with a newer sidecar, and the revision will become active"
                     )
-                    return Trouble(statuses.SIDECAR_TOO_OLD, message, lasting=True)
+                    return NotDistributed(statuses.SIDECAR_TOO_OLD, message, lasting=True)
         return None
 
-    def _participants(self, key: Key, verdict: Verdict) -> tuple[Participant, ...]:
+    def _participants(self, key: SagaKey, verdict: Acceptance) -> tuple[Readiness, ...]:
         return tuple(
-            Participant(name, *self.fleet.count(key.namespace, name, key.saga, verdict.revision))
+            Readiness(name, *self.fleet.count(key.namespace, name, key.saga, verdict.revision))
             for name in verdict.documents
         )
 
-    async def _say(self, found: Resource, status: Document) -> None:
+    async def _say(self, found: Resource, status: JsonObject) -> None:
         """One PATCH, and one Event, where anything has changed."""
         version, before = self._said.get(found.key, (0, {}))
-        self._meters.saga(found.key, status)
+        self._metrics.saga(found.key, status)
         if status == before:
             return
         written = await self._cluster.apply_status(found, status)
@@ -260,16 +260,16 @@ class Reconciler:
         if note := statuses.news(before, status):
             await self._record(found.key, found.uid, note)
 
-    async def _record(self, key: Key, uid: str, note: Note) -> None:
-        log.info("%s: %s: %s", key, note.reason, note.message)
+    async def _record(self, key: SagaKey, uid: str, note: Note) -> None:
+        logger.info("%s: %s: %s", key, note.reason, note.message)
         try:
             await self._cluster.record(key, uid, note)
         except ClusterUnavailable as error:  # it is said in the status, too
-            log.warning("%s: no Event: %s", key, error)
+            logger.warning("%s: no Event: %s", key, error)
 
     # -- a saga that was deleted
 
-    async def _retire(self, key: Key) -> bool:
+    async def _retire(self, key: SagaKey) -> bool:
         if not self._fleet_read:
             raise UnavailableError("who starts the saga is not known yet")
         starting = self.fleet.starts(key.namespace, key.saga)
@@ -277,7 +277,7 @@ class Reconciler:
         if key in self._sagas:  # it was created again meanwhile
             self._dirty.add(key)
             return True
-        self._meters.retiring(key, left.running if left else None)
+        self._metrics.retiring(key, left.running if left else None)
         if left is None:
             if self._told_of.pop(key, None) is not None:
                 await self._record(key, self._gone.get(key, ""), Note("Normal", "Retired", "log and rules are gone"))
@@ -298,8 +298,8 @@ class Reconciler:
                 await self._look(repair=turn % REPAIR == REPAIR - 1)
                 turn += 1
                 delay = self._resync_after
-            except (ClusterUnavailable, UnavailableError, ApiRefused) as error:
-                log.warning("not everything can be listed: %s", error)
+            except (ClusterUnavailable, UnavailableError, JetStreamError) as error:
+                logger.warning("not everything can be listed: %s", error)
                 delay = FIRST_DELAY * 2
             await asyncio.sleep(delay)
 
@@ -329,8 +329,8 @@ class Reconciler:
                 for subject, body in (await heartbeats(self._js)).items():
                     self.heard(subject, body)
                 self._fleet_read = True
-            except (UnavailableError, ApiRefused) as error:
-                log.warning("the sidecars' heartbeats cannot be read: %s", error)
+            except (UnavailableError, JetStreamError) as error:
+                logger.warning("the sidecars' heartbeats cannot be read: %s", error)
                 await asyncio.sleep(FIRST_DELAY)
                 self._connected.set()
             for key in self._sagas:
@@ -349,9 +349,9 @@ def _remembered(found: Resource) -> Standing:
     return Standing(active=found.status.get("activeRevision", ""), replicas=found.status.get("replicas", 0))
 
 
-def _trouble(error: SagameshError) -> Trouble:
+def _why_not(error: SagameshError) -> NotDistributed:
     if isinstance(error, ForeignStreamError):
-        return Trouble(statuses.FOREIGN, str(error), lasting=True)
+        return NotDistributed(statuses.FOREIGN, str(error), lasting=True)
     if isinstance(error, UnavailableError):
-        return Trouble(statuses.NATS_UNAVAILABLE, str(error), lasting=False)
-    return Trouble(statuses.NATS_REFUSED, str(error), lasting=True)
+        return NotDistributed(statuses.NATS_UNAVAILABLE, str(error), lasting=False)
+    return NotDistributed(statuses.NATS_REFUSED, str(error), lasting=True)

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct
 
-from sagamesh_operator.resource import Document, Note, Resource
-from sagamesh_operator.sagas.acceptance import Verdict
+from sagamesh_operator.resource import JsonObject, Note, Resource
+from sagamesh_operator.sagas.acceptance import Acceptance
 
 LONGEST = 4000
 """Characters of a message; an Event takes 1024."""
@@ -25,7 +25,7 @@ SIDECAR_TOO_OLD, SIDECARS_MISSING, SIDECARS_BEHIND = "SidecarTooOld", "SidecarsM
 PROGRESSING = "Progressing"
 
 
-class Participant(NamedTuple):
+class Readiness(NamedTuple):
     """How many live sidecars it has, and how many of them hold the revision."""
 
     name: str
@@ -33,7 +33,7 @@ class Participant(NamedTuple):
     synced: int
 
 
-class Trouble(NamedTuple):
+class NotDistributed(NamedTuple):
     """Why a revision does not stand. `lasting`: it will not, unless somebody changes something."""
 
     reason: str
@@ -49,8 +49,8 @@ class Standing(Struct, frozen=True, kw_only=True):
 
     active: str = ""
     replicas: int = 0
-    trouble: Trouble | None = None
-    participants: tuple[Participant, ...] = ()
+    problem: NotDistributed | None = None
+    participants: tuple[Readiness, ...] = ()
 
 
 class Condition(NamedTuple):
@@ -60,7 +60,7 @@ class Condition(NamedTuple):
     message: str
 
 
-def status(resource: Resource, verdict: Verdict, standing: Standing, now: float) -> Document:
+def status(resource: Resource, verdict: Acceptance, standing: Standing, now: float) -> JsonObject:
     """The whole status. `now` in seconds since the epoch."""
     found = conditions(verdict, standing)
     sidecars = sum(participant.sidecars for participant in standing.participants)
@@ -78,7 +78,7 @@ def status(resource: Resource, verdict: Verdict, standing: Standing, now: float)
     }
 
 
-def conditions(verdict: Verdict, standing: Standing) -> tuple[Condition, ...]:
+def conditions(verdict: Acceptance, standing: Standing) -> tuple[Condition, ...]:
     """All four, always."""
     accepted = _accepted(verdict)
     distributed = _distributed(verdict, standing)
@@ -86,20 +86,20 @@ def conditions(verdict: Verdict, standing: Standing) -> tuple[Condition, ...]:
     return accepted, distributed, ready, _stalled(accepted, ready, standing)
 
 
-def _accepted(verdict: Verdict) -> Condition:
+def _accepted(verdict: Acceptance) -> Condition:
     if not verdict.documents:
         return Condition(ACCEPTED, "False", verdict.reason, verdict.message)
     many = f"{_count(verdict.steps, 'step')} of {_count(len(verdict.documents), 'participant')}"
     return Condition(ACCEPTED, "True", verdict.reason, "; ".join(filter(None, [many, verdict.message])))
 
 
-def _distributed(verdict: Verdict, standing: Standing) -> Condition:
+def _distributed(verdict: Acceptance, standing: Standing) -> Condition:
     if not verdict.documents:
         stays = f"; revision {standing.active} stays active" if standing.active else ""
         return Condition(DISTRIBUTED, "False", NOT_ACCEPTED, f"the checks refuse this spec{stays}")
-    if trouble := standing.trouble:
-        known = "Unknown" if trouble.reason == NATS_UNAVAILABLE else "False"
-        return Condition(DISTRIBUTED, known, trouble.reason, trouble.message)
+    if problem := standing.problem:
+        known = "Unknown" if problem.reason == NATS_UNAVAILABLE else "False"
+        return Condition(DISTRIBUTED, known, problem.reason, problem.message)
     copies = "; its log is on one server only: NATS has no three" if standing.replicas == 1 else ""
     return Condition(DISTRIBUTED, "True", DISTRIBUTED, f"new instances take revision {standing.active}{copies}")
 
@@ -119,12 +119,12 @@ def _ready(distributed: Condition, standing: Standing) -> Condition:
 def _stalled(accepted: Condition, ready: Condition, standing: Standing) -> Condition:
     if accepted.status != "True":
         return Condition(STALLED, "True", NOT_ACCEPTED, accepted.message)
-    if standing.trouble and standing.trouble.lasting:
-        return Condition(STALLED, "True", standing.trouble.reason, standing.trouble.message)
+    if standing.problem and standing.problem.lasting:
+        return Condition(STALLED, "True", standing.problem.reason, standing.problem.message)
     return Condition(STALLED, "False", READY if ready.status == "True" else PROGRESSING, "nothing is in the way")
 
 
-def _dated(found: Iterable[Condition], resource: Resource, now: float) -> list[Document]:
+def _dated(found: Iterable[Condition], resource: Resource, now: float) -> list[JsonObject]:
     """As metav1.Condition. The time of the last transition stays where the status does."""
     before = {each["type"]: each for each in resource.status.get("conditions", ())}
     moment = datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sagamesh_operator.resource import Key
+from sagamesh_operator.resource import SagaKey
 
 GRACE = 30.0
 """Seconds that the watch may be behind a list."""
@@ -18,22 +18,22 @@ class Watching:
     """What the watch has told, and what it owes. Versions are resource versions, which grow."""
 
     def __init__(self) -> None:
-        self._told: dict[Key, int] = {}
-        self._owed: dict[Key, tuple[int, float]] = {}
+        self._told: dict[SagaKey, int] = {}
+        self._owed: dict[SagaKey, tuple[int, float]] = {}
 
-    def told(self, key: Key, version: str) -> None:
+    def told(self, key: SagaKey, version: str) -> None:
         """The watch brought this object, or its deletion."""
         self._told[key] = int(version)
         owed = self._owed.get(key)
         if owed is not None and owed[0] <= int(version):
             del self._owed[key]
 
-    def forget(self, key: Key) -> None:
+    def forget(self, key: SagaKey) -> None:
         """The watch brought its deletion: nothing is owed."""
         self._told.pop(key, None)
         self._owed.pop(key, None)
 
-    def listed(self, versions: Mapping[Key, str], now: float) -> None:
+    def listed(self, versions: Mapping[SagaKey, str], now: float) -> None:
         """A list has shown these, and no others."""
         self._owed = {key: owed for key, owed in self._owed.items() if key in versions or key in self._told}
         for key, version in versions.items():

@@ -153,7 +153,7 @@ class AnswerReader:
             self.reusable = self._parser.should_keep_alive()
 
 
-class Connection(asyncio.Protocol):
+class AppConnection(asyncio.Protocol):
     """One socket to the app. Whatever is not a clean answer to a pending request ends it."""
 
     def __init__(self, max_head: int, max_body: int) -> None:
@@ -227,8 +227,8 @@ class AppClient:
         self._limits = max_head, max_body
         self._idle_limit = idle
         self._places = asyncio.Semaphore(connections)
-        self._open: set[Connection] = set()
-        self._idle: list[tuple[float, Connection]] = []  # (idle since, connection), a stack: the oldest come first
+        self._open: set[AppConnection] = set()
+        self._idle: list[tuple[float, AppConnection]] = []  # (idle since, connection), a stack: the oldest come first
         self._sweep_timer: asyncio.TimerHandle | None = None
         self._closed = False
 
@@ -263,11 +263,11 @@ class AppClient:
         if self._open:
             await asyncio.wait([connection.gone for connection in self._open])
 
-    async def _connect(self, timeout: float) -> Connection:
+    async def _connect(self, timeout: float) -> AppConnection:
         create = asyncio.get_running_loop().create_connection
         try:
             async with asyncio.timeout(timeout):
-                _, connection = await create(partial(Connection, *self._limits), self._host.strip("[]"), self._port)
+                _, connection = await create(partial(AppConnection, *self._limits), self._host.strip("[]"), self._port)
         except OSError as error:  # a timeout is one, too
             raise Away(f"nobody listens at {self._host}:{self._port}") from error
         self._open.add(connection)
@@ -277,7 +277,7 @@ class AppClient:
             raise Away(f"the connection to {self._host}:{self._port} was closed before anything was sent")
         return connection
 
-    def _reuse(self) -> Connection | None:
+    def _reuse(self) -> AppConnection | None:
         """The connection used last, so that the others can grow old; those that the app has closed are passed over."""
         while self._idle:
             _, connection = self._idle.pop()
@@ -285,7 +285,7 @@ class AppClient:
                 return connection
         return None
 
-    def _keep(self, connection: Connection) -> None:
+    def _keep(self, connection: AppConnection) -> None:
         loop = asyncio.get_running_loop()
         self._idle.append((loop.time(), connection))
         if self._sweep_timer is None:

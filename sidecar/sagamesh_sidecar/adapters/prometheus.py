@@ -1,4 +1,4 @@
-"""Meters as Prometheus series. Children are resolved once per label set; labels never hold instance ids."""
+"""Metrics as Prometheus series. Children are resolved once per label set; labels never hold instance ids."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from prometheus_client import (
 
 from sagamesh.log.registers import Name
 from sagamesh.protocol.answers import Answer, Answered, Away
-from sagamesh.protocol.attempt import Refused
+from sagamesh.protocol.attempt import WriteRefused
 from sagamesh.rules.compiled import Rules
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a series beside every series, which nobody asks for
@@ -27,8 +27,8 @@ SAGA_BUCKETS = (0.05, 0.25, 1.0, 5.0, 30.0, 300.0, 3600.0, 86400.0)
 """Few, since a scrape pauses the loop in proportion to the number of series."""
 
 
-class PrometheusMeters:
-    """Implements `meters.Meters`. `app_up`, `connected`, `refused` and `in_flight` are asked at each scrape."""
+class PrometheusMetrics:
+    """Implements `metrics.Metrics`. `app_up`, `connected`, `refused` and `in_flight` are asked at each scrape."""
 
     def __init__(
         self,
@@ -100,9 +100,9 @@ class PrometheusMeters:
     def delivered(self, saga: str, result: str) -> None:
         self._child(self._deliveries, saga, result).inc()
 
-    def wrote(self, name: Name, result: int | Refused) -> None:
+    def wrote(self, name: Name, result: int | WriteRefused) -> None:
         register = name.register.partition(".")[0]
-        self._child(self._writes, register, result.name.lower() if isinstance(result, Refused) else "stored").inc()
+        self._child(self._writes, register, result.name.lower() if isinstance(result, WriteRefused) else "stored").inc()
 
     def unreadable(self) -> None:
         self._unreadable.inc()

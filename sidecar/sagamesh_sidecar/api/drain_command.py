@@ -14,7 +14,7 @@ import json
 import time
 
 from sagamesh_sidecar.errors import DrainError, NoSidecarError, SettingsError
-from sagamesh_sidecar.settings import Settings
+from sagamesh_sidecar.settings import SidecarSettings
 
 PATH = "/v1/drain"
 MARGIN = 10.0
@@ -23,7 +23,7 @@ PAUSE = 0.2
 """Seconds until a sidecar that was too busy to answer is asked again."""
 
 
-def drain(settings: Settings) -> int:
+def drain(settings: SidecarSettings) -> int:
     """How many deliveries were given back unfinished. Raises DrainError and NoSidecarError."""
     if not settings.api_port:
         raise SettingsError("SAGAMESH_API_PORT is 0: nobody knows where the sidecar listens")

@@ -15,10 +15,10 @@ from sagamesh.protocol import commands
 from sagamesh.protocol.effects import Known
 from sagamesh.rules.compiled import Rules
 from sagamesh_sidecar.deliveries.executor import Executor, Work
-from sagamesh_sidecar.metrics import Meters
+from sagamesh_sidecar.metrics import Metrics
 
 
-class Started(NamedTuple):
+class StartResult(NamedTuple):
     """The answer to a start. `run` is the one that stands; `same`: with this very payload."""
 
     id: str
@@ -30,12 +30,12 @@ class Started(NamedTuple):
 class Instances:
     """One participant's window on the log."""
 
-    def __init__(self, executor: Executor, meters: Meters, *, pod: str) -> None:
+    def __init__(self, executor: Executor, metrics: Metrics, *, pod: str) -> None:
         self.executor = executor
-        self.meters = meters
+        self.metrics = metrics
         self.pod = pod
 
-    async def start(self, rules: Rules, event: Start, trace: str = "") -> Started | None:
+    async def start(self, rules: Rules, event: Start, trace: str = "") -> StartResult | None:
         """Start the instance that an event names. None: unknown, to be sent again. Raises EventError for its key."""
         local = rules.local
         instance = Instance(local.namespace, local.saga, commands.instance_id(rules, event))
@@ -48,8 +48,8 @@ class Instances:
         assert isinstance(stands.value, Start)
         mine = stands.origin.attempt == known.attempt
         if mine:
-            self.meters.started(local.saga)
-        return Started(instance.id, stands.origin.run, not mine, stands.value.digest == event.digest)
+            self.metrics.started(local.saga)
+        return StartResult(instance.id, stands.origin.run, not mine, stands.value.digest == event.digest)
 
     async def look(self, saga: Instance) -> tuple[Register, ...]:
         """Every register of an instance that is there, but for markers, in the order of the log.

@@ -24,7 +24,7 @@ from sagamesh.protocol.attempt import LogStuckError
 from sagamesh.protocol.effects import Known
 from sagamesh.protocol.view.instance import View
 from sagamesh.rules.compiled import Rules
-from sagamesh_sidecar.api.instances import Instances, Started
+from sagamesh_sidecar.api.instances import Instances, StartResult
 from sagamesh_sidecar.api.lookups import Views
 from sagamesh_sidecar.deliveries.parking import Parking
 from sagamesh_sidecar.ports import UnavailableError
@@ -41,9 +41,9 @@ from sagamesh_sidecar.web.asgi import (
     only_loopback,
     refusal,
 )
-from sagamesh_sidecar.web.problems import Problem
+from sagamesh_sidecar.web.problems import ProblemError
 
-log = logging.getLogger("sagamesh.api")
+logger = logging.getLogger("sagamesh.api")
 
 MAX_BODY = 256 * 1024
 MAX_REASON = 500
@@ -118,19 +118,19 @@ class Api:
         try:
             only_loopback(request)
             return await self._handler(request)(request)
-        except Problem as raised:
+        except ProblemError as raised:
             problem = raised
         except UnavailableError:
-            problem = Problem("log-unavailable", "the log does not answer just now; send the request again")
+            problem = ProblemError("log-unavailable", "the log does not answer just now; send the request again")
         except UnreadableError as error:
-            problem = Problem("unreadable", str(error))
+            problem = ProblemError("unreadable", str(error))
         except Gone:
             raise
         except MemoryError:
-            problem = Problem("busy", "there is no memory left just now; send the request again")
+            problem = ProblemError("busy", "there is no memory left just now; send the request again")
         except Exception:
-            log.exception("a request failed")
-            problem = Problem("internal", "this is a fault of the sidecar; its log says more")
+            logger.exception("a request failed")
+            problem = ProblemError("internal", "this is a fault of the sidecar; its log says more")
         return refusal(problem)
 
     def _handler(self, request: Request) -> Handler:
@@ -144,10 +144,12 @@ class Api:
             case ("v1", "drain"):
                 handlers = {"POST": self._drain}
             case _:
-                raise Problem("no-such-path", "there are /v1/events, /v1/sagas/SAGA/ID and /v1/sagas/SAGA/ID/cancel")
+                raise ProblemError(
+                    "no-such-path", "there are /v1/events, /v1/sagas/SAGA/ID and /v1/sagas/SAGA/ID/cancel"
+                )
         if request.method not in handlers:
             allowed = ", ".join(handlers)
-            raise Problem("method-not-allowed", f"this path takes {allowed}", headers={"allow": allowed})
+            raise ProblemError("method-not-allowed", f"this path takes {allowed}", headers={"allow": allowed})
         return handlers[request.method]
 
     # -- POST /v1/events -------------------------------------------------------------------------------------------
@@ -162,7 +164,7 @@ class Api:
         if status < 400:
             return _json({"instances": entries}, status)
         worst = next(entry for entry in entries if entry.status == status)
-        raise Problem(str(worst.code), str(worst.detail), more={"instances": entries})
+        raise ProblemError(str(worst.code), str(worst.detail), more={"instances": entries})
 
     async def _start_all(self, request: Request, body: bytes) -> list[Entry]:
         """What becomes of every start that a body asks for."""
@@ -182,14 +184,14 @@ class Api:
         may = (
             f"what may be started here: {', '.join(events[:NAMED])}{more}" if events else "nothing may be started here"
         )
-        raise Problem("nobody-listens", f"{event[:CLIP]!r} starts no saga at this participant; {may}")
+        raise ProblemError("nobody-listens", f"{event[:CLIP]!r} starts no saga at this participant; {may}")
 
     async def _entry(self, rules: Rules, event: Start, trace: str) -> Entry:
         """What becomes of one start."""
         saga = rules.local.saga
         try:
             started = await self._start_one(rules, event, trace)
-        except Problem as problem:
+        except ProblemError as problem:
             return Entry(saga=saga, status=problem.status, code=problem.code, detail=problem.detail)
         entry = Entry(
             saga=saga,
@@ -203,16 +205,16 @@ class Api:
             entry.detail = f"instance {started.id!r} of saga {saga!r} was started with another payload"
         return entry
 
-    async def _start_one(self, rules: Rules, event: Start, trace: str) -> Started:
+    async def _start_one(self, rules: Rules, event: Start, trace: str) -> StartResult:
         try:
             async with _patience("start-unknown", "the start may be in the log or not; send the same event again"):
                 started = await self.instances.start(rules, event, trace)
         except EventError as error:
-            raise Problem("bad-key", str(error)) from error
+            raise ProblemError("bad-key", str(error)) from error
         except UnreadableError as error:
-            raise Problem("unreadable", str(error)) from error
+            raise ProblemError("unreadable", str(error)) from error
         if started is None:
-            raise Problem("start-unknown", "the log did not confirm the start; send the same event again")
+            raise ProblemError("start-unknown", "the log did not confirm the start; send the same event again")
         return started
 
     async def _wait_for(self, entries: list[Entry], wait: float) -> None:
@@ -240,7 +242,7 @@ class Api:
         start = next(register for register in await self._find(instance) if register.name == START)
         rules = self.rulebook.of(instance.saga, start.origin.revision)
         if rules is None:
-            raise Problem("rules-missing", f"revision {start.origin.revision} of the saga is not here yet")
+            raise ProblemError("rules-missing", f"revision {start.origin.revision} of the saga is not here yet")
         async with _patience("log-unavailable", "the cancel may be in the log or not; send it again"):
             known = await self.instances.cancel(rules, start, instance, reason)
         if known.gone:
@@ -251,17 +253,17 @@ class Api:
         """The answer to a cancel. The outcome may also be written by whoever carries this very cancel on."""
         seen = self.views.show(instance, known.registers.values(), found)
         if seen is None or seen.outcome is None:
-            raise Problem("pivot-started", "the pivot is at work, and decides; look at the instance, or try again")
+            raise ProblemError("pivot-started", "the pivot is at work, and decides; look at the instance, or try again")
         if seen.cause != cause:
             detail = f"the instance is {seen.outcome} already"
-            raise Problem("decided", detail, more={"outcome": seen.outcome, "cause": seen.cause})
+            raise ProblemError("decided", detail, more={"outcome": seen.outcome, "cause": seen.cause})
         return _json(seen)
 
     def _instance(self, request: Request) -> Instance:
         _, _, saga, key, *_ = request.path
         if self.rulebook.newest(saga) is None:
             self._expect_rules()
-            raise Problem("unknown-saga", f"this participant has no part in a saga {saga[:CLIP]!r}")
+            raise ProblemError("unknown-saga", f"this participant has no part in a saga {saga[:CLIP]!r}")
         return Instance(self.namespace, saga, commands.id_of(key))
 
     async def _find(self, instance: Instance) -> tuple[Register, ...]:
@@ -273,7 +275,7 @@ class Api:
     def _expect_rules(self) -> None:
         """What is not known is no reason for a 404 before the rules were read."""
         if not self.rulebook.loaded.is_set():
-            raise Problem("rules-missing", "the sidecar has not read its rules yet; send the request again")
+            raise ProblemError("rules-missing", "the sidecar has not read its rules yet; send the request again")
 
 
 @asynccontextmanager
@@ -283,16 +285,16 @@ async def _patience(code: str, detail: str) -> AsyncIterator[None]:
         async with asyncio.timeout(PATIENCE):
             yield
     except (TimeoutError, UnavailableError, LogStuckError) as error:
-        raise Problem(code, detail) from error
+        raise ProblemError(code, detail) from error
 
 
 def _events(request: Request, body: bytes) -> tuple[Start, ...]:
     try:
         return cloudevents.parse(request.headers, body)
     except cloudevents.FormatError as error:
-        raise Problem("not-json", str(error)) from error
+        raise ProblemError("not-json", str(error)) from error
     except EventError as error:
-        raise Problem("bad-event", str(error)) from error
+        raise ProblemError("bad-event", str(error)) from error
 
 
 def _wait(request: Request) -> float:
@@ -303,9 +305,9 @@ def _wait(request: Request) -> float:
     try:
         seconds = durations.parse(text)
     except ValueError as error:
-        raise Problem("bad-wait", str(error)) from error
+        raise ProblemError("bad-wait", str(error)) from error
     if seconds > MAX_WAIT:
-        raise Problem("bad-wait", f"the longest wait is {MAX_WAIT / 60:g}m; this is {text}")
+        raise ProblemError("bad-wait", f"the longest wait is {MAX_WAIT / 60:g}m; this is {text}")
     return seconds
 
 
@@ -315,13 +317,13 @@ def _reason(body: bytes) -> str:
     try:
         return msgspec.json.decode(body, type=Cancel).reason
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise Problem(
+        raise ProblemError(
             "bad-body", f'expected {{"reason": TEXT}}, of {MAX_REASON} characters at most: {error}'
         ) from error
 
 
-def _unknown(instance: Instance) -> Problem:
-    return Problem("unknown-instance", f"saga {instance.saga!r} has no instance {instance.id[:CLIP]!r}")
+def _unknown(instance: Instance) -> ProblemError:
+    return ProblemError("unknown-instance", f"saga {instance.saga!r} has no instance {instance.id[:CLIP]!r}")
 
 
 def _json(value: object, status: int = 200) -> Response:

@@ -8,7 +8,7 @@ import logging
 from sagamesh.protocol.answers import Answer, Away, is_away
 from sagamesh_sidecar.ports import App
 
-log = logging.getLogger("sagamesh.app")
+logger = logging.getLogger("sagamesh.app")
 PATIENCE = 4
 """So much longer are the pauses between probes while nobody misses the app: it may be that there is none."""
 
@@ -68,7 +68,7 @@ class Gate:
 
     def _tell(self, what: str) -> None:
         """An app that comes after its sidecar is no reason to warn."""
-        log.log(logging.WARNING if self._seen else logging.INFO, what)
+        logger.log(logging.WARNING if self._seen else logging.INFO, what)
 
     async def look(self) -> None:
         """The first probe: before any delivery comes, or that one would have to come again."""

@@ -16,11 +16,11 @@ from typing import TypeVar
 from sagamesh.log import codec
 from sagamesh.log.registers import START, Instance, Name, Origin, Register
 from sagamesh.protocol.answers import Answer, Answered, Away, Unanswered
-from sagamesh.protocol.attempt import Fetch, Operation, Pause, Put, Refused, Reply, Result
+from sagamesh.protocol.attempt import Fetch, Operation, Pause, Put, Reply, Result, WriteRefused
 from sagamesh.protocol.effects import Call
 from sagamesh_sidecar import answers
 from sagamesh_sidecar.deliveries.availability import Gate
-from sagamesh_sidecar.metrics import Meters
+from sagamesh_sidecar.metrics import Metrics
 from sagamesh_sidecar.ports import App, Guard, Log, UnavailableError
 
 Settled = TypeVar("Settled")
@@ -46,12 +46,12 @@ class Work:
 class Executor:
     """Operations to the ports, and their replies back."""
 
-    def __init__(self, participant: str, log: Log, app: App, gate: Gate, meters: Meters) -> None:
+    def __init__(self, participant: str, log: Log, app: App, gate: Gate, metrics: Metrics) -> None:
         self.participant = participant
         self.log = log
         self.app = app
         self.gate = gate
-        self.meters = meters
+        self.metrics = metrics
         self._process = secrets.token_hex(6)
         self._numbers = count(1)
 
@@ -83,15 +83,15 @@ class Executor:
                 return settled
             result = await self.execute(work, operation)
 
-    async def _put(self, work: Work, put: Put) -> Register | Refused:
+    async def _put(self, work: Work, put: Put) -> Register | WriteRefused:
         headers, body = codec.encode(put.name, put.value, work.origin, self.participant, work.trace)
         subject = work.instance.subject
         guard = Guard(subject(put.absent), 0) if put.absent else None
         if put.while_started:
             guard = Guard(subject(START), work.origin.start_sequence)
         stored = await self.log.put(subject(put.name), headers, body, guard=guard)
-        self.meters.wrote(put.name, stored)
-        if isinstance(stored, Refused):
+        self.metrics.wrote(put.name, stored)
+        if isinstance(stored, WriteRefused):
             return stored
         return Register(put.name, put.value, stored, self.log.now(), work.origin, self.participant)
 
@@ -115,7 +115,7 @@ class Executor:
         seconds = perf_counter() - begun
         work.spent += seconds
         self.gate.observe(answer)
-        self.meters.called(work.instance.saga, work.step, call.kind, answer, seconds)
+        self.metrics.called(work.instance.saga, work.step, call.kind, answer, seconds)
         return Reply(answer, self.log.now())
 
     async def _post(self, call: Call, headers: Mapping[str, str]) -> Answer:

@@ -11,12 +11,12 @@ from time import monotonic
 from typing import NamedTuple
 
 from sagamesh.log.registers import Instance
-from sagamesh_sidecar.metrics import Meters
+from sagamesh_sidecar.metrics import Metrics
 
 FORGET = 300.0
 """Seconds without news: more than the longest delay between two attempts, see `retry_budget`."""
 
-Key = tuple[str, str]
+TroubleKey = tuple[str, str]
 """A delivery's subject, and the own step that does not go on (empty: the whole delivery)."""
 
 
@@ -34,13 +34,15 @@ class Trouble(NamedTuple):
 class Parking:
     """The troubles at hand. Taking note costs the same, however many there are."""
 
-    def __init__(self, meters: Meters) -> None:
-        self.meters = meters
-        self._troubles: dict[Key, Trouble] = {}
+    def __init__(self, metrics: Metrics) -> None:
+        self.metrics = metrics
+        self._troubles: dict[TroubleKey, Trouble] = {}
         self._parked: Counter[Instance] = Counter()
         self._sagas: Counter[str] = Counter()
 
-    def note(self, key: Key, instance: Instance, reason: str, *, called: bool = True, parked: bool = False) -> bool:
+    def note(
+        self, key: TroubleKey, instance: Instance, reason: str, *, called: bool = True, parked: bool = False
+    ) -> bool:
         """A step does not go on. `called`: its app was. True where it is parked from now on."""
         before = self._forget(key)
         failures = (before.failures if before else 0) + called
@@ -49,11 +51,11 @@ class Parking:
             self._count(instance, 1)
         return parked and not (before is not None and before.parked)
 
-    def clear(self, key: Key) -> None:
+    def clear(self, key: TroubleKey) -> None:
         """It goes on."""
         self._forget(key)
 
-    def failures(self, key: Key) -> int:
+    def failures(self, key: TroubleKey) -> int:
         """How many calls have failed there in a row."""
         trouble = self._troubles.get(key)
         return trouble.failures if trouble else 0
@@ -68,14 +70,14 @@ class Parking:
         for key in [key for key, trouble in self._troubles.items() if trouble.seen < oldest]:
             self._forget(key)
 
-    def _forget(self, key: Key) -> Trouble | None:
+    def _forget(self, key: TroubleKey) -> Trouble | None:
         trouble = self._troubles.pop(key, None)
         if trouble is not None and trouble.parked:
             self._count(trouble.instance, -1)
         return trouble
 
     def _count(self, instance: Instance, change: int) -> None:
-        """Tell the meters where an instance is parked now, or no more."""
+        """Tell the metrics where an instance is parked now, or no more."""
         before = self._parked[instance] > 0
         self._parked[instance] += change
         now = self._parked[instance] > 0
@@ -83,4 +85,4 @@ class Parking:
             del self._parked[instance]
         if before != now:
             self._sagas[instance.saga] += 1 if now else -1
-            self.meters.parked(instance.saga, self._sagas[instance.saga])
+            self.metrics.parked(instance.saga, self._sagas[instance.saga])

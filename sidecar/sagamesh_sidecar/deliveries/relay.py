@@ -21,12 +21,12 @@ from sagamesh.rules.compiled import OwnStep, Rules
 from sagamesh_sidecar.deliveries.availability import Gate
 from sagamesh_sidecar.deliveries.executor import Executor, Work
 from sagamesh_sidecar.deliveries.parking import Parking
-from sagamesh_sidecar.deliveries.retry_budget import Pace
-from sagamesh_sidecar.metrics import Meters
+from sagamesh_sidecar.deliveries.retry_budget import RetryBudget
+from sagamesh_sidecar.metrics import Metrics
 from sagamesh_sidecar.ports import Lease
 from sagamesh_sidecar.rules.rulebook import Rulebook
 
-log = logging.getLogger("sagamesh.relay")
+logger = logging.getLogger("sagamesh.relay")
 
 UNREADABLE_DELAY = 60.0
 """Seconds until a delivery that cannot be read is looked at again: only a newer version will help."""
@@ -61,18 +61,18 @@ class Relay:
         executor: Executor,
         rulebook: Rulebook,
         gate: Gate,
-        meters: Meters,
+        metrics: Metrics,
         parking: Parking,
-        pace: Pace,
+        retry_budget: RetryBudget,
         ack_wait: float,
     ) -> None:
         self.pod = pod
         self.executor = executor
         self.rulebook = rulebook
         self.gate = gate
-        self.meters = meters
+        self.metrics = metrics
         self.parking = parking
-        self.pace = pace
+        self.retry_budget = retry_budget
         self.ack_wait = ack_wait
         self._in_hand: set[Hand] = set()
 
@@ -85,7 +85,7 @@ class Relay:
         """Handle one delivery to its end. Never raises but for cancellation; what goes wrong comes back later."""
         hand = Hand(lease)
         self._in_hand.add(hand)
-        self.pace.came(lease.message.subject)
+        self.retry_budget.came(lease.message.subject)
         try:
             settled = await self._safely(lease.message.subject, self._handle(hand))
         finally:
@@ -97,14 +97,14 @@ class Relay:
         try:
             return await work
         except UnreadableError as error:
-            self.meters.unreadable()
-            log.error("unreadable register", extra={"subject": subject, "reason": str(error)})
+            self.metrics.unreadable()
+            logger.error("unreadable register", extra={"subject": subject, "reason": str(error)})
             return Nak(UNREADABLE_DELAY, f"unreadable: {error}", at_least=UNREADABLE_DELAY)
         except MemoryError:
-            log.error("no memory left to handle a delivery", extra={"subject": subject})
+            logger.error("no memory left to handle a delivery", extra={"subject": subject})
             return Nak(SHORTAGE_DELAY, "the sidecar has no memory left", at_least=SHORTAGE_DELAY / 2)
         except Exception:
-            log.exception("a delivery could not be handled", extra={"subject": subject})
+            logger.exception("a delivery could not be handled", extra={"subject": subject})
             return Nak(UNREADABLE_DELAY, "a fault of the sidecar itself; its log says more", at_least=UNREADABLE_DELAY)
 
     async def _handle(self, hand: Hand) -> Ack | Nak:
@@ -130,14 +130,14 @@ class Relay:
         """One own step, whatever happens to the others. What fails is remembered, and told once when it lasts."""
         key, instance = (delivery.subject, step.name), delivery.instance
         result = await self._safely(delivery.subject, self._attempt(hand, rules, delivery, step))
-        if isinstance(result, Ack) or not result.trouble:
+        if isinstance(result, Ack) or not result.reason:
             self.parking.clear(key)
             return result
         old = self.executor.log.now() - delivery.register.time > rules.local.park_after
-        called = result.trouble != APP_AWAY
-        if self.parking.note(key, instance, result.trouble, called=called, parked=old and delivery.delivered > 1):
+        called = result.reason != APP_AWAY
+        if self.parking.note(key, instance, result.reason, called=called, parked=old and delivery.delivered > 1):
             about = {"saga": instance.saga, "instance": instance.id, "step": step.name}
-            log.warning("parked", extra={**about, "reason": result.trouble})
+            logger.warning("parked", extra={**about, "reason": result.reason})
         return result
 
     async def _attempt(self, hand: Hand, rules: Rules, delivery: Delivery, step: OwnStep) -> Ack | Nak:
@@ -172,29 +172,29 @@ class Relay:
             outcome = registers.finishes(register, has_pivot=rules.local.pivot is not None)
             if outcome is not None:
                 seconds = max(0.0, register.time - register.origin.start_time)
-                self.meters.finished(rules.local.saga, outcome, seconds)
+                self.metrics.finished(rules.local.saga, outcome, seconds)
 
     async def _reply(self, hand: Hand, settled: Ack | Nak) -> None:
         lease = hand.lease
         saga = registers.saga_of(lease.message.subject)
         if isinstance(settled, Ack):
-            self.meters.delivered(saga, "ack")
+            self.metrics.delivered(saga, "ack")
             await lease.ack()
         else:
-            self.meters.delivered(saga, "nak")
-            if settled.trouble:
-                level = logging.DEBUG if settled.trouble == APP_AWAY else logging.INFO
-                log.log(level, "again later", extra={"subject": lease.message.subject, "reason": settled.trouble})
+            self.metrics.delivered(saga, "nak")
+            if settled.reason:
+                level = logging.DEBUG if settled.reason == APP_AWAY else logging.INFO
+                logger.log(level, "again later", extra={"subject": lease.message.subject, "reason": settled.reason})
             if monotonic() - hand.renewed < self.ack_wait:  # else it is another's by now
                 held = monotonic() - hand.taken
-                await lease.nak(self.pace.delay(lease.message.subject, settled, held=held, spent=hand.spent))
+                await lease.nak(self.retry_budget.delay(lease.message.subject, settled, held=held, spent=hand.spent))
 
     async def renew(self) -> None:
         """Keep the leases of everything in hand, every third of the time that they last."""
         while True:
             await asyncio.sleep(self.ack_wait / 3)
             self.parking.sweep()
-            self.pace.sweep()
+            self.retry_budget.sweep()
             await asyncio.gather(*(self._renew(hand) for hand in tuple(self._in_hand)))
 
     async def _renew(self, hand: Hand) -> None:

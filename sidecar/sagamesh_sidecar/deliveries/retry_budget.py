@@ -32,7 +32,7 @@ class Waiting(NamedTuple):
     due: float
 
 
-class Pace:
+class RetryBudget:
     """`slots`: deliveries in hand, and calls to the app, at once. Retries may take half of them."""
 
     def __init__(self, slots: int) -> None:

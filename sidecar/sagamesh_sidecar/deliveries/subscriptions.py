@@ -13,22 +13,22 @@ from sagamesh.log import registers
 from sagamesh.rules.compiled import Rules
 from sagamesh.rules.local import LocalRules
 from sagamesh_sidecar.deliveries.relay import Relay
-from sagamesh_sidecar.metrics import Meters
+from sagamesh_sidecar.metrics import Metrics
 from sagamesh_sidecar.ports import Log, Subscription
 
-log = logging.getLogger("sagamesh.intake")
+logger = logging.getLogger("sagamesh.intake")
 
 LETTING_GO = 5.0
 """Seconds that what is given back may take to let go of the app: it was cancelled, and waits for nobody."""
 
 
-class Intake:
+class Subscriptions:
     """What is asked for. `slots`: deliveries of one saga in hand at once. `grace`: seconds that calls may take yet."""
 
-    def __init__(self, source: Log, relay: Relay, meters: Meters, *, slots: int, grace: float) -> None:
+    def __init__(self, source: Log, relay: Relay, metrics: Metrics, *, slots: int, grace: float) -> None:
         self._log = source
         self._relay = relay
-        self._meters = meters
+        self._metrics = metrics
         self._slots = slots
         self._grace = grace
         self._news: asyncio.Queue[Rules | str] = asyncio.Queue()
@@ -67,7 +67,7 @@ class Intake:
             stream = registers.stream(local.namespace, local.saga)
             subscription = await self._log.consume(stream, local.participant, self._relay.accept, slots=self._slots)
             self._subscriptions[local.saga] = subscription
-            self._meters.listens(local.saga, lambda: not subscription.trouble)
+            self._metrics.listens(local.saga, lambda: not subscription.problem)
 
     async def drain(self) -> int:
         """Returns when no delivery is in hand any more, and none will be: how many were given back unfinished.
@@ -79,7 +79,7 @@ class Intake:
         return await asyncio.shield(self._drain)
 
     async def _finish(self) -> int:
-        log.info("draining", extra={"in_flight": self._relay.in_flight})
+        logger.info("draining", extra={"in_flight": self._relay.in_flight})
         try:
             async with asyncio.timeout(self._grace):
                 await self._close()
@@ -87,7 +87,7 @@ class Intake:
             left = await self._give_back()
         else:
             left = 0
-        log.info("drained", extra={"given_back": left})
+        logger.info("drained", extra={"given_back": left})
         return left
 
     async def _give_back(self) -> int:
@@ -97,7 +97,7 @@ class Intake:
             async with asyncio.timeout(LETTING_GO):
                 await self._close()
         except TimeoutError:
-            log.error("what was given back has not let go yet", extra={"in_flight": self._relay.in_flight})
+            logger.error("what was given back has not let go yet", extra={"in_flight": self._relay.in_flight})
         return left
 
     async def _close(self) -> None:

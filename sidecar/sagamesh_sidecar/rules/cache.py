@@ -18,7 +18,7 @@ from msgspec import Struct, json
 from sagamesh.errors import UnreadableError
 from sagamesh_sidecar.ports import Store, StoreError
 
-log = logging.getLogger("sagamesh.rules")
+logger = logging.getLogger("sagamesh.rules")
 
 FORMAT = 1
 COALESCE = 0.2
@@ -61,7 +61,7 @@ def decode(namespace: str, participant: str, file: bytes) -> Entries:
     return {subject: text.encode() for subject, text in copy.entries.items()}
 
 
-class LastGood:
+class RulesCache:
     """Reads the copy once, and writes it whenever `changed` was called."""
 
     def __init__(self, namespace: str, participant: str, store: Store, entries: Callable[[], Entries]) -> None:
@@ -81,7 +81,7 @@ class LastGood:
             file = await self._store.read()
             return {} if file is None else decode(*self._of, file)
         except (StoreError, UnreadableError) as error:
-            log.warning("the copy of the rules on disk cannot be used", extra={"reason": str(error)})
+            logger.warning("the copy of the rules on disk cannot be used", extra={"reason": str(error)})
             return {}
 
     async def run(self) -> None:
@@ -99,7 +99,7 @@ class LastGood:
             await self._store.write(encode(*self._of, self._entries()))
         except StoreError as error:
             if not self._failed:
-                log.warning("the rules cannot be kept on disk", extra={"reason": str(error)})
+                logger.warning("the rules cannot be kept on disk", extra={"reason": str(error)})
             self._failed = True
         else:
             self._failed = False

@@ -12,7 +12,7 @@ from sagamesh.distribution import heartbeat, topology
 from sagamesh_sidecar.ports import Log
 from sagamesh_sidecar.rules.rulebook import Rulebook
 
-log = logging.getLogger("sagamesh.heartbeat")
+logger = logging.getLogger("sagamesh.heartbeat")
 
 COALESCE = 0.03
 """Seconds in which what changes one after the other is told in one."""
@@ -58,7 +58,7 @@ class Reporter:
             async with asyncio.timeout(GOODBYE):
                 await self._put(b"")
         except TimeoutError:
-            log.debug("nobody heard the goodbye")
+            logger.debug("nobody heard the goodbye")
 
     def _told(self) -> bytes:
         book = self._rulebook
@@ -76,10 +76,10 @@ class Reporter:
         try:
             result = await self._log.put(self._subject, {}, body)
         except ValueError as error:  # it has grown too large
-            log.debug("the heartbeat cannot be sent", extra={"reason": str(error)})
+            logger.debug("the heartbeat cannot be sent", extra={"reason": str(error)})
             return False
         if not isinstance(result, int):
-            log.debug("nobody took the heartbeat", extra={"result": result.name})
+            logger.debug("nobody took the heartbeat", extra={"result": result.name})
         return isinstance(result, int)
 
     async def _wait(self, seconds: float) -> None:

@@ -15,10 +15,10 @@ from sagamesh.distribution import topology
 from sagamesh.errors import SagameshError, UnreadableError
 from sagamesh.log import codec
 from sagamesh.rules.compiled import Rules, prepare
-from sagamesh_sidecar.metrics import Meters
+from sagamesh_sidecar.metrics import Metrics
 from sagamesh_sidecar.ports import Log, UnavailableError
 
-log = logging.getLogger("sagamesh.rules")
+logger = logging.getLogger("sagamesh.rules")
 
 ACTIVE, RETIRED = "active", "retired"
 STREAM = f"KV_{topology.RULES_BUCKET}"
@@ -37,7 +37,7 @@ class Rulebook:
         namespace: str,
         participant: str,
         source: Log,
-        meters: Meters,
+        metrics: Metrics,
         *,
         poll: float,
         learned: Callable[[Rules], None] = lambda _: None,
@@ -47,7 +47,7 @@ class Rulebook:
         self.namespace = namespace
         self.participant = participant
         self.source = source
-        self.meters = meters
+        self.metrics = metrics
         self.poll = poll
         self.learned = learned
         self.retired = retired
@@ -109,7 +109,7 @@ class Rulebook:
         self._bad.clear()  # the bucket may have it whole
         self._activate()
         if self._revisions:
-            log.info("holds the rules of before, until the bucket is read")
+            logger.info("holds the rules of before, until the bucket is read")
             self.loaded.set()
 
     async def run(self) -> None:
@@ -134,7 +134,7 @@ class Rulebook:
             found = await self._written(again)
         except UnavailableError as error:
             self._again = again
-            log.debug("the rules cannot be read", extra={"reason": str(error)})
+            logger.debug("the rules cannot be read", extra={"reason": str(error)})
             return False
         before = dict(self.entries)
         for message in found:
@@ -184,8 +184,8 @@ class Rulebook:
         self._wanted.pop(saga, None)
         self.entries = {subject: body for subject, body in self.entries.items() if topology.saga_of(subject)[1] != saga}
         if self._revisions.pop(saga, None):
-            log.info("a saga was deleted", extra={"saga": saga})
-            self.meters.forgets(saga)
+            logger.info("a saga was deleted", extra={"saga": saga})
+            self.metrics.forgets(saga)
             self.retired(saga)
 
     def _activate(self) -> bool:
@@ -201,10 +201,10 @@ class Rulebook:
                 raise UnreadableError("this document says that it belongs elsewhere")
         except SagameshError as error:
             self._bad[subject] = body
-            log.error("rules that cannot be used", extra={"subject": subject, "reason": str(error)})
+            logger.error("rules that cannot be used", extra={"subject": subject, "reason": str(error)})
             return
         self._revisions.setdefault(rules.local.saga, {})[rules.local.revision] = rules
         self.entries[subject] = body
-        self.meters.holds(rules)
-        log.info("holds rules", extra={"saga": rules.local.saga, "revision": rules.local.revision})
+        self.metrics.holds(rules)
+        logger.info("holds rules", extra={"saga": rules.local.saga, "revision": rules.local.revision})
         self.learned(rules)

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 from urllib.parse import parse_qs, unquote
 
-from sagamesh_sidecar.web.problems import CONTENT_TYPE, Problem
+from sagamesh_sidecar.web.problems import CONTENT_TYPE, ProblemError
 
 T = TypeVar("T")
-Message = MutableMapping[str, Any]
+AsgiMessage = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
+Receive = Callable[[], Awaitable[AsgiMessage]]
+Send = Callable[[AsgiMessage], Awaitable[None]]
 
 JSON = "application/json"
 BODY_TIMEOUT = 30.0
@@ -31,7 +31,7 @@ HOST = re.compile(LOOPBACK, re.IGNORECASE | re.ASCII)
 ORIGIN = re.compile(rf"https?://{LOOPBACK}", re.IGNORECASE | re.ASCII)
 
 
-class App(Protocol):
+class AsgiApp(Protocol):
     """What a `Server` serves."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, /) -> None: ...
@@ -88,7 +88,7 @@ class Request:
             async with asyncio.timeout(BODY_TIMEOUT):
                 return await self._body(limit)
         except TimeoutError:
-            raise Problem("slow-body", f"the body did not arrive within {BODY_TIMEOUT:g} seconds") from None
+            raise ProblemError("slow-body", f"the body did not arrive within {BODY_TIMEOUT:g} seconds") from None
 
     async def drain(self) -> None:
         """Take what comes of the body, and forget it. Raises Gone."""
@@ -116,9 +116,11 @@ class Request:
                 self.release()
         if size > limit:
             detail = f"the body has more than {limit} bytes, which is the most that is taken"
-            raise Problem("too-large", detail, headers={"connection": "close"})
+            raise ProblemError("too-large", detail, headers={"connection": "close"})
         if not fits:
-            raise Problem("busy", "the bodies of other requests take all the room there is; send the request again")
+            raise ProblemError(
+                "busy", "the bodies of other requests take all the room there is; send the request again"
+            )
         return bytes(body)
 
     async def _pieces(self) -> AsyncIterator[bytes]:
@@ -150,7 +152,7 @@ class Request:
             pass
 
 
-def refusal(problem: Problem) -> Response:
+def refusal(problem: ProblemError) -> Response:
     """The answer to a request that is not carried out."""
     return Response(problem.status, problem.document(), CONTENT_TYPE, problem.headers)
 
@@ -159,9 +161,9 @@ def only_loopback(request: Request) -> None:
     """A page in a browser must not get here, neither under a name that it bound to this address nor directly."""
     host, origin = request.headers.get("host", ""), request.headers.get("origin")
     if not HOST.fullmatch(host):
-        raise Problem("foreign-host", "the Host header must be 127.0.0.1, localhost or [::1], with any port")
+        raise ProblemError("foreign-host", "the Host header must be 127.0.0.1, localhost or [::1], with any port")
     if origin is not None and not ORIGIN.fullmatch(origin):
-        raise Problem("foreign-host", "requests of pages from other hosts are not served")
+        raise ProblemError("foreign-host", "requests of pages from other hosts are not served")
 
 
 def _headers(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:

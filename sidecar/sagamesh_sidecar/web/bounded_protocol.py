@@ -15,7 +15,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from sagamesh_sidecar.web.asgi import Gone, Receive, Request, Scope, Send, answer, refusal
-from sagamesh_sidecar.web.problems import CONTENT_TYPE, Problem
+from sagamesh_sidecar.web.problems import CONTENT_TYPE, ProblemError
 
 HEAD_BYTES = 16 * 1024
 HEAD_SECONDS = 5.0
@@ -41,7 +41,7 @@ class TooMuchError(Exception):
     """Raised through the parser, which wraps it."""
 
 
-class Connection(HttpToolsProtocol):
+class BoundedHttpProtocol(HttpToolsProtocol):
     """Whoever leaves the bounds is told by a 400 where that is still possible, else the connection just ends."""
 
     _due: asyncio.TimerHandle | None = None
@@ -65,7 +65,7 @@ class Connection(HttpToolsProtocol):
         if len(self.connections) > CONNECTIONS:
             self.app = busy
         if len(self.connections) > MOST:
-            self._refuse(Problem("busy", "far too many connections are open; send the request again"))
+            self._refuse(ProblemError("busy", "far too many connections are open; send the request again"))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._expect(None)
@@ -147,7 +147,7 @@ class Connection(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         if self._is_answerable():
-            self._refuse(Problem("bad-request", msg))
+            self._refuse(ProblemError("bad-request", msg))
         else:
             self._end()
 
@@ -208,7 +208,7 @@ class Connection(HttpToolsProtocol):
             self._due.cancel()
         self._due = None if seconds is None else self.loop.call_later(seconds, self._end)
 
-    def _refuse(self, problem: Problem) -> None:
+    def _refuse(self, problem: ProblemError) -> None:
         body = problem.document()
         headers = {"content-type": CONTENT_TYPE, "content-length": len(body), "connection": "close", **problem.headers}
         lines = [f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}"]
@@ -235,7 +235,7 @@ async def busy(scope: Scope, receive: Receive, send: Send) -> None:
     detail = f"{CONNECTIONS} connections are open already; send the request again, or keep fewer of them"
     with contextlib.suppress(Gone):
         await Request(scope, receive).drain()
-        await answer(send, refusal(Problem("busy", detail, headers={"connection": "close"})))
+        await answer(send, refusal(ProblemError("busy", detail, headers={"connection": "close"})))
 
 
 def _parser(protocol: Any) -> Any:

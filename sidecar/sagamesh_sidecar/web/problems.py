@@ -13,44 +13,44 @@ import msgspec
 CONTENT_TYPE = "application/problem+json"
 
 
-class Kind(NamedTuple):
+class ProblemKind(NamedTuple):
     """A status, and a title that is the same each time."""
 
     status: int
     title: str
 
 
-KINDS: Mapping[str, Kind] = {
-    "bad-request": Kind(400, "The request cannot be read"),
-    "bad-event": Kind(400, "The event cannot be used"),
-    "bad-wait": Kind(400, "The wait cannot be used"),
-    "bad-body": Kind(400, "The body cannot be used"),
-    "foreign-host": Kind(403, "Only this machine is served"),
-    "no-such-path": Kind(404, "There is nothing at this path"),
-    "nobody-listens": Kind(404, "The event starts no saga here"),
-    "unknown-saga": Kind(404, "The saga is not known here"),
-    "unknown-instance": Kind(404, "The saga has no such instance"),
-    "method-not-allowed": Kind(405, "The path does not take this method"),
-    "slow-body": Kind(408, "The body did not arrive in time"),
-    "key-conflict": Kind(409, "The key is taken by another payload"),
-    "decided": Kind(409, "The outcome is decided"),
-    "pivot-started": Kind(409, "The pivot is at work"),
-    "too-large": Kind(413, "The body is too large"),
-    "not-json": Kind(415, "The content type cannot be used"),
-    "bad-key": Kind(422, "The event names no instance"),
-    "unreadable": Kind(500, "The log holds something that this version cannot read"),
-    "internal": Kind(500, "The sidecar failed"),
-    "busy": Kind(503, "The sidecar cannot take more just now"),
-    "start-unknown": Kind(503, "It is not known whether the saga was started"),
-    "log-unavailable": Kind(503, "The log does not answer"),
-    "rules-missing": Kind(503, "The rules are not here yet"),
+KINDS: Mapping[str, ProblemKind] = {
+    "bad-request": ProblemKind(400, "The request cannot be read"),
+    "bad-event": ProblemKind(400, "The event cannot be used"),
+    "bad-wait": ProblemKind(400, "The wait cannot be used"),
+    "bad-body": ProblemKind(400, "The body cannot be used"),
+    "foreign-host": ProblemKind(403, "Only this machine is served"),
+    "no-such-path": ProblemKind(404, "There is nothing at this path"),
+    "nobody-listens": ProblemKind(404, "The event starts no saga here"),
+    "unknown-saga": ProblemKind(404, "The saga is not known here"),
+    "unknown-instance": ProblemKind(404, "The saga has no such instance"),
+    "method-not-allowed": ProblemKind(405, "The path does not take this method"),
+    "slow-body": ProblemKind(408, "The body did not arrive in time"),
+    "key-conflict": ProblemKind(409, "The key is taken by another payload"),
+    "decided": ProblemKind(409, "The outcome is decided"),
+    "pivot-started": ProblemKind(409, "The pivot is at work"),
+    "too-large": ProblemKind(413, "The body is too large"),
+    "not-json": ProblemKind(415, "The content type cannot be used"),
+    "bad-key": ProblemKind(422, "The event names no instance"),
+    "unreadable": ProblemKind(500, "The log holds something that this version cannot read"),
+    "internal": ProblemKind(500, "The sidecar failed"),
+    "busy": ProblemKind(503, "The sidecar cannot take more just now"),
+    "start-unknown": ProblemKind(503, "It is not known whether the saga was started"),
+    "log-unavailable": ProblemKind(503, "The log does not answer"),
+    "rules-missing": ProblemKind(503, "The rules are not here yet"),
 }
 
 RETRY_AFTER = "1"
 """Seconds, said with every 503: by then a log that is being elected or reconnected is back."""
 
 
-class Problem(Exception):  # noqa: N818 - the RFC's word
+class ProblemError(Exception):
     """A request that is not carried out. `more` becomes further members, `headers` go with the answer."""
 
     def __init__(

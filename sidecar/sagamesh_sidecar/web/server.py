@@ -14,8 +14,8 @@ from collections.abc import Iterator
 import uvicorn
 
 from sagamesh_sidecar.errors import PortError
-from sagamesh_sidecar.web.asgi import App
-from sagamesh_sidecar.web.bounded_protocol import CONNECTIONS, Connection
+from sagamesh_sidecar.web.asgi import AsgiApp
+from sagamesh_sidecar.web.bounded_protocol import CONNECTIONS, BoundedHttpProtocol
 
 KEEP_ALIVE = 30
 """Seconds that an idle connection is kept."""
@@ -24,7 +24,7 @@ KEEP_ALIVE = 30
 class Server:
     """One listening socket and what it serves. `bind`, then `serve` until `stop`; `grace` in seconds is for both."""
 
-    def __init__(self, app: App, host: str, port: int, *, grace: float) -> None:
+    def __init__(self, app: AsgiApp, host: str, port: int, *, grace: float) -> None:
         self.app = app
         self.host = host
         self.port = port
@@ -33,7 +33,7 @@ class Server:
             uvicorn.Config(
                 app,
                 loop="none",
-                http=Connection,
+                http=BoundedHttpProtocol,
                 ws="none",
                 lifespan="off",
                 interface="asgi3",

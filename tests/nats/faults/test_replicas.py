@@ -9,7 +9,7 @@ from typing import Any
 
 from sagamesh.log import registers
 from sagamesh.log.registers import FINISH, START
-from sagamesh.protocol.attempt import Refused
+from sagamesh.protocol.attempt import WriteRefused
 from sagamesh_cli.commands.here.dev import provision
 from sagamesh_cli.local.sidecars import ProcessMember
 from support.processes.stage import DECLINED, Stage, run, stage, until
@@ -139,7 +139,7 @@ def test_f27_f42_every_delivery_comes_again_after_everything_has_finished(tmp_pa
             assert once >= 16 * 7
 
             for copy in await on.log.read(on.stream, [registers.subjects(on.saga.namespace, on.saga.name)]):
-                assert await on.log.put(copy.subject, copy.headers, copy.body) is Refused.EXISTS
+                assert await on.log.put(copy.subject, copy.headers, copy.body) is WriteRefused.EXISTS
             assert await snapshot(on) == before, "old triggers that are sent again"
 
             for name in await on.consumers():

@@ -7,7 +7,7 @@ from random import Random
 
 from msgspec.structs import replace
 
-from sagamesh.language.model import Action, Compensation, Emit, Join, Order, Saga, Start, Step
+from sagamesh.language.model import Action, Compensation, Emit, Join, Order, Saga, StartSpec, Step
 
 
 def step(
@@ -37,7 +37,7 @@ def step(
 
 
 def saga(*steps: Step, order: Order = "reverse") -> Saga:
-    start = Start(participant="app", event="start")
+    start = StartSpec(participant="app", event="start")
     return Saga(namespace="default", name="simulated", start=start, steps=steps, compensation_order=order)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sagamesh_operator.ports import ClusterUnavailable
-from sagamesh_operator.resource import Document, Key, Note, Resource
+from sagamesh_operator.resource import JsonObject, Note, Resource, SagaKey
 
 STEP = {"name": "charge", "participant": "payments", "on": ["go"], "action": {"path": "/charges"}, "pivot": True}
 
@@ -15,15 +15,15 @@ class MemoryCluster:
     """The port `Cluster`. `watched`: who is told of changes; None: the watch is dead."""
 
     def __init__(self) -> None:
-        self.objects: dict[Key, Document] = {}
+        self.objects: dict[SagaKey, JsonObject] = {}
         self.version = 1
         self.events: list[Note] = []
         self.patches = 0
         self.away = False
-        self.watched: Callable[[str | None, Document], None] | None = None
+        self.watched: Callable[[str | None, JsonObject], None] | None = None
 
     def apply(self, name: str, **spec: Any) -> None:
-        key = Key("shop", name)
+        key = SagaKey("shop", name)
         old = self.objects.get(key)
         self.version += 1
         metadata = {
@@ -40,18 +40,18 @@ class MemoryCluster:
 
     def delete(self, name: str) -> None:
         self.version += 1
-        gone = self.objects.pop(Key("shop", name))
+        gone = self.objects.pop(SagaKey("shop", name))
         self._tell("DELETED", gone)
 
     def condition(self, name: str, kind: str) -> tuple[str, str]:
-        status = self.objects[Key("shop", name)]["status"]
+        status = self.objects[SagaKey("shop", name)]["status"]
         return next(((c["status"], c["reason"]) for c in status.get("conditions", ()) if c["type"] == kind), ("", ""))
 
-    async def sagas(self) -> tuple[list[Document], int]:
+    async def sagas(self) -> tuple[list[JsonObject], int]:
         self._check()
         return list(self.objects.values()), self.version
 
-    async def apply_status(self, resource: Resource, status: Document) -> str | None:
+    async def apply_status(self, resource: Resource, status: JsonObject) -> str | None:
         self._check()
         found = self.objects.get(resource.key)
         if found is None or found["metadata"]["uid"] != resource.uid:
@@ -63,11 +63,11 @@ class MemoryCluster:
         self._tell("MODIFIED", self.objects[resource.key])
         return str(self.version)
 
-    async def record(self, key: Key, uid: str, note: Note) -> None:
+    async def record(self, key: SagaKey, uid: str, note: Note) -> None:
         self._check()
         self.events.append(note)
 
-    def _tell(self, kind: str, document: Document) -> None:
+    def _tell(self, kind: str, document: JsonObject) -> None:
         if self.watched is not None:
             self.watched(kind, document)
 

@@ -17,18 +17,18 @@ from sagamesh.log import codec, registers
 from sagamesh.log.codec import Message
 from sagamesh.log.registers import Instance, Name, Start, Value
 from sagamesh.protocol import commands
-from sagamesh.protocol.attempt import Refused
+from sagamesh.protocol.attempt import WriteRefused
 from sagamesh.rules.projection import project
 from sagamesh_sidecar.adapters.memory import MemoryLog, MemoryServer
-from sagamesh_sidecar.adapters.prometheus import PrometheusMeters
+from sagamesh_sidecar.adapters.prometheus import PrometheusMetrics
 from sagamesh_sidecar.answers import Away, Response, Unanswered
-from sagamesh_sidecar.api.instances import Instances, Started
+from sagamesh_sidecar.api.instances import Instances, StartResult
 from sagamesh_sidecar.deliveries.availability import Gate
 from sagamesh_sidecar.deliveries.executor import Executor
 from sagamesh_sidecar.deliveries.parking import Parking
 from sagamesh_sidecar.deliveries.relay import Relay
-from sagamesh_sidecar.deliveries.retry_budget import Pace
-from sagamesh_sidecar.deliveries.subscriptions import Intake
+from sagamesh_sidecar.deliveries.retry_budget import RetryBudget
+from sagamesh_sidecar.deliveries.subscriptions import Subscriptions
 from sagamesh_sidecar.ports import Guard
 from sagamesh_sidecar.rules.rulebook import Rulebook
 
@@ -76,7 +76,7 @@ class CountingLog(MemoryLog):
 
     async def put(
         self, subject: str, headers: Mapping[str, str], body: bytes, *, guard: Guard | None = None
-    ) -> int | Refused:
+    ) -> int | WriteRefused:
         self.counts["writes"] += subject.startswith("saga.")
         return await super().put(subject, headers, body, guard=guard)
 
@@ -92,34 +92,34 @@ class Peer:
         self.log = CountingLog(mesh.server)
         self.app = FakeApp()
         self.gate = Gate(self.app, interval=0.02)
-        self.meters = PrometheusMeters(app_up=lambda: not self.gate.away, connected=lambda: True)
-        self.rulebook = Rulebook(mesh.saga.namespace, participant, self.log, self.meters, poll=30.0)
-        self.executor = Executor(participant, self.log, self.app, self.gate, self.meters)
+        self.metrics = PrometheusMetrics(app_up=lambda: not self.gate.away, connected=lambda: True)
+        self.rulebook = Rulebook(mesh.saga.namespace, participant, self.log, self.metrics, poll=30.0)
+        self.executor = Executor(participant, self.log, self.app, self.gate, self.metrics)
         self.relay = Relay(
             pod=f"{participant}-1",
             executor=self.executor,
             rulebook=self.rulebook,
             gate=self.gate,
-            meters=self.meters,
-            parking=Parking(self.meters),
-            pace=Pace(SLOTS),
+            metrics=self.metrics,
+            parking=Parking(self.metrics),
+            retry_budget=RetryBudget(SLOTS),
             ack_wait=ack_wait,
         )
-        self.intake = Intake(self.log, self.relay, self.meters, slots=SLOTS, grace=grace)
-        self.rulebook.learned = self.intake.learned
-        self.instances = Instances(self.executor, self.meters, pod=f"{participant}-1")
+        self.subscriptions = Subscriptions(self.log, self.relay, self.metrics, slots=SLOTS, grace=grace)
+        self.rulebook.learned = self.subscriptions.learned
+        self.instances = Instances(self.executor, self.metrics, pod=f"{participant}-1")
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Peer]:
         """At work until the end of the block, and then until it has drained."""
         await self.gate.look()
         async with asyncio.TaskGroup() as group:
-            works = (self.gate.run(), self.relay.renew(), self.rulebook.run(), self.intake.run())
+            works = (self.gate.run(), self.relay.renew(), self.rulebook.run(), self.subscriptions.run())
             tasks = [group.create_task(work) for work in works]
             await self.rulebook.loaded.wait()
             try:
                 yield self
-                await self.intake.drain()
+                await self.subscriptions.drain()
             finally:
                 for task in tasks:
                     task.cancel()
@@ -128,7 +128,7 @@ class Peer:
         return {trouble.step: trouble.reason for trouble in self.relay.parking.of(instance)}
 
     def metric(self, name: str, **labels: str) -> float:
-        return self.meters.registry.get_sample_value(f"sagamesh_{name}", labels) or 0.0
+        return self.metrics.registry.get_sample_value(f"sagamesh_{name}", labels) or 0.0
 
 
 class Mesh:
@@ -172,7 +172,7 @@ class Mesh:
     def starter(self) -> Peer:
         return self.peers[self.saga.start.participant]
 
-    async def start(self, key: str = "i-1", data: object = None) -> Started:
+    async def start(self, key: str = "i-1", data: object = None) -> StartResult:
         peer = self.starter
         rules = peer.rulebook.active(self.saga.name)
         assert rules is not None

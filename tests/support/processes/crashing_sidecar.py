@@ -36,7 +36,7 @@ from sagamesh_sidecar.adapters.nats import NatsLog, Timing
 from sagamesh_sidecar.deliveries.executor import Executor, Work
 from sagamesh_sidecar.ports import Accept, Lease, Subscription
 from sagamesh_sidecar.process import serve
-from sagamesh_sidecar.settings import Settings, from_environment
+from sagamesh_sidecar.settings import SidecarSettings, from_environment
 
 PR_SET_PDEATHSIG = 1
 
@@ -126,7 +126,7 @@ def mortal_log(board: Board, haste: float) -> type[NatsLog]:
     return MortalLog
 
 
-def live(settings: Settings, board: Board, haste: float) -> None:
+def live(settings: SidecarSettings, board: Board, haste: float) -> None:
     """One life."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     json_logging.configure(settings.log_level, json_logging.JsonFormatter(pod=settings.pod))
@@ -139,7 +139,7 @@ def live(settings: Settings, board: Board, haste: float) -> None:
 class Keeper:
     """Starts one life after another until SIGTERM, which ends the last one in order."""
 
-    def __init__(self, settings: Settings, directory: Path, haste: float) -> None:
+    def __init__(self, settings: SidecarSettings, directory: Path, haste: float) -> None:
         self.settings = settings
         self.haste = haste
         self.directory = directory

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sagamesh.language.model import Action, Compensation, Emit, Saga, Start, Step
+from sagamesh.language.model import Action, Compensation, Emit, Saga, StartSpec, Step
 from sagamesh.log import codec, registers
 from sagamesh.log.registers import START, Instance
 from sagamesh_cli.commands.here.dev import provision
 from sagamesh_cli.local.sidecars import ProcessMember, Urls
 from sagamesh_sidecar.adapters.nats import NatsLog
-from sagamesh_sidecar.settings import Settings
+from sagamesh_sidecar.settings import SidecarSettings
 from support.processes.web import Answer, ask
 from support.servers.nats_server import NatsServer
 
@@ -29,7 +29,7 @@ LIMIT = 256 * 1024
 STARTED = Saga(
     namespace="shop",
     name="checkout",
-    start=Start(participant="orders", event="order.placed", key="event.data.orderId"),
+    start=StartSpec(participant="orders", event="order.placed", key="event.data.orderId"),
     steps=(
         Step(
             name="charge",
@@ -114,6 +114,6 @@ async def post(directory: Path, saga: Saga = STARTED, **settings: Any) -> AsyncI
         log = await stack.enter_async_context(NatsLog(server.url, name="test"))
         named = {"namespace": "shop", "participant": "orders", "nats": server.url, "pod": "orders-1"}
         free = {"api_port": 0, "health_port": 0, "health_host": "127.0.0.1"}
-        member = ProcessMember(Settings(**named | free | settings), directory)
+        member = ProcessMember(SidecarSettings(**named | free | settings), directory)
         stack.push_async_callback(member.stop)
         yield Post(server=server, member=member, log=log, urls=await member.start())

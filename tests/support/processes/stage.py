@@ -26,13 +26,13 @@ from sagamesh.log import codec, registers
 from sagamesh.log.registers import FINISH, Instance, Name, Register
 from sagamesh.rules.projection import project
 from sagamesh_cli.commands.here.dev import participants_of, provision, read
-from sagamesh_cli.local.example_services import Service, books, example
+from sagamesh_cli.local.example_services import ExampleService, books, example
 from sagamesh_cli.local.sidecars import ProcessMember, Urls
 from sagamesh_jetstream.client.session import connect
-from sagamesh_operator.resource import Document
+from sagamesh_operator.resource import JsonObject
 from sagamesh_sidecar.adapters.nats import NatsLog
 from sagamesh_sidecar.ports import UnavailableError
-from sagamesh_sidecar.settings import Settings
+from sagamesh_sidecar.settings import SidecarSettings
 from support.builders import oracle
 from support.fakes.scripted_app import Call, ScriptedApp, forward, scripted
 from support.processes.web import Answer, ask
@@ -98,7 +98,7 @@ class Stage:
     saga: Saga
     directory: Path
     server: NatsServer | Cluster
-    services: Mapping[str, Service]
+    services: Mapping[str, ExampleService]
     log: NatsLog
     sidecars: dict[str, list[ProcessMember]] = field(default_factory=dict)
     urls: dict[str, list[Urls]] = field(default_factory=dict)
@@ -114,7 +114,7 @@ class Stage:
     def instance(self, key: str) -> Instance:
         return Instance(self.saga.namespace, self.saga.name, key)
 
-    def event(self, key: str, order: Mapping[str, Any]) -> Document:
+    def event(self, key: str, order: Mapping[str, Any]) -> JsonObject:
         """The order, as the event that starts its saga."""
         data = ORDERS[self.name] | {"orderId": key} | order
         return {"specversion": "1.0", "id": key, "source": "/test", "type": self.saga.start.event, "data": data}
@@ -243,7 +243,7 @@ class Stage:
 
     # -- the server
 
-    async def api(self, verb: str, body: Document | None = None) -> Document:
+    async def api(self, verb: str, body: JsonObject | None = None) -> JsonObject:
         async with connect(self.server.url) as stream:
             return await stream.api(verb, body)
 
@@ -292,7 +292,7 @@ async def stage(
         stack.enter_context(nats)
         await nats.ready()
         await distributed(nats.url, saga)
-        apps = {one: Service(example(name), one, directory) for one in participants}
+        apps = {one: ExampleService(example(name), one, directory) for one in participants}
         log = await stack.enter_async_context(NatsLog(nats.url, name="test"))
         built = Stage(name=name, saga=saga, directory=directory, server=nats, services=apps, log=log)
         if isinstance(nats, Cluster):
@@ -315,7 +315,7 @@ async def stage(
         yield built
 
 
-async def _meddle(meddler: Meddler, service: Service, call: Call) -> bytes:
+async def _meddle(meddler: Meddler, service: ExampleService, call: Call) -> bytes:
     return await meddler(call, lambda: forward(service.url, call))
 
 
@@ -332,7 +332,7 @@ def _sidecar(
 ) -> ProcessMember:
     directory = built.directory / f"replica-{number}"
     directory.mkdir(exist_ok=True)
-    settings = Settings(
+    settings = SidecarSettings(
         **{
             "namespace": built.saga.namespace,
             "participant": participant,

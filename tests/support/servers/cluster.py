@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from sagamesh_jetstream.client.session import connect
-from sagamesh_operator.ports import ApiRefused, UnavailableError
-from sagamesh_operator.resource import Document
+from sagamesh_operator.ports import JetStreamError, UnavailableError
+from sagamesh_operator.resource import JsonObject
 from support.servers.nats_server import NatsServer
 from support.servers.ports import free_ports
 
@@ -79,14 +79,14 @@ class Cluster:
         return next(member for member in self.members if member.name == info["cluster"]["leader"])
 
     async def _answer(
-        self, verb: str, fits: Callable[[Document], object], body: Document | None = None, seconds: float = 30.0
-    ) -> Document:
+        self, verb: str, fits: Callable[[JsonObject], object], body: JsonObject | None = None, seconds: float = 30.0
+    ) -> JsonObject:
         """What the cluster answers, once it fits."""
 
-        async def ask() -> Document:
+        async def ask() -> JsonObject:
             async with connect(self.url, timeout=PATIENCE) as stream:
                 while True:
-                    with contextlib.suppress(ApiRefused):
+                    with contextlib.suppress(JetStreamError):
                         answer = await stream.api(verb, body)
                         if fits(answer):
                             return answer
@@ -95,7 +95,7 @@ class Cluster:
         return await _insist(ask, seconds)
 
 
-async def _insist(ask: Callable[[], Awaitable[Document]], seconds: float) -> Document:
+async def _insist(ask: Callable[[], Awaitable[JsonObject]], seconds: float) -> JsonObject:
     async with asyncio.timeout(seconds):
         while True:
             try:
@@ -104,7 +104,7 @@ async def _insist(ask: Callable[[], Awaitable[Document]], seconds: float) -> Doc
                 await asyncio.sleep(0.05)
 
 
-def _complete(info: Document) -> bool:
+def _complete(info: JsonObject) -> bool:
     cluster = info.get("cluster", {})  # not at once after it has become three
     followers = cluster.get("replicas", [])
     current = [one for one in followers if one["current"] and not one.get("offline") and not one.get("lag")]

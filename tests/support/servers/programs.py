@@ -3,7 +3,7 @@
 No registry of Python or Debian has them, so they are built from a small Go module of ordinary dependencies,
 `tests/kubernetes/controlplane`, once: it takes five minutes, and is then found in the user's cache.
 
-    python -m support.programs      # finds them or builds them, and says where they are
+    python -m support.servers.programs      # finds them or builds them, and says where they are
 """
 
 from __future__ import annotations

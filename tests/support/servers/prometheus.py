@@ -3,7 +3,7 @@
 They are those of the PATH, else those of Debian's package `prometheus`, unpacked once into the user's cache and
 installed nowhere.
 
-    python -m support.prometheus      # finds them or fetches them, and says where they are
+    python -m support.servers.prometheus      # finds them or fetches them, and says where they are
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from rich.console import Console
 from sagamesh_bench import chart, report
 from sagamesh_bench.footprint import Footprint
 from sagamesh_bench.load import Measured, quantile
-from sagamesh_bench.report import Results, Row
+from sagamesh_bench.report import BenchRun, Results
 from sagamesh_bench.retained import Retained
 from sagamesh_bench.sagas import FLOOR, NAMESPACE, SHAPES
 from sagamesh_bench.script import Counts, counts, record
@@ -20,7 +20,7 @@ def measured(speed: float) -> Measured:
 
 
 ROWS = [
-    Row(saga, namespace, at_once, measured(speed))
+    BenchRun(saga, namespace, at_once, measured(speed))
     for saga in SHAPES
     for at_once in (1, 16, 64, 256)
     for namespace, speed in ((NAMESPACE, 400.0), (FLOOR, 500.0))
@@ -54,7 +54,7 @@ def test_everything_is_shown_and_saved(tmp_path: Path) -> None:
 
 
 def test_the_run_in_the_middle() -> None:
-    rows = [Row("straight", NAMESPACE, 64, measured(speed)) for speed in (300, 100, 200)]
+    rows = [BenchRun("straight", NAMESPACE, 64, measured(speed)) for speed in (300, 100, 200)]
     assert report.middle(rows).measured.sagas_per_second == 200
     assert (quantile([1, 2, 3], 0.5), quantile([1, 2, 3], 0.99)) == (2, 3)
 

@@ -25,7 +25,7 @@ spec:
 """
 
 
-def read(tmp_path: Path, text: str | bytes) -> tuple[saga_files.Document, ...]:
+def read(tmp_path: Path, text: str | bytes) -> tuple[saga_files.SourceDocument, ...]:
     path = tmp_path / "saga.yaml"
     path.write_bytes(text.encode() if isinstance(text, str) else text)
     return saga_files.read(str(path))

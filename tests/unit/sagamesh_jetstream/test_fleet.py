@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from sagamesh.distribution import heartbeat, topology
 from sagamesh.distribution.heartbeat import Heartbeat
 from sagamesh_jetstream.upkeep.fleet import Fleet, read_fleet
-from sagamesh_operator.ports import ApiRefused, Document
+from sagamesh_operator.ports import JetStreamError
+from sagamesh_operator.resource import JsonObject
 
 ONE = Heartbeat(namespace="shop", participant="orders", pod="orders-1", holds={"checkout": ("a", "b")})
 TWO = replace(ONE, pod="orders-2", holds={"checkout": ("a",)})
@@ -84,17 +85,17 @@ class Bucket:
     def __init__(self, entries: dict[str, bytes | None] | None) -> None:
         self.entries = entries
 
-    async def api(self, verb: str, body: Document | None = None) -> Document:
+    async def api(self, verb: str, body: JsonObject | None = None) -> JsonObject:
         assert body is not None
         if self.entries is None:
-            raise ApiRefused(verb, 404, 10059, "stream not found")
+            raise JetStreamError(verb, 404, 10059, "stream not found")
         if verb == "STREAM.INFO.KV_sagamesh-sidecars":
             subjects = [s for s in self.entries if topology.matches(s, body["subjects_filter"])]
             return {"state": {"subjects": dict.fromkeys(subjects, 1)} if subjects else {}}
         assert verb == "STREAM.MSG.GET.KV_sagamesh-sidecars"
         found = self.entries[body["last_by_subj"]]
         if found is None:
-            raise ApiRefused(verb, 404, 10037, "no message found")
+            raise JetStreamError(verb, 404, 10037, "no message found")
         return {"message": {"data": base64.b64encode(found).decode()} if found else {}}
 
     async def publish(self, subject: str, body: bytes) -> int:

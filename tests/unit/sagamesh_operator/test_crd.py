@@ -14,7 +14,7 @@ from sagamesh.language.checks import CODES
 from sagamesh_operator import crd
 from sagamesh_operator.resource import resource
 from sagamesh_operator.sagas.acceptance import judge
-from sagamesh_operator.sagas.status import Participant, Standing, status
+from sagamesh_operator.sagas.status import Readiness, Standing, status
 from sagamesh_tools import reference_page
 from support.builders.documents import CHECKOUT
 
@@ -62,7 +62,7 @@ def test_the_columns_are_of_the_status() -> None:
 def test_what_the_operator_says_has_a_place() -> None:
     metadata = {"name": "checkout", "namespace": "shop", "uid": "u", "generation": 3, "resourceVersion": "7"}
     document = {**yaml.safe_load(CHECKOUT), "metadata": metadata}
-    standing = Standing(active="5f0c9a1e77", replicas=3, participants=(Participant("orders", 2, 1),))
+    standing = Standing(active="5f0c9a1e77", replicas=3, participants=(Readiness("orders", 2, 1),))
     assert has_place(status(resource(document), judge(document), standing, 0.0), TOP["properties"]["status"])
 
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 import pytest
 
 from sagamesh_sidecar.errors import SettingsError
-from sagamesh_sidecar.settings import Settings, from_environment, to_environment
+from sagamesh_sidecar.settings import SidecarSettings, from_environment, to_environment
 
 LEAST = {"SAGAMESH_NAMESPACE": "shop", "SAGAMESH_PARTICIPANT": "payments"}
 
 
 def test_namespace_and_participant_are_enough() -> None:
     found = from_environment({**LEAST, "SAGAMESH_POD": "payments-1"})
-    assert found == Settings(namespace="shop", participant="payments", pod="payments-1")
+    assert found == SidecarSettings(namespace="shop", participant="payments", pod="payments-1")
 
 
 def test_settings_survive_the_environment() -> None:
-    given = Settings(
+    given = SidecarSettings(
         namespace="shop", participant="payments", pod="p", nats="nats://a:1,tls://b", app="http://[::1]:9", poll=1.5
     )
     assert from_environment(to_environment(given)) == given

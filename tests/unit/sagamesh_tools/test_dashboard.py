@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from sagamesh_operator.metrics import InjectorMeters, Meters
-from sagamesh_sidecar.adapters.prometheus import PrometheusMeters
+from sagamesh_operator.metrics import InjectorMetrics, OperatorMetrics
+from sagamesh_sidecar.adapters.prometheus import PrometheusMetrics
 from sagamesh_tools.dashboard import SOURCE, WIDTH, dashboard
 
 ROOT = Path(__file__).parents[3]
@@ -32,8 +32,12 @@ def described(exposition: str) -> set[str]:
 
 
 def exposed() -> set[str]:
-    sidecar = PrometheusMeters(app_up=lambda: True, connected=lambda: True)
-    return {name for each in (sidecar, Meters(), InjectorMeters()) for name in described(each.exposition()[0].decode())}
+    sidecar = PrometheusMetrics(app_up=lambda: True, connected=lambda: True)
+    return {
+        name
+        for each in (sidecar, OperatorMetrics(), InjectorMetrics())
+        for name in described(each.exposition()[0].decode())
+    }
 
 
 def names(expression: str) -> set[str]:

@@ -21,8 +21,8 @@ from rich.table import Table
 from sagamesh.protocol.view.instance import finished
 from sagamesh.rules.projection import project
 from sagamesh_cli.commands.here.dev import Bench, Options, interruptible, participants_of, read, running
-from sagamesh_cli.errors import EnvironmentTrouble
-from sagamesh_cli.local.example_services import Service, books, example, serving
+from sagamesh_cli.errors import EnvironmentFault
+from sagamesh_cli.local.example_services import ExampleService, books, example, serving
 from sagamesh_cli.local.sidecars import ProcessMember
 from sagamesh_cli.sending import send
 from sagamesh_cli.views.board import Board
@@ -52,7 +52,7 @@ def demo(
     """Run example 02: orders over four services, with a service and a sidecar killed in the middle."""
     console = Console()
     if svg is not None and not svg.parent.is_dir():
-        raise EnvironmentTrouble(f"--svg {svg} cannot be written: there is no such directory")
+        raise EnvironmentFault(f"--svg {svg} cannot be written: there is no such directory")
     ended = interruptible(Demo(console, orders, seed).run())
     console.print(ended.table)
     for sentence in ended.discrepancies:
@@ -84,7 +84,7 @@ def _picture(path: Path, ended: Ended) -> None:
     try:
         screen.save_svg(str(path), title="sagamesh demo")
     except OSError as error:
-        raise EnvironmentTrouble(f"--svg {path} cannot be written: {error.strerror}") from error
+        raise EnvironmentFault(f"--svg {path} cannot be written: {error.strerror}") from error
 
 
 class Demo:
@@ -115,7 +115,7 @@ class Demo:
                     await self._play(bench, services, board)
             return self._conclude(board, books(self.folder)(directory))
 
-    async def _play(self, bench: Bench, services: dict[str, Service], board: Board) -> None:
+    async def _play(self, bench: Bench, services: dict[str, ExampleService], board: Board) -> None:
         """Orders come in; two processes die; then wait until everything is finished."""
         start = self.sagas[0].start
         api = bench.urls[start.participant].api
@@ -135,7 +135,7 @@ class Demo:
         except TimeoutError:
             board.tell(f"not everything has finished within {PATIENCE:g} s")
 
-    async def _crash_service(self, kitchen: Service, board: Board) -> None:
+    async def _crash_service(self, kitchen: ExampleService, board: Board) -> None:
         await asyncio.sleep(len(self.orders) * PACE * 0.25)
         status = await kitchen.kill()
         board.tell(f"kill -9: the kitchen's service is gone (exit status {status})")

@@ -23,7 +23,7 @@ from sagamesh.language.model import Saga
 from sagamesh.rules.projection import project
 from sagamesh_cli import options
 from sagamesh_cli.commands.write.check import accepted
-from sagamesh_cli.errors import EnvironmentTrouble
+from sagamesh_cli.errors import EnvironmentFault
 from sagamesh_cli.local import rollout
 from sagamesh_cli.local.nats_server import EmbeddedServer
 from sagamesh_cli.local.register_feed import following
@@ -34,9 +34,9 @@ from sagamesh_cli.views import register_lines
 from sagamesh_jetstream.client.session import connect
 from sagamesh_jetstream.upkeep.distribute import distribute
 from sagamesh_sidecar import json_logging
-from sagamesh_sidecar.settings import Settings
+from sagamesh_sidecar.settings import SidecarSettings
 
-Result = TypeVar("Result")
+Ended = TypeVar("Ended")
 
 Told = Callable[[str], object]
 
@@ -113,10 +113,10 @@ async def run(options: Options) -> None:
         typer.echo("stopping")
 
 
-def interruptible(main: Coroutine[Any, Any, Result]) -> Result:
+def interruptible(main: Coroutine[Any, Any, Ended]) -> Ended:
     """Run it. A signal cancels it, so that it puts everything away, and then counts as a Ctrl-C."""
 
-    async def cancelled_by_signals() -> Result:
+    async def cancelled_by_signals() -> Ended:
         task = asyncio.current_task()
         assert task is not None
         on_signals(task.cancel)
@@ -230,12 +230,12 @@ async def provision(url: str, sagas: list[Saga], **options: Any) -> dict[str, st
                 await distribute(stream, documents)
                 revisions[saga.name] = next(iter(documents.values())).revision
     except SagameshError as error:
-        raise EnvironmentTrouble(str(error)) from error
+        raise EnvironmentFault(str(error)) from error
     return revisions
 
 
 def _member(options: Options, namespace: str, participant: str, url: str, directory: Path, told: Told) -> Member:
-    settings = Settings(
+    settings = SidecarSettings(
         namespace=namespace,
         participant=participant,
         nats=url,
@@ -274,8 +274,8 @@ async def _take(bench: Bench, stop: asyncio.Event) -> None:
         sagas = read(bench.options.files)
         _check_cast(bench, sagas)
         revisions = await provision(bench.nats, sagas, directory=bench.options.nats_dir)
-    except (Complaint, EnvironmentTrouble) as trouble:
-        complain(f"the files changed, but the old revisions stay: {trouble}")
+    except (Complaint, EnvironmentFault) as fault:
+        complain(f"the files changed, but the old revisions stay: {fault}")
         return
     changed = {name for name, revision in revisions.items() if bench.revisions[name] != revision}
     bench.revisions.update(revisions)
@@ -313,7 +313,7 @@ def _clear(path: Path | None) -> None:
     if path is None:
         return
     if not path.parent.is_dir():
-        raise EnvironmentTrouble(f"--ready-file {path} cannot be written: there is no such directory")
+        raise EnvironmentFault(f"--ready-file {path} cannot be written: there is no such directory")
     with _writing(path):
         path.unlink(missing_ok=True)
 
@@ -344,7 +344,7 @@ def _writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise EnvironmentTrouble(f"--ready-file {path} cannot be written: {error.strerror}") from error
+        raise EnvironmentFault(f"--ready-file {path} cannot be written: {error.strerror}") from error
 
 
 @contextlib.contextmanager
@@ -356,7 +356,7 @@ def _directory(state: Path | None) -> Iterator[Path]:
     try:
         state.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise EnvironmentTrouble(f"--state {state} cannot be used: {error.strerror}") from error
+        raise EnvironmentFault(f"--state {state} cannot be used: {error.strerror}") from error
     yield state
 
 

@@ -13,12 +13,12 @@ from sagamesh.distribution import topology
 from sagamesh_cli import cluster
 from sagamesh_cli.cluster import FORBIDDEN, NOT_FOUND, Access, Context, Kubeconfig
 from sagamesh_cli.options import NatsDir
-from sagamesh_cli.output import Format, show
+from sagamesh_cli.output import OutputFormat, show
 from sagamesh_cli.views import doctor_checks
-from sagamesh_cli.views.doctor_checks import CLUSTER, NATS, Check, Document, Level
+from sagamesh_cli.views.doctor_checks import CLUSTER, NATS, Check, JsonObject, Level
 from sagamesh_jetstream.upkeep.lookups import ask
 from sagamesh_operator import crd
-from sagamesh_operator.ports import ApiRefused, ClusterUnavailable, JetStream, NoCluster, UnavailableError
+from sagamesh_operator.ports import ClusterUnavailable, JetStream, JetStreamError, NoCluster, UnavailableError
 
 if TYPE_CHECKING:
     from sagamesh_operator.adapters.kubernetes import KubernetesCluster
@@ -36,12 +36,12 @@ def doctor(
     nats_dir: NatsDir = "",
     context: Context = None,
     kubeconfig: Kubeconfig = None,
-    output: Annotated[Format, typer.Option("-o", "--output", help="How to show it.")] = Format.TEXT,
+    output: Annotated[OutputFormat, typer.Option("-o", "--output", help="How to show it.")] = OutputFormat.TEXT,
 ) -> None:
     """Check the environment: the cluster, and NATS. Exit code 1: something is wrong; with warnings alone 0."""
     checks = asyncio.run(_all(Access(kubeconfig, context), nats, nats_dir))
     good = doctor_checks.succeeded(checks)
-    if output is Format.TEXT:
+    if output is OutputFormat.TEXT:
         typer.echo("\n".join(doctor_checks.lines(checks)))
     else:
         show({"success": good, "checks": to_builtins(checks)}, output)
@@ -124,7 +124,7 @@ async def _of_nats(url: str, directory: str, installation: str | None) -> AsyncI
         yield Check(NATS, answers, Level.FAILURE, str(error), "is it up, and is that its address?")
 
 
-async def _of_jetstream(js: JetStream, said: Document, installation: str | None) -> AsyncIterator[Check]:
+async def _of_jetstream(js: JetStream, said: JsonObject, installation: str | None) -> AsyncIterator[Check]:
     what, enable = "JetStream is on", "enable it in the server's configuration (jetstream) and for this account"
     try:
         if not said.get("jetstream"):
@@ -132,7 +132,7 @@ async def _of_jetstream(js: JetStream, said: Document, installation: str | None)
             return
         await js.api("INFO")
         found = {name: await _bucket(js, name) for name in BUCKETS}
-    except (ApiRefused, UnavailableError) as error:
+    except (JetStreamError, UnavailableError) as error:
         yield Check(NATS, what, Level.FAILURE, str(error), enable)
         return
     yield Check(NATS, what, Level.OK)
@@ -142,5 +142,5 @@ async def _of_jetstream(js: JetStream, said: Document, installation: str | None)
     yield doctor_checks.sync()
 
 
-async def _bucket(js: JetStream, name: str) -> Document | None:
+async def _bucket(js: JetStream, name: str) -> JsonObject | None:
     return await ask(js, f"STREAM.INFO.KV_{name}")

@@ -12,7 +12,7 @@ from sagamesh_cli import cluster
 from sagamesh_cli.client import DEFAULT_URL
 from sagamesh_cli.cluster import EVENTS, FORBIDDEN, SAGAS, Access, Context, Kubeconfig
 from sagamesh_cli.commands.steer.start import Output, Url, show_instance
-from sagamesh_cli.output import Complaint, Format, complain, in_line, show
+from sagamesh_cli.output import Complaint, OutputFormat, complain, in_line, show
 from sagamesh_cli.views import saga_table
 from sagamesh_cli.views.saga_table import Shown
 from sagamesh_operator.ports import ClusterUnavailable
@@ -38,7 +38,7 @@ def get(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
     url: Url = DEFAULT_URL,
-    output: Output = Format.TEXT,
+    output: Output = OutputFormat.TEXT,
 ) -> None:
     """Show the sagas of a cluster, or one; with an ID an instance, as the API at --url knows it."""
     if saga is not None and instance is not None:
@@ -71,8 +71,8 @@ async def look(asked: KubernetesCluster, namespace: str | None) -> list[Shown]:
     return saga_table.shown(documents, events)
 
 
-def _show_all(found: list[Shown], where: str | None, output: Format) -> None:
-    if output is not Format.TEXT:
+def _show_all(found: list[Shown], where: str | None, output: OutputFormat) -> None:
+    if output is not OutputFormat.TEXT:
         show({"sagas": [saga_table.document(each) for each in found]}, output)
     elif found:
         typer.echo("\n".join(saga_table.lines(found, datetime.now(UTC), with_namespace=where is None)))
@@ -80,11 +80,11 @@ def _show_all(found: list[Shown], where: str | None, output: Format) -> None:
         complain(f"there are no sagas in {f'the namespace {where}' if where else 'this cluster'}")
 
 
-def _show_one(found: list[Shown], namespace: str, name: str, output: Format) -> None:
+def _show_one(found: list[Shown], namespace: str, name: str, output: OutputFormat) -> None:
     one = next((each for each in found if each.name == name), None)
     if one is None:
         raise UnknownSagaError(f"there is no saga {in_line(name)} in the namespace {in_line(namespace)}")
-    if output is not Format.TEXT:
+    if output is not OutputFormat.TEXT:
         show(saga_table.document(one), output)
     else:
         typer.echo("\n".join(saga_table.details(one)))

@@ -15,8 +15,8 @@ from typing import Annotated, Any
 import typer
 
 from sagamesh import durations
-from sagamesh_cli.client import DEFAULT_URL, Client, Document, RefusedError, is_finished
-from sagamesh_cli.output import Complaint, Format, complain, in_line, paint, show, table
+from sagamesh_cli.client import DEFAULT_URL, ApiClient, JsonObject, RefusedError, is_finished
+from sagamesh_cli.output import Complaint, OutputFormat, complain, in_line, paint, show, table
 
 COLOURS = {
     **dict.fromkeys(("completed", "committed", "done"), "green"),
@@ -30,7 +30,7 @@ InstanceId = Annotated[str, typer.Argument(metavar="ID", help="The instance's id
 Url = Annotated[
     str, typer.Option(envvar="SAGAMESH_URL", metavar="URL", help="The API of any participant that takes part.")
 ]
-Output = Annotated[Format, typer.Option("-o", "--output", help="How to show it.")]
+Output = Annotated[OutputFormat, typer.Option("-o", "--output", help="How to show it.")]
 Wait = Annotated[
     str | None, typer.Option(metavar="DURATION", help="Wait until it has finished, at most so long, as in 30s.")
 ]
@@ -45,10 +45,10 @@ def start(
     ] = None,
     wait: Wait = None,
     url: Url = DEFAULT_URL,
-    output: Output = Format.TEXT,
+    output: Output = OutputFormat.TEXT,
 ) -> None:
     """Send an event that starts sagas. Exit code 1: waited, and it did not complete."""
-    client, seconds, name = Client(url), _seconds(wait), event_id or str(uuid.uuid4())
+    client, seconds, name = ApiClient(url), _seconds(wait), event_id or str(uuid.uuid4())
     try:
         started = client.start(event, _json(data), name)
     except RefusedError as error:
@@ -57,7 +57,7 @@ def start(
         raise
     if wait is not None:
         started = [{**s, **client.get(str(s.get("saga")), str(s["id"]), seconds)} for s in started]
-    if output is not Format.TEXT:
+    if output is not OutputFormat.TEXT:
         show({"instances": started}, output)
     else:
         for instance in started:
@@ -66,10 +66,10 @@ def start(
         _judge(started, wait)
 
 
-def show_instance(saga: str, instance: str, url: str, output: Format) -> None:
+def show_instance(saga: str, instance: str, url: str, output: OutputFormat) -> None:
     """`sagamesh get SAGA ID`: its state, and that of each step."""
-    found = Client(url).get(saga, instance)
-    if output is not Format.TEXT:
+    found = ApiClient(url).get(saga, instance)
+    if output is not OutputFormat.TEXT:
         show(found, output)
         return
     facts = [(key, _text(found.get(key)) or "-") for key in ("run", "revision", "started", "finished")]
@@ -81,11 +81,11 @@ def trace(
     instance: InstanceId,
     wait: Wait = None,
     url: Url = DEFAULT_URL,
-    output: Output = Format.TEXT,
+    output: Output = OutputFormat.TEXT,
 ) -> None:
     """Show what happened, in order. Exit code 1: waited, and it did not complete."""
-    found = Client(url).get(saga, instance, _seconds(wait))
-    if output is not Format.TEXT:
+    found = ApiClient(url).get(saga, instance, _seconds(wait))
+    if output is not OutputFormat.TEXT:
         show(found, output)
     else:
         typer.echo("\n".join([_headline(found), *_timeline(found)]))
@@ -100,11 +100,11 @@ def cancel(
     url: Url = DEFAULT_URL,
 ) -> None:
     """Abort an instance: what it did will be undone. Exit code 1: it is too late."""
-    Client(url).cancel(saga, instance, reason)
+    ApiClient(url).cancel(saga, instance, reason)
     typer.echo(f"{in_line(saga)}/{in_line(instance)} is aborted, and is being undone")
 
 
-def _judge(instances: Sequence[Document], wait: str) -> None:
+def _judge(instances: Sequence[JsonObject], wait: str) -> None:
     """Exit with 1 where an instance has not completed."""
     for instance in instances:
         if not is_finished(instance):
@@ -146,18 +146,18 @@ def _finite(text: str) -> float:
     return number
 
 
-def _started(instance: Document, client: Client) -> str:
+def _started(instance: JsonObject, client: ApiClient) -> str:
     how = "had been started before, with the same data" if instance.get("duplicate") else "started"
     saga, name = _text(instance.get("saga")), _text(instance.get("id"))
     where = "" if client.url == os.environ.get("SAGAMESH_URL", DEFAULT_URL) else f" --url {client.url}"
     return f"{_name(instance)} {how}\n  see what happens: sagamesh trace {saga} {name} --wait 30s{where}"
 
 
-def _name(instance: Document) -> str:
+def _name(instance: JsonObject) -> str:
     return f"{_text(instance.get('saga'))}/{_text(instance.get('id'))}"
 
 
-def _headline(instance: Document) -> str:
+def _headline(instance: JsonObject) -> str:
     state = _text(instance.get("state"))
     parts = [paint(_name(instance), bold=True), paint(state, COLOURS.get(state), bold=True)]
     if instance.get("parked"):
@@ -177,14 +177,14 @@ def _cause(cause: Any) -> str:
     return f"{who} {what or _text(cause.get('kind'))}" + (f": {reason}" if reason else "")
 
 
-def _steps(instance: Document) -> list[str]:
+def _steps(instance: JsonObject) -> list[str]:
     titles = ("STEP", "PARTICIPANT", "STATE", "EVENT", "ATTEMPTS", "REASON")
     rows = [[_text(step.get(key)) for key in ("name", *map(str.lower, titles[1:]))] for step in _of(instance, "steps")]
     head, *lines = table([titles, *rows])
     return [paint(head, dim=True), *(paint(line, COLOURS.get(row[2])) for row, line in zip(rows, lines, strict=True))]
 
 
-def _timeline(instance: Document) -> list[str]:
+def _timeline(instance: JsonObject) -> list[str]:
     """One line for each register, with the time since the start."""
     moments = _of(instance, "timeline")
     titles = ("TIME", "STEP", "REGISTER", "VALUE", "BY")
@@ -207,7 +207,7 @@ def _since(begun: Any, time: Any) -> str:
     return f"+{minutes:.0f}m{rest:06.3f}s" if minutes else f"+{rest:.3f}s"
 
 
-def _of(instance: Document, key: str) -> list[Mapping[str, Any]]:
+def _of(instance: JsonObject, key: str) -> list[Mapping[str, Any]]:
     found = instance.get(key)
     return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
 

@@ -16,8 +16,8 @@ from sagamesh.language import checks, spec
 from sagamesh.language.findings import CODES, WARNINGS, Finding
 from sagamesh.language.model import Saga
 from sagamesh_cli import saga_files
-from sagamesh_cli.output import Complaint, Format, in_line, paint, show
-from sagamesh_cli.saga_files import BadFile, Document
+from sagamesh_cli.output import Complaint, OutputFormat, in_line, paint, show
+from sagamesh_cli.saga_files import BadFile, SourceDocument
 
 ERROR = "error"
 COLOURS = {ERROR: "red", "warning": "yellow"}
@@ -60,7 +60,7 @@ def check(
         list[str] | None,
         typer.Argument(metavar="FILE...", help="Files with sagas, or - for standard input.", show_default=False),
     ] = None,
-    output: Annotated[Format, typer.Option("-o", "--output", help="How to show it.")] = Format.TEXT,
+    output: Annotated[OutputFormat, typer.Option("-o", "--output", help="How to show it.")] = OutputFormat.TEXT,
     explain: Annotated[str | None, typer.Option(metavar="CODE", help="Say what a code means, as in SM004.")] = None,
 ) -> None:
     """Find what is wrong with sagas before they run. Exit code 1: errors; with warnings alone 0."""
@@ -72,7 +72,7 @@ def check(
     judged = [judge(name) for name in names]
     findings = [finding for file in judged for finding in file.findings]
     failed = any(finding.level == ERROR for finding in findings)
-    if output is Format.TEXT:
+    if output is OutputFormat.TEXT:
         typer.echo("\n".join([*map(str, findings), _summary(judged)]))
     else:
         show({"success": not failed, "findings": [finding._asdict() for finding in findings]}, output)
@@ -110,14 +110,14 @@ def judge(name: str) -> Judged:
     )
 
 
-def _judge(document: Document) -> Judged:
+def _judge(document: SourceDocument) -> Judged:
     if problems := spec.problems(document.value, namespace=saga_files.NAMESPACE):
         return Judged((), _sorted(_problem(document, problem) for problem in problems))
     saga = spec.read(document.value, namespace=saga_files.NAMESPACE)
     return Judged((saga,), _sorted(_finding(document, finding) for finding in checks.check(saga)))
 
 
-def _twins(documents: Sequence[Document], judged: Sequence[Judged]) -> Iterator[Located]:
+def _twins(documents: Sequence[SourceDocument], judged: Sequence[Judged]) -> Iterator[Located]:
     """Sagas that a file holds twice: `kubectl apply` would take the last one without a word."""
     first: dict[tuple[str, str], int] = {}
     for document, part in zip(documents, judged, strict=True):
@@ -128,12 +128,12 @@ def _twins(documents: Sequence[Document], judged: Sequence[Judged]) -> Iterator[
                 yield Located(document.file, line, None, ERROR, "metadata.name", message)
 
 
-def _problem(document: Document, problem: SpecError) -> Located:
+def _problem(document: SourceDocument, problem: SpecError) -> Located:
     message = f"{problem.path} {problem.message}".strip()
     return Located(document.file, document.line(problem.path), None, ERROR, problem.path, message)
 
 
-def _finding(document: Document, found: Finding) -> Located:
+def _finding(document: SourceDocument, found: Finding) -> Located:
     line = document.line(found.path)
     return Located(document.file, line, found.code, found.level, found.path, found.message, found.fix)
 

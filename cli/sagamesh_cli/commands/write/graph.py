@@ -15,7 +15,7 @@ import typer
 from sagamesh.language.graph import all_inputs, downstream, order, successors
 from sagamesh.language.model import Saga, Step
 from sagamesh_cli import saga_files
-from sagamesh_cli.output import Format, plain, show, table
+from sagamesh_cli.output import OutputFormat, plain, show, table
 from sagamesh_cli.views import drawing
 from sagamesh_cli.views.drawing import Box
 
@@ -31,7 +31,7 @@ LEAST_ROOM = 20
 CONDITION = ("?", "only if its condition holds")
 
 
-class Form(StrEnum):
+class GraphFormat(StrEnum):
     """What `-o` chooses from."""
 
     TEXT = "text"
@@ -50,15 +50,15 @@ class Undo(NamedTuple):
 
 def graph(
     file: Annotated[str, typer.Argument(help="A file with sagas, or - for standard input.", metavar="FILE")],
-    output: Annotated[Form, typer.Option("-o", "--output", help="How to show it.")] = Form.TEXT,
+    output: Annotated[GraphFormat, typer.Option("-o", "--output", help="How to show it.")] = GraphFormat.TEXT,
 ) -> None:
     """Draw a saga: its steps in their order, and the way back."""
     sagas = saga_files.load(file)
     for saga in sagas:
         _refuse_circles(file, saga)
-    if output is Form.JSON:
-        show({"sagas": [outline(saga) for saga in sagas]}, Format.JSON)
-    elif output is Form.MERMAID:
+    if output is GraphFormat.JSON:
+        show({"sagas": [outline(saga) for saga in sagas]}, OutputFormat.JSON)
+    elif output is GraphFormat.MERMAID:
         typer.echo("\n\n".join(plain(mermaid(saga)) for saga in sagas))
     else:
         typer.echo("\n\n".join(plain(text(saga, get_terminal_size().columns)) for saga in sagas))

@@ -46,7 +46,7 @@ Outcome = Literal["committed", "aborted"]
 StepState = Literal[
     "waiting", "started", "done", "skipped", "dead", "failed", "cancelled", "compensating", "compensated"
 ]
-Known = Mapping[Name, Register]
+Registers = Mapping[Name, Register]
 NONE: Mapping[str, str] = MappingProxyType({})
 
 
@@ -139,12 +139,12 @@ def timestamp(time: float) -> str:
     return datetime.fromtimestamp(time, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _value(known: Known, name: Name) -> Value | None:
+def _value(known: Registers, name: Name) -> Value | None:
     register = known.get(name)
     return register.value if register else None
 
 
-def _outcome(known: Known) -> Outcome | None:
+def _outcome(known: Registers) -> Outcome | None:
     """The decision, as the outcome says it, or whatever follows from it."""
     for name in (OUTCOME, ABORT, FINISH):
         match _value(known, name):
@@ -155,7 +155,7 @@ def _outcome(known: Known) -> Outcome | None:
     return None
 
 
-def _cause(known: Known) -> Cause | None:
+def _cause(known: Registers) -> Cause | None:
     for name in (OUTCOME, ABORT):
         match _value(known, name):
             case Aborted(cause=cause) | Notice(cause=cause):
@@ -163,7 +163,7 @@ def _cause(known: Known) -> Cause | None:
     return None
 
 
-def _finish(known: Known, rules: LocalRules) -> Register | None:
+def _finish(known: Registers, rules: LocalRules) -> Register | None:
     """The register after which nothing happens: without a pivot there is nothing left to do once it is committed."""
     if rules.pivot is None and isinstance(_value(known, OUTCOME), Committed):
         return known[OUTCOME]
@@ -182,7 +182,7 @@ def _outline(rules: LocalRules, timeline: Sequence[Register]) -> dict[str, str]:
     return rules.outline | {step: by for step, by in seen.items() if step not in rules.outline}
 
 
-def _at_work(known: Known, outcome: Outcome | None) -> Iterator[float]:
+def _at_work(known: Registers, outcome: Outcome | None) -> Iterator[float]:
     """Since when each step is at work: its action from its begin on, its way back from the notice on."""
     notice = known.get(ABORT) or known.get(OUTCOME)
     for name, begun in known.items():
@@ -194,7 +194,7 @@ def _at_work(known: Known, outcome: Outcome | None) -> Iterator[float]:
             yield notice.time
 
 
-def _step(known: Known, name: str, participant: str, outcome: Outcome | None, trouble: str | None) -> StepView:
+def _step(known: Registers, name: str, participant: str, outcome: Outcome | None, trouble: str | None) -> StepView:
     end = _value(known, registers.end(name))
     return StepView(
         name=name,
@@ -206,7 +206,7 @@ def _step(known: Known, name: str, participant: str, outcome: Outcome | None, tr
     )
 
 
-def _step_state(known: Known, name: str, outcome: Outcome | None) -> StepState:
+def _step_state(known: Registers, name: str, outcome: Outcome | None) -> StepState:
     """How far a step has come. A step with nothing to undo keeps the state that it had before."""
     end, back = _value(known, registers.end(name)), _value(known, registers.compensation(name))
     if isinstance(back, Undone):

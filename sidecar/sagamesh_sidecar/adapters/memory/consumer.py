@@ -11,7 +11,7 @@ from sagamesh.log.codec import Message
 from sagamesh_sidecar.adapters.memory.subjects import matches
 from sagamesh_sidecar.ports import Accept
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class Consumer:
@@ -104,7 +104,7 @@ class MemoryLease:
 class MemorySubscription:
     """ports.Subscription."""
 
-    trouble = ""
+    problem = ""
 
     def __init__(self, consumer: Consumer, accept: Accept, slots: int) -> None:
         self._consumer = consumer
@@ -133,7 +133,7 @@ class MemorySubscription:
         try:
             await self._accept(lease)
         except Exception:
-            log.exception("%s: the handler of deliveries raised, which it must not", lease.message.subject)
+            logger.exception("%s: the handler of deliveries raised, which it must not", lease.message.subject)
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from sagamesh.distribution.topology import MAX_MESSAGE
 from sagamesh.log.codec import Message
-from sagamesh.protocol.attempt import Refused
+from sagamesh.protocol.attempt import WriteRefused
 from sagamesh_sidecar import message_limits
 from sagamesh_sidecar.adapters.memory.consumer import MemorySubscription
 from sagamesh_sidecar.adapters.memory.server import MemoryServer
@@ -36,7 +36,7 @@ class MemoryLog:
 
     async def put(
         self, subject: str, headers: Mapping[str, str], body: bytes, *, guard: Guard | None = None
-    ) -> int | Refused:
+    ) -> int | WriteRefused:
         message_limits.check(subject, headers, body, self._max_message)
         await asyncio.sleep(0)  # others get their turn before and after, as they do while a request is on its way
         result = self._server.put(subject, headers, body, guard)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from sagamesh.distribution.topology import Config
 from sagamesh.log.codec import Message
-from sagamesh.protocol.attempt import Refused
+from sagamesh.protocol.attempt import WriteRefused
 from sagamesh_sidecar.adapters.memory.consumer import Consumer
 from sagamesh_sidecar.adapters.memory.stream import Stream
 from sagamesh_sidecar.adapters.memory.subjects import matches
@@ -63,20 +63,20 @@ class MemoryServer:
 
     # What clients ask for.
 
-    def put(self, subject: str, headers: Mapping[str, str], body: bytes, guard: Guard | None) -> int | Refused:
+    def put(self, subject: str, headers: Mapping[str, str], body: bytes, guard: Guard | None) -> int | WriteRefused:
         if not self.available:
-            return Refused.UNKNOWN
+            return WriteRefused.UNKNOWN
         self._publish(subject, body)
         stream = next((one for one in self._streams.values() if matches(subject, one.subjects)), None)
         if stream is None:
-            return Refused.UNKNOWN
+            return WriteRefused.UNKNOWN
         result = stream.store(subject, headers, body, guard, self.clock())
         if isinstance(result, int) and (pushed := stream.republished(subject)):
             self._publish(pushed, body)
         stream.pump()
         if self._lost_replies:
             self._lost_replies -= 1
-            return Refused.UNKNOWN
+            return WriteRefused.UNKNOWN
         return result
 
     def read(self, stream: str, subjects: Sequence[str]) -> tuple[Message, ...]:

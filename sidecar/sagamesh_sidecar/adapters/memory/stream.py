@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from sagamesh.distribution.topology import SECOND, Config
 from sagamesh.log.codec import Message
-from sagamesh.protocol.attempt import Refused
+from sagamesh.protocol.attempt import WriteRefused
 from sagamesh_sidecar.adapters.memory.consumer import Consumer
 from sagamesh_sidecar.adapters.memory.subjects import matches
 from sagamesh_sidecar.ports import Guard
@@ -36,12 +36,12 @@ class Stream:
 
     def store(
         self, subject: str, headers: Mapping[str, str], body: bytes, guard: Guard | None, now: float
-    ) -> int | Refused:
+    ) -> int | WriteRefused:
         if guard is not None and self._last.get(guard.subject, 0) != guard.sequence:
-            return Refused.GUARD  # also where the register exists: the server looks at guards first
+            return WriteRefused.GUARD  # also where the register exists: the server looks at guards first
         if subject in self._last:
             if self._write_once:
-                return Refused.EXISTS
+                return WriteRefused.EXISTS
             del self.messages[self._last[subject]]
         self._sequence += 1
         self._last[subject] = self._sequence

@@ -12,16 +12,16 @@ from nats.aio.msg import Msg
 
 from sagamesh.distribution.topology import MAX_MESSAGE, SIDECARS_BUCKET
 from sagamesh.log.codec import Message
-from sagamesh.protocol.attempt import Refused
+from sagamesh.protocol.attempt import WriteRefused
 from sagamesh_jetstream.client import replies
-from sagamesh_jetstream.client.connection import Connection, Timing
+from sagamesh_jetstream.client.connection import NatsConnection, Timing
 from sagamesh_jetstream.client.requests import Requests
 from sagamesh_jetstream.client.server_time import Clock
 from sagamesh_sidecar import message_limits
 from sagamesh_sidecar.adapters.nats.puller import Puller
 from sagamesh_sidecar.ports import Accept, Guard, Subscription, UnavailableError
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 Heard = Callable[[str, bytes], None]
 
@@ -53,7 +53,7 @@ class NatsLog:
         **login: Any,
     ) -> None:
         login["inbox_prefix"] = inbox_prefix
-        self._connection = Connection(
+        self._connection = NatsConnection(
             url, self._probe, name=name, timing=timing, first_login=login, directory=directory, spared=HEARTBEATS
         )
         self._requests = Requests(self._connection, timing.reply)
@@ -102,7 +102,7 @@ class NatsLog:
 
     async def put(
         self, subject: str, headers: Mapping[str, str], body: bytes, *, guard: Guard | None = None
-    ) -> int | Refused:
+    ) -> int | WriteRefused:
         sent = dict(headers)
         if guard is not None:
             sent["Nats-Expected-Last-Subject-Sequence"] = str(guard.sequence)
@@ -113,7 +113,7 @@ class NatsLog:
         try:
             reply = await self._requests.ask(subject, body, sent)
         except UnavailableError:
-            return Refused.UNKNOWN
+            return WriteRefused.UNKNOWN
         return replies.put_result(subject, reply.data)
 
     async def read(self, stream: str, subjects: Sequence[str]) -> tuple[Message, ...]:
@@ -213,4 +213,4 @@ class _Listener:
         try:
             self._heard(message.subject, message.data)
         except Exception:
-            log.exception("%s: the listener raised", message.subject)
+            logger.exception("%s: the listener raised", message.subject)

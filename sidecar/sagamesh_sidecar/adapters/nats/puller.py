@@ -22,12 +22,12 @@ from nats.aio.msg import Msg
 
 from sagamesh.log.codec import Message
 from sagamesh_jetstream.client import replies
-from sagamesh_jetstream.client.connection import CLOSE_TIMEOUT, Connection, Timing
+from sagamesh_jetstream.client.connection import CLOSE_TIMEOUT, NatsConnection, Timing
 from sagamesh_jetstream.client.requests import NO_RESPONDERS, Requests
 from sagamesh_jetstream.client.server_time import Clock
 from sagamesh_sidecar.ports import Accept, UnavailableError
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 HEARTBEAT = "100"
 RAN_OUT = ("404", "408")  # of time: nothing is wrong
@@ -37,12 +37,12 @@ ALARM = 5
 """Pulls that failed one after the other, until that is an error and no news any more: a few seconds."""
 
 
-class Delivery:
+class NatsLease:
     """ports.Lease: a message, and where its acks go. They may go over another client than it came from."""
 
     __slots__ = ("_connection", "_reply", "_requests", "delivered", "message")
 
-    def __init__(self, connection: Connection, requests: Requests, came: Msg) -> None:
+    def __init__(self, connection: NatsConnection, requests: Requests, came: Msg) -> None:
         self._connection = connection
         self._requests = requests
         self._reply = came.reply
@@ -72,7 +72,7 @@ class Puller:
 
     def __init__(
         self,
-        connection: Connection,
+        connection: NatsConnection,
         requests: Requests,
         clock: Clock,
         consumer: tuple[str, str],
@@ -95,7 +95,7 @@ class Puller:
         self._pulls: dict[int, int] = {}  # the open ones, oldest first: what they may still bring
         self._busy = 0
         self._failures = 0
-        self.trouble = ""
+        self.problem = ""
         self._heard = time.monotonic()
         self._closing = False
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -184,7 +184,7 @@ class Puller:
         if message.subject.startswith(self._inbox):
             self._on_status(int(message.subject.rpartition(".")[2]), message.headers or {})
         else:
-            self._on_delivery(Delivery(self._connection, self._requests, message))
+            self._on_delivery(NatsLease(self._connection, self._requests, message))
 
     def _on_status(self, number: int, headers: Mapping[str, str]) -> None:
         status = replies.status(headers)
@@ -200,22 +200,22 @@ class Puller:
         pause = random.uniform(0, min(MAX_PAUSE, 0.1 * 2**self._failures)) if self._failures else 0.0
         asyncio.get_running_loop().call_later(pause, lambda: self._spawn(self._pull()))
 
-    def _complain(self, trouble: str) -> None:
+    def _complain(self, problem: str) -> None:
         """A pull failed: told once, and once more, as an error, when it goes on failing."""
-        self.trouble = trouble
+        self.problem = problem
         self._failures += 1
         if self._failures == 1:
-            log.warning("consumer %s: %s", self._consumer, trouble)
+            logger.warning("consumer %s: %s", self._consumer, problem)
         elif self._failures == ALARM:
             missing = "if it was deleted, whoever distributes the saga makes it again, and nothing is lost"
-            log.error("consumer %s hands out nothing any more: %s; %s", self._consumer, trouble, missing)
+            logger.error("consumer %s hands out nothing any more: %s; %s", self._consumer, problem, missing)
 
     def _is_well(self) -> None:
         if self._failures >= ALARM:
-            log.warning("consumer %s hands out again", self._consumer)
-        self._failures, self.trouble = 0, ""
+            logger.warning("consumer %s hands out again", self._consumer)
+        self._failures, self.problem = 0, ""
 
-    def _on_delivery(self, delivery: Delivery) -> None:
+    def _on_delivery(self, delivery: NatsLease) -> None:
         self._is_well()
         for number in self._pulls:  # the server serves the oldest first
             self._pulls[number] -= 1
@@ -228,11 +228,11 @@ class Puller:
             self._spawn(self._handle(delivery))
             self._busy += 1  # only now, for there may have been no memory for it
 
-    async def _handle(self, delivery: Delivery) -> None:
+    async def _handle(self, delivery: NatsLease) -> None:
         try:
             await self._accept(delivery)
         except Exception:
-            log.exception("%s: the handler of deliveries raised, which it must not", delivery.message.subject)
+            logger.exception("%s: the handler of deliveries raised, which it must not", delivery.message.subject)
         finally:
             self._busy -= 1
         await self._pull()

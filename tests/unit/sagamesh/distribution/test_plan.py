@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping
 import pytest
 from msgspec.structs import replace
 
-from sagamesh.language.model import Action, Compensation, Emit, Saga, Start, Step
+from sagamesh.language.model import Action, Compensation, Emit, Saga, StartSpec, Step
 from sagamesh.log.codec import decode_rules
 from sagamesh.rules.local import LocalRules
 from sagamesh.rules.projection import project
-from sagamesh_jetstream.upkeep.distribute import Call, ForeignStreamError, Observed, Put, plan
+from sagamesh_jetstream.upkeep.distribute import ApiRequest, BucketPut, ForeignStreamError, Observed, plan
 
 NOTHING = Observed({}, {}, {})
 BUCKETS = ["STREAM.CREATE.KV_sagamesh-rules", "STREAM.CREATE.KV_sagamesh-sidecars"]
@@ -27,7 +27,9 @@ def step(name: str, participant: str, *on: str) -> Step:
 
 
 def documents(*steps: Step) -> dict[str, LocalRules]:
-    return project(Saga(namespace="shop", name="checkout", start=Start(participant="orders", event="go"), steps=steps))
+    return project(
+        Saga(namespace="shop", name="checkout", start=StartSpec(participant="orders", event="go"), steps=steps)
+    )
 
 
 ONE = documents(step("credit", "customers", "go"), step("charge", "payments", "credit.done"))
@@ -39,11 +41,11 @@ TWO = documents(
 ONE_IS, TWO_IS = ONE["orders"].revision, TWO["orders"].revision
 
 
-def after(observed: Observed, actions: Iterable[Call | Put]) -> Observed:
+def after(observed: Observed, actions: Iterable[ApiRequest | BucketPut]) -> Observed:
     """What stands once they are done. As the real one, this server adds to what it was asked for."""
     streams, consumers, entries = dict(observed.streams), dict(observed.consumers), dict(observed.entries)
     for action in actions:
-        if isinstance(action, Put):
+        if isinstance(action, BucketPut):
             entries[action.subject] = action.body
         elif action.verb.startswith("STREAM"):
             streams[action.body["name"]] = stored(action.body)
@@ -57,8 +59,8 @@ def stored(config: Mapping[str, object]) -> dict[str, object]:
     return {**there, "sealed": False, "metadata": {**there["metadata"], "_nats.ver": "2.15.1"}}
 
 
-def told(actions: Iterable[Call | Put]) -> list[str]:
-    return [action.verb if isinstance(action, Call) else action.subject for action in actions]
+def told(actions: Iterable[ApiRequest | BucketPut]) -> list[str]:
+    return [action.verb if isinstance(action, ApiRequest) else action.subject for action in actions]
 
 
 def filters(observed: Observed, participant: str) -> set[str]:
@@ -88,7 +90,7 @@ def test_a_consumer_hears_what_its_rules_need() -> None:
 
 
 def test_active_holds_the_revision() -> None:
-    assert plan(ONE, NOTHING)[-1] == Put("$KV.sagamesh-rules.shop.orders.checkout.active", ONE_IS.encode())
+    assert plan(ONE, NOTHING)[-1] == BucketPut("$KV.sagamesh-rules.shop.orders.checkout.active", ONE_IS.encode())
 
 
 def test_the_same_again_is_nothing_to_do() -> None:
@@ -113,13 +115,13 @@ def test_a_new_revision_is_heard_before_it_is_active() -> None:
         f"$KV.sagamesh-rules.shop.payments.checkout.{TWO_IS}",
         "$KV.sagamesh-rules.shop.orders.checkout.active",
     ]
-    assert [action.body["action"] for action in actions if isinstance(action, Call)] == ["create", "update"]
+    assert [action.body["action"] for action in actions if isinstance(action, ApiRequest)] == ["create", "update"]
 
 
 def test_filters_never_shrink() -> None:
     two = after(NOTHING, plan(TWO, NOTHING))
     back = plan(ONE, two)
-    assert not any(isinstance(action, Call) for action in back)
+    assert not any(isinstance(action, ApiRequest) for action in back)
     assert filters(after(two, back), "payments") == {"credit.end", "stock.end", "_.abort"}
 
 
@@ -158,7 +160,7 @@ def test_another_way_to_make_a_stream_is_an_update_of_it() -> None:
         "STREAM.UPDATE.KV_sagamesh-sidecars",
         "STREAM.UPDATE.SAGA_shop_checkout",
     ]
-    assert isinstance(actions[-1], Call)
+    assert isinstance(actions[-1], ApiRequest)
     assert actions[-1].body["num_replicas"] == 3, "an administrator's choice"
 
 
@@ -186,7 +188,7 @@ def test_who_started_the_saga_before_starts_it_no_more() -> None:
     moved = Saga(
         namespace="shop",
         name="checkout",
-        start=Start(participant="customers", event="go"),
+        start=StartSpec(participant="customers", event="go"),
         steps=(step("credit", "customers", "go"),),
     )
     actions = plan(project(moved), stands)
@@ -226,7 +228,7 @@ def test_what_somebody_has_loosened_is_tightened_again(kind: str, change: dict[s
     configs[name] = {**configs[name], **change}
     loosened = stands._replace(**{"streams" if kind == "stream" else "consumers": configs})
     [mended] = plan(ONE, loosened)
-    assert isinstance(mended, Call)
+    assert isinstance(mended, ApiRequest)
     assert plan(ONE, after(loosened, [mended])) == ()
 
 

@@ -7,7 +7,7 @@ from graphlib import CycleError
 import pytest
 
 from sagamesh.language import graph
-from sagamesh.language.model import Action, Emit, Join, Saga, Start, Step
+from sagamesh.language.model import Action, Emit, Join, Saga, StartSpec, Step
 
 
 def step(name: str, *on: str, emits: tuple[str, ...] = (), join: Join = "all") -> Step:
@@ -16,7 +16,7 @@ def step(name: str, *on: str, emits: tuple[str, ...] = (), join: Join = "all") -
 
 
 def saga(*steps: Step) -> Saga:
-    return Saga(namespace="n", name="s", start=Start(participant="p", event="start"), steps=steps)
+    return Saga(namespace="n", name="s", start=StartSpec(participant="p", event="start"), steps=steps)
 
 
 CHOICE = saga(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sagamesh.language import checks, spec
 from sagamesh.language.findings import WARNINGS
-from sagamesh.language.model import Action, Compensation, Emit, Retry, Saga, Start, Step
+from sagamesh.language.model import Action, Compensation, Emit, Retry, Saga, StartSpec, Step
 from sagamesh.log import codec
 from sagamesh.rules.compiled import prepare
 from sagamesh.rules.projection import project
@@ -59,7 +59,7 @@ ANY = st.builds(
     Saga,
     namespace=NAMES,
     name=NAMES,
-    start=st.builds(Start, participant=NAMES, event=EVENTS, key=optional(CEL)),
+    start=st.builds(StartSpec, participant=NAMES, event=EVENTS, key=optional(CEL)),
     steps=st.lists(STEPS, min_size=1, max_size=6).map(tuple),
     compensation_order=st.sampled_from(["reverse", "parallel"]),
     park_after=SECONDS,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from sagamesh.errors import SpecError
 from sagamesh.language import spec
-from sagamesh.language.model import Action, Compensation, Emit, Retry, Saga, Start, Step
+from sagamesh.language.model import Action, Compensation, Emit, Retry, Saga, StartSpec, Step
 
 FULL = """
 apiVersion: sagamesh.dev/v1alpha1
@@ -98,7 +98,7 @@ def test_every_field() -> None:
     assert saga.steps[2].pivot
     assert saga.steps[2].emits == (Emit(event="charge.done"),)
     assert (saga.namespace, saga.name) == ("shop", "checkout")
-    assert saga.start == Start(participant="orders", event="order.placed", key="event.data.orderId")
+    assert saga.start == StartSpec(participant="orders", event="order.placed", key="event.data.orderId")
     assert (saga.compensation_order, saga.park_after) == ("parallel", 5400.0)
 
 
@@ -107,7 +107,7 @@ def test_defaults() -> None:
     assert saga == Saga(
         namespace="default",
         name="checkout",
-        start=Start(participant="orders", event="order.placed"),
+        start=StartSpec(participant="orders", event="order.placed"),
         steps=(
             Step(
                 name="charge",

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sagamesh.language import graph
-from sagamesh.language.model import Action, Emit, Join, Saga, Start, Step
+from sagamesh.language.model import Action, Emit, Join, Saga, StartSpec, Step
 from sagamesh.language.ways import MOST_WAYS, TooManyWaysError, Ways
 
 NaiveWay = frozenset[tuple[str, str]]
@@ -22,7 +22,7 @@ def step(name: str, on: tuple[str, ...], emits: tuple[str, ...] = (), join: Join
 
 
 def saga(*steps: Step) -> Saga:
-    return Saga(namespace="n", name="s", start=Start(participant="p", event="start"), steps=steps)
+    return Saga(namespace="n", name="s", start=StartSpec(participant="p", event="start"), steps=steps)
 
 
 @st.composite

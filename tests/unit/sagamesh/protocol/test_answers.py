@@ -12,11 +12,11 @@ from sagamesh.protocol.answers import (
     Again,
     Answer,
     Answered,
+    AnswerMeaning,
     Away,
     Refusal,
     Success,
     Unanswered,
-    Verdict,
     is_away,
     judge_action,
     judge_compensation,
@@ -29,7 +29,7 @@ NOT_YET = Again("refused", "because")
 UNKNOWN = Again("unknown", "because")
 UNDONE = Success(NULL)
 
-ACTION: dict[int, Verdict] = {
+ACTION: dict[int, AnswerMeaning] = {
     200: DONE,
     201: DONE,
     204: DONE,
@@ -61,7 +61,7 @@ ACTION: dict[int, Verdict] = {
     599: UNKNOWN,
 }
 
-COMPENSATION: dict[int, Verdict] = {
+COMPENSATION: dict[int, AnswerMeaning] = {
     200: UNDONE,
     201: UNDONE,
     202: UNDONE,
@@ -90,7 +90,7 @@ COMPENSATION: dict[int, Verdict] = {
     599: UNKNOWN,
 }
 
-UNREACHED: list[tuple[Answer, Verdict]] = [
+UNREACHED: list[tuple[Answer, AnswerMeaning]] = [
     (Away(), Away()),
     (Unanswered("reset"), Again("unknown", "reset")),
     (Unanswered("no answer within 5 s"), Again("unknown", "no answer within 5 s")),
@@ -102,22 +102,22 @@ def answer(status: int, body: bytes = BODY, **headers: str) -> Answered:
 
 
 @pytest.mark.parametrize(("status", "verdict"), ACTION.items())
-def test_a_status_that_answers_an_action_means_one_thing(status: int, verdict: Verdict) -> None:
+def test_a_status_that_answers_an_action_means_one_thing(status: int, verdict: AnswerMeaning) -> None:
     assert judge_action(answer(status)) == verdict
 
 
 @pytest.mark.parametrize(("status", "verdict"), COMPENSATION.items())
-def test_a_status_that_answers_a_compensation_means_one_thing(status: int, verdict: Verdict) -> None:
+def test_a_status_that_answers_a_compensation_means_one_thing(status: int, verdict: AnswerMeaning) -> None:
     assert judge_compensation(answer(status)) == verdict
 
 
 @pytest.mark.parametrize(("given", "verdict"), UNREACHED, ids=str)
-def test_no_answer_to_an_action_is_unknown_unless_nobody_listens(given: Answer, verdict: Verdict) -> None:
+def test_no_answer_to_an_action_is_unknown_unless_nobody_listens(given: Answer, verdict: AnswerMeaning) -> None:
     assert judge_action(given) == verdict
 
 
 @pytest.mark.parametrize(("given", "verdict"), UNREACHED, ids=str)
-def test_no_answer_to_a_compensation_is_unknown_unless_nobody_listens(given: Answer, verdict: Verdict) -> None:
+def test_no_answer_to_a_compensation_is_unknown_unless_nobody_listens(given: Answer, verdict: AnswerMeaning) -> None:
     assert judge_compensation(given) == verdict
 
 

@@ -39,8 +39,8 @@ from sagamesh.protocol.attempt import (
     Operation,
     Pause,
     Put,
-    Refused,
     Reply,
+    WriteRefused,
     attempt,
     settle,
 )
@@ -63,7 +63,7 @@ from support.builders.attempts import (
 
 CHAIN = shapes.straight(3)
 ROOTS = shapes.saga(shapes.step("a"), shapes.step("b"))
-EXISTS, GUARD, UNKNOWN = Refused.EXISTS, Refused.GUARD, Refused.UNKNOWN
+EXISTS, GUARD, UNKNOWN = WriteRefused.EXISTS, WriteRefused.GUARD, WriteRefused.UNKNOWN
 
 
 class Attempt(Driven[Ack | Nak]):

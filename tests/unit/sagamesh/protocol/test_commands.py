@@ -14,7 +14,7 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from sagamesh.errors import EventError
-from sagamesh.language.model import Saga, Start
+from sagamesh.language.model import Saga, StartSpec
 from sagamesh.log import registers
 from sagamesh.log.registers import (
     ABORT,
@@ -33,7 +33,7 @@ from sagamesh.log.registers import (
     begin,
 )
 from sagamesh.protocol import commands
-from sagamesh.protocol.attempt import READS_UNTIL_PRESENT, Fetch, LogStuckError, Pause, Put, Refused
+from sagamesh.protocol.attempt import READS_UNTIL_PRESENT, Fetch, LogStuckError, Pause, Put, WriteRefused
 from sagamesh.protocol.commands import TRIES, digest, instance_id
 from sagamesh.protocol.effects import Known
 from sagamesh.rules.compiled import Rules
@@ -48,7 +48,7 @@ fuzz = settings(deadline=None, max_examples=60)
 
 def keyed(key: str | None) -> Rules:
     saga = shapes.straight(1)
-    return rules(replace(saga, start=Start(participant="app", event="start", key=key)))["app"]
+    return rules(replace(saga, start=StartSpec(participant="app", event="start", key=key)))["app"]
 
 
 BY_ID = keyed("event.data.id")
@@ -241,7 +241,7 @@ def test_a_start_is_written_and_that_is_all() -> None:
 
 def test_a_start_that_stands_already_is_read_until_it_is_seen() -> None:
     driven = starting()
-    driven.send(Refused.EXISTS)
+    driven.send(WriteRefused.EXISTS)
     for turn in range(2):
         assert driven.operation == Fetch((START,))
         driven.send(())
@@ -254,11 +254,11 @@ def test_a_start_that_stands_already_is_read_until_it_is_seen() -> None:
 
 def test_a_start_whose_reply_was_lost_is_written_again_and_found_to_be_one_s_own() -> None:
     driven = starting()
-    driven.send(Refused.UNKNOWN)
+    driven.send(WriteRefused.UNKNOWN)
     assert driven.operation == Pause(0)
     driven.send(None)
     assert driven.operation == PUT
-    driven.send(Refused.EXISTS)
+    driven.send(WriteRefused.EXISTS)
     mine = register(START, EVENT, 1, ME)
     driven.send((mine,))
     assert driven.result == mine
@@ -269,7 +269,7 @@ def test_a_start_that_is_never_answered_is_unknown_after_some_tries() -> None:
     assert TRIES == 6, "more would take longer than the half minute that an app waits"
     for turn in range(TRIES):
         assert driven.operation == PUT
-        driven.send(Refused.UNKNOWN)
+        driven.send(WriteRefused.UNKNOWN)
         assert driven.operation == Pause(turn)
         driven.send(None)
     assert driven.operation is None
@@ -279,7 +279,7 @@ def test_a_start_that_is_never_answered_is_unknown_after_some_tries() -> None:
 def test_a_start_that_is_answered_at_the_last_try_counts() -> None:
     driven = starting()
     for _ in range(TRIES - 1):
-        driven.send(Refused.UNKNOWN)
+        driven.send(WriteRefused.UNKNOWN)
         driven.send(None)
     mine = register(START, EVENT, 1, ME)
     driven.send(mine)
@@ -288,7 +288,7 @@ def test_a_start_that_is_answered_at_the_last_try_counts() -> None:
 
 def test_a_start_that_stands_but_cannot_be_read_is_neither_mine_nor_theirs() -> None:
     driven = starting()
-    driven.send(Refused.EXISTS)
+    driven.send(WriteRefused.EXISTS)
     for _ in range(READS_UNTIL_PRESENT - 1):
         driven.send(())
         driven.send(None)
@@ -320,7 +320,7 @@ class Cancelling(Driven[None]):
     def lose_to(self, value: Value) -> Cancelling:
         assert isinstance(self.operation, Put)
         name = self.operation.name
-        self.send(Refused.EXISTS)
+        self.send(WriteRefused.EXISTS)
         assert self.operation == Fetch((name,))
         self.send((register(name, value, 8, OTHER),))
         return self
@@ -378,7 +378,7 @@ def test_a_cancel_writes_again_what_is_unknown() -> None:
     driven = Cancelling(PLAIN)
     for turn in range(10):
         driven.wants(OUTCOME, Aborted(REASON))
-        driven.send(Refused.UNKNOWN)
+        driven.send(WriteRefused.UNKNOWN)
         assert driven.operation == Pause(turn)
         driven.send(None)
     driven.store().wants(ABORT, Notice(REASON))

@@ -15,7 +15,7 @@ from sagamesh.protocol.answers import Answer
 from sagamesh.protocol.attempt import Fetch, Operation, Pause, Put, Reply, Result, attempt
 from sagamesh.protocol.effects import Ack, Call, Delivery, Known
 from sagamesh.simulation.broker import Broker
-from sagamesh.simulation.broker import Delivery as Handed
+from sagamesh.simulation.broker import PendingDelivery as Handed
 from sagamesh.simulation.faults import NONE
 from support.builders import shapes
 from support.builders.attempts import INSTANCE, Driven, no, ok, rules, start

@@ -293,7 +293,7 @@ def test_a_retriable_step_whose_when_cannot_be_evaluated_parks() -> None:
     log: Log = {end("p"): done("p.ok", {})}
     assert ask(saga, "b", end("p"), log) == write(begin("b"), started(end("p")))
     log[begin("b")] = started(end("p"))
-    assert only(ask(saga, "b", end("p"), log, mine=[begin("b")]), Nak).trouble.startswith("event.data.x: ")
+    assert only(ask(saga, "b", end("p"), log, mine=[begin("b")]), Nak).reason.startswith("event.data.x: ")
 
 
 def test_a_when_is_not_evaluated_for_a_dead_step() -> None:
@@ -377,7 +377,7 @@ def test_a_merge_of_two_events_of_one_step_begins_on_either(event: str) -> None:
 
 def test_no_step_begins_while_the_app_is_away() -> None:
     nak = only(ask(CHAIN, "s0", START, {START: start()}, app_away=True), Nak)
-    assert nak.trouble == AWAY
+    assert nak.reason == AWAY
 
 
 @pytest.mark.parametrize(
@@ -409,7 +409,7 @@ WAYS_TO_BE_AWAY: list[dict[str, Any]] = [{"app_away": True}, {"answer": Away()},
 def test_a_begun_action_looks_for_the_notice_and_waits_on(away: Mapping[str, Any]) -> None:
     assert ask(CHAIN, "s0", START, BEGUN, mine=[begin("s0")], **away) == read(ABORT)
     nak = only(ask(CHAIN, "s0", START, BEGUN, mine=[begin("s0")], unseen=[ABORT], **away), Nak)
-    assert nak.trouble == AWAY
+    assert nak.reason == AWAY
 
 
 @pytest.mark.parametrize("away", WAYS_TO_BE_AWAY, ids=["known before", "refused", "503"])
@@ -428,12 +428,12 @@ def test_a_begun_action_that_an_earlier_attempt_may_have_called_ends_unknown() -
 @pytest.mark.parametrize(("name", "on"), [("s1", end("s0")), ("s2", end("s1"))], ids=["pivot", "retriable"])
 def test_the_pivot_and_retriable_steps_wait_without_looking(name: str, on: Name, away: Mapping[str, Any]) -> None:
     log: Log = {on: done(f"{on.step}.ok"), begin(name): started(on)}
-    assert only(ask(PIVOT, name, on, log, mine=[begin(name)], **away), Nak).trouble == AWAY
+    assert only(ask(PIVOT, name, on, log, mine=[begin(name)], **away), Nak).reason == AWAY
 
 
 def test_within_is_not_looked_at_while_the_app_is_away() -> None:
     effects = ask(CHAIN, "s0", START, BEGUN, mine=[begin("s0")], unseen=[ABORT], answer=Away(), within_passed=True)
-    assert only(effects, Nak).trouble == AWAY
+    assert only(effects, Nak).reason == AWAY
 
 
 def test_an_answer_counts_even_where_the_app_was_said_to_be_away() -> None:
@@ -553,7 +553,7 @@ def test_the_pivot_and_retriable_steps_whose_body_cannot_be_evaluated_park(name:
     if name == "p":
         del log[end("p")]
     nak = only(ask(saga, name, on, log, mine=[begin(name)]), Nak)
-    assert nak.trouble.startswith(body)
+    assert nak.reason.startswith(body)
 
 
 def test_who_lost_the_lease_starts_no_call() -> None:
@@ -760,7 +760,7 @@ def test_the_pivot_and_retriable_steps_park_where_no_event_fits(
     saga = shapes.saga(step("p", kind="pivot"), x) if kind == "retriable" else shapes.saga(x)
     on, value = (end("p"), done("p.ok")) if kind == "retriable" else (START, start())
     log: Log = {on: value, begin("x"): started(on)}
-    assert only(ask(saga, "x", on, log, mine=[begin("x")], answer=answer), Nak).trouble
+    assert only(ask(saga, "x", on, log, mine=[begin("x")], answer=answer), Nak).reason
 
 
 # -- forward 3: whoever loses the end --------------------------------------------------------------------------------
@@ -1120,7 +1120,7 @@ def test_a_compensation_whose_body_cannot_be_evaluated_parks() -> None:
     saga = shapes.saga(step("a", undo='{"id": result.id}'))
     log = aborted("a", START, Failed("refused", "no"))
     nak = only(ask(saga, "a", ABORT, log, unseen=[compensation("a")]), Nak)
-    assert nak.trouble.startswith('{"id": result.id}: ')
+    assert nak.reason.startswith('{"id": result.id}: ')
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 404, 410])

@@ -8,12 +8,12 @@ from collections.abc import Callable
 import pytest
 
 from sagamesh_cli.local.sidecars import TaskMember
-from sagamesh_sidecar.settings import Settings
+from sagamesh_sidecar.settings import SidecarSettings
 
 
 def test_a_sidecar_that_ends_by_itself() -> None:
     async def play() -> None:
-        member = TaskMember(Settings(namespace="shop", participant="orders"))
+        member = TaskMember(SidecarSettings(namespace="shop", participant="orders"))
         broken = asyncio.Event()
 
         async def run(_stop: asyncio.Event, ready: Callable[[], None]) -> None:

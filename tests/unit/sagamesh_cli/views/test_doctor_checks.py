@@ -7,7 +7,17 @@ from typing import Any
 
 import pytest
 
-from sagamesh_cli.views.doctor_checks import Check, Level, buckets, definition, lines, sagas, servers, succeeded, sync
+from sagamesh_cli.views.doctor_checks import (
+    Check,
+    Level,
+    buckets,
+    definition,
+    lines,
+    sagas,
+    servers,
+    succeeded,
+    sync,
+)
 from sagamesh_operator import crd
 
 OURS = crd.resource()

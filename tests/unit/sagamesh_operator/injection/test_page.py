@@ -13,9 +13,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from sagamesh_operator.injection import container
 from sagamesh_operator.injection.annotations import ANNOTATIONS, Wishes
 from sagamesh_operator.injection.patch import INJECTED, PARTICIPANT
-from sagamesh_operator.injection.review import Result
+from sagamesh_operator.injection.review import ReviewResult
 from sagamesh_operator.injection.settings import InjectorSettings, from_environment
-from sagamesh_operator.metrics import InjectorMeters
+from sagamesh_operator.metrics import InjectorMetrics
 from sagamesh_operator.settings import SettingsError
 from support.builders.pods import REFUSED
 
@@ -49,16 +49,16 @@ def test_every_setting_and_its_default() -> None:
 
 
 def test_every_metric_with_its_results() -> None:
-    meters = InjectorMeters()
+    metrics = InjectorMetrics()
     scraped = {
         sample.name
-        for family in text_string_to_metric_families(meters.exposition()[0].decode())
+        for family in text_string_to_metric_families(metrics.exposition()[0].decode())
         for sample in family.samples
         if not sample.name.endswith("_created")
     }
     assert {name for name, _, _ in rows("Metrics")} == scraped
     [results] = [text for name, _, text in rows("Metrics") if name.endswith("requests_total")]
-    assert all(result in results for result in get_args(Result))
+    assert all(result in results for result in get_args(ReviewResult))
 
 
 def test_every_name_and_number() -> None:

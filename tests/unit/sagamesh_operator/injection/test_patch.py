@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from sagamesh_operator.injection.annotations import amount
 from sagamesh_operator.injection.container import Installation
-from sagamesh_operator.injection.patch import Refused, inject
-from sagamesh_operator.injection.review import Answer, Unreadable, answer
+from sagamesh_operator.injection.patch import InjectionRefused, inject
+from sagamesh_operator.injection.review import ReviewAnswer, Unreadable, answer
 from support.builders.pods import GOOD, REFUSED, annotated, app_container, pod
 
 Document = dict[str, Any]
@@ -41,7 +41,7 @@ def environment(container: Document) -> dict[str, str]:
 
 @pytest.mark.parametrize(("document", "words"), REFUSED.values(), ids=REFUSED)
 def test_what_cannot_have_a_sidecar_is_refused_in_one_sentence(document: Document, words: str) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(InjectionRefused) as refused:
         inject(document, "shop", PLAIN)
     assert words in str(refused.value)
     assert "\n" not in str(refused.value)
@@ -107,7 +107,7 @@ def test_a_job_with_a_sidecar_that_is_not_native_is_warned() -> None:
 def test_one_whose_restart_policy_was_taken_away_is_refused() -> None:
     after = patched(pod())
     del after["spec"]["initContainers"][0]["restartPolicy"]
-    with pytest.raises(Refused, match="took restartPolicy: Always from the init container"):
+    with pytest.raises(InjectionRefused, match="took restartPolicy: Always from the init container"):
         inject(after, "shop", PLAIN)
 
 
@@ -228,7 +228,7 @@ METADATA = st.fixed_dictionaries(
 def test_any_pod_is_refused_or_has_one_sidecar_for_good(document: Document, installation: Installation) -> None:
     try:
         once = patched(document, installation)
-    except Refused:
+    except InjectionRefused:
         return
     names = [each["name"] for field in ("initContainers", "containers") for each in once["spec"].get(field) or ()]
     assert names.count("sagamesh-sidecar") == 1 or "sagamesh.dev/injected" in (document["metadata"]["annotations"])
@@ -244,7 +244,7 @@ def review(document: Document, **fields: object) -> bytes:
     return json.dumps({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": asked}).encode()
 
 
-def response(found: Answer) -> Document:
+def response(found: ReviewAnswer) -> Document:
     assert found.review["apiVersion"] == "admission.k8s.io/v1"
     assert found.review["kind"] == "AdmissionReview"
     told: Document = found.review["response"]

@@ -39,7 +39,7 @@ def requests(injector: Injector, result: str) -> float:
 
 
 def exposed(injector: Injector) -> str:
-    return injector.meters.exposition()[0].decode()
+    return injector.metrics.exposition()[0].decode()
 
 
 def test_a_new_certificate_is_for_new_connections_and_old_ones_stand() -> None:

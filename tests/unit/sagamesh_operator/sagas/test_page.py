@@ -9,12 +9,12 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from sagamesh_operator.metrics import Meters
-from sagamesh_operator.resource import Key
+from sagamesh_operator.metrics import OperatorMetrics
+from sagamesh_operator.resource import SagaKey
 from sagamesh_operator.sagas import acceptance, status
-from sagamesh_operator.sagas.acceptance import Verdict, judge
-from sagamesh_operator.sagas.status import Participant, Standing, Trouble, conditions
-from sagamesh_operator.settings import PREFIX, Settings
+from sagamesh_operator.sagas.acceptance import Acceptance, judge
+from sagamesh_operator.sagas.status import NotDistributed, Readiness, Standing, conditions
+from sagamesh_operator.settings import PREFIX, OperatorSettings
 
 PAGE = (Path(__file__).parents[4] / "docs" / "operator.md").read_text()
 CODES = "codes, as in `SM003,SM007`"
@@ -29,14 +29,17 @@ GOOD = judge(
         },
     }
 )
-VERDICTS = [GOOD, *(Verdict(documents={}, steps=0, reason=why, message="") for why in (CODES, acceptance.UNREADABLE))]
+VERDICTS = [
+    GOOD,
+    *(Acceptance(documents={}, steps=0, reason=why, message="") for why in (CODES, acceptance.UNREADABLE)),
+]
 LASTING = {
     status.NATS_UNAVAILABLE: False,
     status.NATS_REFUSED: True,
     status.FOREIGN: True,
     status.SIDECAR_TOO_OLD: True,
 }
-TROUBLES = [None, *(Trouble(reason, "", lasting) for reason, lasting in LASTING.items())]
+TROUBLES = [None, *(NotDistributed(reason, "", lasting) for reason, lasting in LASTING.items())]
 SIDECARS = [(0, 0), (1, 0), (1, 1)]
 
 
@@ -55,9 +58,9 @@ def bare(cell: str) -> str:
 def test_every_condition_with_every_status_and_reason() -> None:
     told = {
         (each.kind, each.status, each.reason)
-        for judged, trouble, (live, synced) in product(VERDICTS, TROUBLES, SIDECARS)
-        if judged.documents or trouble is None
-        for each in conditions(judged, Standing(trouble=trouble, participants=(Participant("p", live, synced),)))
+        for judged, problem, (live, synced) in product(VERDICTS, TROUBLES, SIDECARS)
+        if judged.documents or problem is None
+        for each in conditions(judged, Standing(problem=problem, participants=(Readiness("p", live, synced),)))
     }
     page = [(bare(kind), state, why if why == CODES else bare(why)) for kind, state, why, _ in rows("Conditions")]
     assert sorted(page) == sorted(told)
@@ -72,19 +75,19 @@ def test_every_word_of_the_status_is_there() -> None:
 def test_every_setting_and_its_default() -> None:
     known = [
         (f"{PREFIX}{field.name.upper()}", "" if field.default is MISSING else str(field.default))
-        for field in fields(Settings)
+        for field in fields(OperatorSettings)
     ]
     assert [(bare(name), bare(default)) for name, default, _ in rows("Settings")] == known
 
 
 def test_every_metric_and_its_labels() -> None:
-    meters = Meters()
-    key = Key("shop", "checkout")
-    meters.saga(key, {"conditions": [{"type": "Ready", "status": "True"}], "participants": []})
-    meters.retiring(key, 1)
-    meters.reconciled(0.1, "done")
+    metrics = OperatorMetrics()
+    key = SagaKey("shop", "checkout")
+    metrics.saga(key, {"conditions": [{"type": "Ready", "status": "True"}], "participants": []})
+    metrics.retiring(key, 1)
+    metrics.reconciled(0.1, "done")
     scraped = {}
-    for family in text_string_to_metric_families(meters.exposition()[0].decode()):
+    for family in text_string_to_metric_families(metrics.exposition()[0].decode()):
         if not family.name.endswith("_created"):
             name = f"{family.name}_total" if family.type == "counter" else family.name
             scraped[name] = {label for sample in family.samples for label in sample.labels} - {"le"}

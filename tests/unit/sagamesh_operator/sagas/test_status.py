@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from sagamesh_operator.resource import Key, Note, Resource
-from sagamesh_operator.sagas.acceptance import Verdict, judge
+from sagamesh_operator.resource import Note, Resource, SagaKey
+from sagamesh_operator.sagas.acceptance import Acceptance, judge
 from sagamesh_operator.sagas.status import (
     FOREIGN,
     NATS_REFUSED,
     NATS_UNAVAILABLE,
     SIDECAR_TOO_OLD,
-    Participant,
+    NotDistributed,
+    Readiness,
     Standing,
-    Trouble,
     conditions,
     news,
     status,
@@ -40,16 +40,18 @@ DOCUMENT = {
     },
 }
 GOOD = judge(DOCUMENT)
-REFUSED = Verdict(documents={}, steps=1, reason="SM003,SM007", message="SM003 ...; SM007 ...")
+REFUSED = Acceptance(documents={}, steps=1, reason="SM003,SM007", message="SM003 ...; SM007 ...")
 STANDS = Standing(
-    active=GOOD.revision, replicas=3, participants=(Participant("orders", 2, 2), Participant("payments", 1, 1))
+    active=GOOD.revision,
+    replicas=3,
+    participants=(Readiness("orders", 2, 2), Readiness("payments", 1, 1)),
 )
 
 
 def seen(**more: Any) -> Resource:
     return Resource(
         **{
-            "key": Key("shop", "checkout"),
+            "key": SagaKey("shop", "checkout"),
             "uid": "u",
             "generation": 7,
             "version": "12",
@@ -60,7 +62,7 @@ def seen(**more: Any) -> Resource:
     )
 
 
-def said(verdict: Verdict, standing: Standing) -> dict[str, tuple[str, str]]:
+def said(verdict: Acceptance, standing: Standing) -> dict[str, tuple[str, str]]:
     return {each.kind: (each.status, each.reason) for each in conditions(verdict, standing)}
 
 
@@ -85,34 +87,39 @@ def test_what_the_checks_refuse_is_stalled_with_their_codes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("trouble", "distributed", "ready", "stalled"),
+    ("problem", "distributed", "ready", "stalled"),
     [
         (
-            Trouble(NATS_UNAVAILABLE, "away", lasting=False),
+            NotDistributed(NATS_UNAVAILABLE, "away", lasting=False),
             ("Unknown", NATS_UNAVAILABLE),
             ("Unknown", NATS_UNAVAILABLE),
             ("False", "Progressing"),
         ),
         (
-            Trouble(NATS_REFUSED, "full", lasting=True),
+            NotDistributed(NATS_REFUSED, "full", lasting=True),
             ("False", NATS_REFUSED),
             ("False", "NotDistributed"),
             ("True", NATS_REFUSED),
         ),
-        (Trouble(FOREIGN, "theirs", lasting=True), ("False", FOREIGN), ("False", "NotDistributed"), ("True", FOREIGN)),
         (
-            Trouble(SIDECAR_TOO_OLD, "old", lasting=True),
+            NotDistributed(FOREIGN, "theirs", lasting=True),
+            ("False", FOREIGN),
+            ("False", "NotDistributed"),
+            ("True", FOREIGN),
+        ),
+        (
+            NotDistributed(SIDECAR_TOO_OLD, "old", lasting=True),
             ("False", SIDECAR_TOO_OLD),
             ("False", "NotDistributed"),
             ("True", SIDECAR_TOO_OLD),
         ),
     ],
-    ids=lambda value: value.reason if isinstance(value, Trouble) else "",
+    ids=lambda value: value.reason if isinstance(value, NotDistributed) else "",
 )
 def test_what_stands_in_the_way_is_said_and_whether_it_passes(
-    trouble: Trouble, distributed: tuple[str, str], ready: tuple[str, str], stalled: tuple[str, str]
+    problem: NotDistributed, distributed: tuple[str, str], ready: tuple[str, str], stalled: tuple[str, str]
 ) -> None:
-    told = said(GOOD, replace(STANDS, trouble=trouble))
+    told = said(GOOD, replace(STANDS, problem=problem))
     assert (told["Distributed"], told["Ready"], told["Stalled"]) == (distributed, ready, stalled)
 
 
@@ -126,14 +133,14 @@ def test_what_stands_in_the_way_is_said_and_whether_it_passes(
 def test_it_is_ready_when_every_sidecar_of_everybody_holds_the_rules(
     payments: tuple[int, int], reason: str, message: str
 ) -> None:
-    standing = replace(STANDS, participants=(Participant("orders", 1, 1), Participant("payments", *payments)))
+    standing = replace(STANDS, participants=(Readiness("orders", 1, 1), Readiness("payments", *payments)))
     [ready] = [each for each in conditions(GOOD, standing) if each.kind == "Ready"]
     assert (ready.status, ready.reason, ready.message) == ("False", reason, message)
     assert said(GOOD, standing)["Stalled"] == ("False", "Progressing"), "they may still come"
 
 
 def test_a_long_list_of_participants_is_cut() -> None:
-    many = tuple(Participant(f"p{n}", 0, 0) for n in range(8))
+    many = tuple(Readiness(f"p{n}", 0, 0) for n in range(8))
     [ready] = [each for each in conditions(GOOD, replace(STANDS, participants=many)) if each.kind == "Ready"]
     assert ready.message == "no sidecar tells of itself at p0, p1, p2, p3, p4 and 3 more"
 
@@ -163,7 +170,7 @@ def test_the_status_counts() -> None:
 
 def test_the_time_of_a_transition_stays_until_the_status_changes() -> None:
     first = status(seen(), GOOD, replace(STANDS, participants=()), 1_800_000_000.0)
-    behind = replace(STANDS, participants=(Participant("orders", 1, 0),))
+    behind = replace(STANDS, participants=(Readiness("orders", 1, 0),))
     second = status(seen(status=first, generation=8), GOOD, behind, 1_800_000_060.0)
     times = {each["type"]: each["lastTransitionTime"] for each in second["conditions"]}
     assert times["Distributed"] == "2027-01-15T08:00:00Z"
@@ -179,19 +186,19 @@ def test_a_message_of_any_length_fits() -> None:
 # -- Events --------------------------------------------------------------------------------------------------------
 
 
-def told(before: Standing | None, after: Standing, verdict: Verdict = GOOD, old: Verdict = GOOD) -> Note | None:
+def told(before: Standing | None, after: Standing, verdict: Acceptance = GOOD, old: Acceptance = GOOD) -> Note | None:
     first = status(seen(), old, before, 0.0) if before else {}
     return news(first, status(seen(), verdict, after, 1.0))
 
 
-NOBODY = replace(STANDS, participants=(Participant("orders", 0, 0), Participant("payments", 0, 0)))
+NOBODY = replace(STANDS, participants=(Readiness("orders", 0, 0), Readiness("payments", 0, 0)))
 
 
 def test_one_event_for_one_change() -> None:
     assert told(None, NOBODY) == Note("Warning", "SidecarsMissing", "no sidecar tells of itself at orders, payments")
     assert told(NOBODY, STANDS) == Note("Normal", "Ready", f"every sidecar holds revision {GOOD.revision}")
     assert told(None, Standing(), REFUSED) == Note("Warning", "Refused", REFUSED.message)
-    away = replace(STANDS, trouble=Trouble(NATS_UNAVAILABLE, "away", lasting=False))
+    away = replace(STANDS, problem=NotDistributed(NATS_UNAVAILABLE, "away", lasting=False))
     assert told(STANDS, away) == Note("Warning", NATS_UNAVAILABLE, "away")
     assert told(away, STANDS) == Note("Normal", "Ready", f"every sidecar holds revision {GOOD.revision}")
 
@@ -199,12 +206,16 @@ def test_one_event_for_one_change() -> None:
 def test_what_is_no_news_is_no_event() -> None:
     assert told(STANDS, STANDS) is None
     assert (
-        told(STANDS, replace(STANDS, participants=(Participant("orders", 5, 5), Participant("payments", 1, 1)))) is None
+        told(
+            STANDS,
+            replace(STANDS, participants=(Readiness("orders", 5, 5), Readiness("payments", 1, 1))),
+        )
+        is None
     )
-    waiting = replace(STANDS, participants=(Participant("orders", 1, 0), Participant("payments", 1, 1)))
+    waiting = replace(STANDS, participants=(Readiness("orders", 1, 0), Readiness("payments", 1, 1)))
     assert told(STANDS, waiting) is None, "a pod that starts is no news"
 
 
 def test_a_new_revision_that_is_not_held_yet_is_news() -> None:
-    waiting = replace(STANDS, active="1111111111", participants=(Participant("orders", 1, 0),))
+    waiting = replace(STANDS, active="1111111111", participants=(Readiness("orders", 1, 0),))
     assert told(STANDS, waiting) == Note("Normal", "Distributed", "new instances take revision 1111111111")

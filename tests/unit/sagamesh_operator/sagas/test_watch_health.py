@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from sagamesh_operator.resource import Key
+from sagamesh_operator.resource import SagaKey
 from sagamesh_operator.sagas.watch_health import GRACE, Watching
 
-A, B = Key("shop", "a"), Key("shop", "b")
+A, B = SagaKey("shop", "a"), SagaKey("shop", "b")
 
 
 def test_a_cluster_in_which_nothing_happens_is_no_dead_watch() -> None:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from sagamesh.distribution import topology
-from sagamesh.language.model import Action, Compensation, Emit, Saga, Start, Step
+from sagamesh.language.model import Action, Compensation, Emit, Saga, StartSpec, Step
 from sagamesh.log import codec, registers
 from sagamesh.log.codec import Message
 from sagamesh.log.registers import (
@@ -33,10 +33,10 @@ from sagamesh.log.registers import (
     Started,
     Value,
 )
-from sagamesh.protocol.attempt import Refused
+from sagamesh.protocol.attempt import WriteRefused
 from sagamesh.rules.projection import project
 from sagamesh_sidecar.adapters.memory import MemoryLog, MemoryServer
-from sagamesh_sidecar.adapters.prometheus import PrometheusMeters
+from sagamesh_sidecar.adapters.prometheus import PrometheusMetrics
 from sagamesh_sidecar.answers import Away, Response
 from sagamesh_sidecar.api import routes as module
 from sagamesh_sidecar.api.instances import Instances
@@ -62,7 +62,7 @@ def saga(name: str, event: str, key: str | None = None, *, pivot: bool) -> Saga:
         step("reserve", event, compensation=Compensation(path="/undo")),
         step("charge", "reserve.ok", pivot=pivot, compensation=None if pivot else Compensation(path="/undo")),
     )
-    return Saga(namespace="shop", name=name, start=Start(participant="orders", event=event, key=key), steps=steps)
+    return Saga(namespace="shop", name=name, start=StartSpec(participant="orders", event=event, key=key), steps=steps)
 
 
 SAGAS = (
@@ -137,11 +137,11 @@ class World:
         self.nats = MemoryServer()
         self.nats.create_stream(topology.rules_bucket())
         self.log = WatchedLog(self.nats)
-        app, meters = NoApp(), PrometheusMeters(app_up=lambda: False, connected=lambda: True)
-        self.rulebook = Rulebook("shop", "orders", self.log, meters, poll=60.0)
-        executor = Executor("orders", self.log, app, Gate(app), meters)
-        self.instances = Instances(executor, meters, pod="orders-1")
-        self.parking = Parking(meters)
+        app, metrics = NoApp(), PrometheusMetrics(app_up=lambda: False, connected=lambda: True)
+        self.rulebook = Rulebook("shop", "orders", self.log, metrics, poll=60.0)
+        executor = Executor("orders", self.log, app, Gate(app), metrics)
+        self.instances = Instances(executor, metrics, pod="orders-1")
+        self.parking = Parking(metrics)
         self.drains, self.drained = 0, asyncio.Event()
         api = Api(
             instances=self.instances,
@@ -383,7 +383,7 @@ def test_bodies_that_wait_for_the_log_have_a_bound(monkeypatch: pytest.MonkeyPat
         hanging = asyncio.Event()
         put = world.log.put
 
-        async def held(*args: Any, **more: Any) -> int | Refused:
+        async def held(*args: Any, **more: Any) -> int | WriteRefused:
             await hanging.wait()
             return await put(*args, **more)
 
@@ -454,7 +454,7 @@ def test_a_cancel_that_cannot_be_written_is_told(monkeypatch: pytest.MonkeyPatch
     async def play(world: World) -> None:
         await world.start(ce_type="order.audited")
         monkeypatch.setattr(module, "PATIENCE", 0.02)
-        monkeypatch.setattr(world.nats, "put", lambda *_: Refused.UNKNOWN)
+        monkeypatch.setattr(world.nats, "put", lambda *_: WriteRefused.UNKNOWN)
         assert (await world.cancel("audit/e-1")).problem == (503, "log-unavailable")
 
     play()

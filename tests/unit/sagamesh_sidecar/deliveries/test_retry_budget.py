@@ -8,20 +8,20 @@ import pytest
 
 from sagamesh.protocol.effects import Nak
 from sagamesh_sidecar.deliveries import retry_budget
-from sagamesh_sidecar.deliveries.retry_budget import LONGEST, OVERDUE, RETRIES, Pace
+from sagamesh_sidecar.deliveries.retry_budget import LONGEST, OVERDUE, RETRIES, RetryBudget
 
 SLOTS = 32
 
 
-def crowd(count: int, *, held: float = 0.0, spent: float = 0.0) -> Pace:
+def crowd(count: int, *, held: float = 0.0, spent: float = 0.0) -> RetryBudget:
     """So many wait already."""
-    paced = Pace(SLOTS)
+    paced = RetryBudget(SLOTS)
     for n in range(count):
         paced.delay(f"other-{n}", Nak(1.0), held=held, spent=spent)
     return paced
 
 
-def drawn(paced: Pace, nak: Nak) -> list[float]:
+def drawn(paced: RetryBudget, nak: Nak) -> list[float]:
     return [paced.delay("mine", nak, held=0.0, spent=0.0) for _ in range(2000)]
 
 

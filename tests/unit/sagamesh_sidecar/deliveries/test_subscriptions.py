@@ -27,16 +27,16 @@ async def test_what_runs_is_finished_and_nothing_more_is_taken():
     async with Mesh(shapes.straight(1)).running() as mesh:
         peer, slow = mesh.peers["p-s0"], Slow()
         peer.app.answers["/s0"] = slow
-        assert peer.intake.closed == ""
+        assert peer.subscriptions.closed == ""
         await mesh.start("running")
         await mesh.until(lambda: peer.app.calls)
-        draining = asyncio.create_task(peer.intake.drain())
-        await mesh.until(lambda: peer.intake.closed.startswith("draining"))
+        draining = asyncio.create_task(peer.subscriptions.drain())
+        await mesh.until(lambda: peer.subscriptions.closed.startswith("draining"))
         await mesh.start("late")
         assert not draining.done()
         slow.go.set()
         assert await draining == 0
-        assert peer.intake.closed.startswith("drained")
+        assert peer.subscriptions.closed.startswith("drained")
         assert isinstance(await mesh.value(OUTCOME, "running"), Committed)
 
         other = mesh.peer("p-s0")
@@ -52,7 +52,7 @@ async def test_what_cannot_be_finished_goes_to_another_replica_at_once():
         peer.app.answers["/s0"] = Slow()
         await mesh.start()
         await mesh.until(lambda: peer.app.calls)
-        assert await peer.intake.drain() == 1
+        assert await peer.subscriptions.drain() == 1
         assert peer.relay.in_flight == 0
         async with mesh.peer("p-s0").running():
             assert isinstance(await mesh.value(OUTCOME), Committed)
@@ -61,7 +61,7 @@ async def test_what_cannot_be_finished_goes_to_another_replica_at_once():
 @scenario
 async def test_a_drained_sidecar_still_takes_starts():
     async with Mesh(shapes.straight(1)).running() as mesh:
-        await mesh.starter.intake.drain()
+        await mesh.starter.subscriptions.drain()
         started = await mesh.start("after")
         assert not started.duplicate
         assert START in mesh.values("after")
@@ -75,14 +75,14 @@ async def test_all_who_ask_wait_for_the_same_drain_and_who_leaves_does_not_end_i
         peer.app.answers["/s0"] = slow
         await mesh.start()
         await mesh.until(lambda: peer.app.calls)
-        first, second = (asyncio.create_task(peer.intake.drain()) for _ in range(2))
-        await mesh.until(lambda: peer.intake.closed)
+        first, second = (asyncio.create_task(peer.subscriptions.drain()) for _ in range(2))
+        await mesh.until(lambda: peer.subscriptions.closed)
         first.cancel()
         await asyncio.wait([first])
         assert not second.done()
         slow.go.set()
         assert await second == 0
-        assert await peer.intake.drain() == 0, "and once more, when it is over"
+        assert await peer.subscriptions.drain() == 0, "and once more, when it is over"
         assert registers.end("s0") in mesh.values()
 
 
@@ -90,9 +90,9 @@ async def test_all_who_ask_wait_for_the_same_drain_and_who_leaves_does_not_end_i
 async def test_a_saga_that_is_learned_after_a_drain_is_not_asked_for():
     mesh = Mesh(shapes.straight(1))
     late = mesh.peer("p-s0")
-    await late.intake.drain()
+    await late.subscriptions.drain()
     async with mesh.running(), late.running():
         await mesh.start()
         assert isinstance(await mesh.value(OUTCOME), Committed)
         assert late.app.calls == []
-        assert not late.meters.registry.get_sample_value("sagamesh_consumer_up", {"saga": "simulated"})
+        assert not late.metrics.registry.get_sample_value("sagamesh_consumer_up", {"saga": "simulated"})

@@ -10,15 +10,15 @@ import pytest
 
 from sagamesh_sidecar.adapters.memory import MemoryStore
 from sagamesh_sidecar.rules import cache
-from sagamesh_sidecar.rules.cache import LastGood
+from sagamesh_sidecar.rules.cache import RulesCache
 from support.fakes.mesh import scenario
 
 ENTRIES = {"$KV.sagamesh-rules.shop.orders.checkout.active": b"5f0c9a1e77", "$KV.x": b'{"caf\xc3\xa9":1}'}
 FILE = cache.encode("shop", "orders", ENTRIES)
 
 
-def of(store: MemoryStore, participant: str = "orders") -> LastGood:
-    return LastGood("shop", participant, store, lambda: ENTRIES)
+def of(store: MemoryStore, participant: str = "orders") -> RulesCache:
+    return RulesCache("shop", participant, store, lambda: ENTRIES)
 
 
 def test_what_was_kept_is_found_again() -> None:
@@ -85,7 +85,7 @@ def test_a_disk_that_takes_nothing_is_told_once(
             return ENTRIES
 
         store.full = True
-        copy = LastGood("shop", "orders", store, entries)
+        copy = RulesCache("shop", "orders", store, entries)
         writing = asyncio.create_task(copy.run())
         copy.changed()
         async with asyncio.timeout(10):

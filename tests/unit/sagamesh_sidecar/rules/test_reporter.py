@@ -13,7 +13,7 @@ from sagamesh.distribution import heartbeat, topology
 from sagamesh.distribution.heartbeat import Heartbeat
 from sagamesh.log import codec
 from sagamesh_sidecar.adapters.memory import MemoryLog, MemoryServer
-from sagamesh_sidecar.adapters.prometheus import PrometheusMeters
+from sagamesh_sidecar.adapters.prometheus import PrometheusMetrics
 from sagamesh_sidecar.rules.reporter import Reporter
 from sagamesh_sidecar.rules.rulebook import Rulebook
 from support.fakes.mesh import scenario
@@ -34,10 +34,10 @@ class Heart:
         if bucket:
             self.server.create_stream(topology.sidecars_bucket())
         log = MemoryLog(self.server)
-        meters = PrometheusMeters(app_up=lambda: True, connected=lambda: True)
+        metrics = PrometheusMetrics(app_up=lambda: True, connected=lambda: True)
         self.heard: list[bytes] = []
         self.server.listen(SUBJECT, lambda _, body: self.heard.append(body))
-        self.book = Rulebook("default", "app", log, meters, poll=30.0)
+        self.book = Rulebook("default", "app", log, metrics, poll=30.0)
         self.reporter = Reporter(log, self.book, pod="app-1", every=30.0)
         self.book.changed = self.reporter.changed
 

@@ -9,7 +9,7 @@ from sagamesh.log import codec
 from sagamesh.rules.local import LocalRules
 from sagamesh.rules.projection import project
 from sagamesh_sidecar.adapters.memory import MemoryLog, MemoryServer
-from sagamesh_sidecar.adapters.prometheus import PrometheusMeters
+from sagamesh_sidecar.adapters.prometheus import PrometheusMetrics
 from sagamesh_sidecar.rules.rulebook import Rulebook
 from support.builders import shapes
 from support.fakes.mesh import scenario
@@ -22,9 +22,9 @@ class Bucket:
 
     def __init__(self, *before: LocalRules, poll: float = 30.0) -> None:
         self.anew(*before)
-        meters = PrometheusMeters(app_up=lambda: True, connected=lambda: True)
+        metrics = PrometheusMetrics(app_up=lambda: True, connected=lambda: True)
         self.changes = 0
-        self.book = Rulebook("default", "app", self.log, meters, poll=poll, changed=self._changed)
+        self.book = Rulebook("default", "app", self.log, metrics, poll=poll, changed=self._changed)
 
     def _changed(self) -> None:
         self.changes += 1

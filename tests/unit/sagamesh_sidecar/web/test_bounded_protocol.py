@@ -124,14 +124,14 @@ def test_a_trailer_is_no_header() -> None:
 @pytest.mark.parametrize("app", [Echo(), Echo(early=True)], ids=["reads", "has answered"])
 def test_trailers_and_framing_have_a_bound(rest: bytes, app: Echo, monkeypatch: pytest.MonkeyPatch) -> None:
     most = 0
-    feed = module.Connection._parse
+    feed = module.BoundedHttpProtocol._parse
 
-    def watched(self: module.Connection, data: bytes) -> None:
+    def watched(self: module.BoundedHttpProtocol, data: bytes) -> None:
         nonlocal most
         most += len(data)
         feed(self, data)
 
-    monkeypatch.setattr(module.Connection, "_parse", watched)
+    monkeypatch.setattr(module.BoundedHttpProtocol, "_parse", watched)
     start = CHUNKED.replace(b"connection: close\r\n", b"") + (b"" if rest.startswith(b"1") else b"0\r\n")
 
     async def play() -> None:

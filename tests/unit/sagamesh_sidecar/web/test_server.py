@@ -14,7 +14,7 @@ import pytest
 
 from sagamesh_sidecar.errors import PortError
 from sagamesh_sidecar.web import bounded_protocol
-from sagamesh_sidecar.web.asgi import App, Receive, Response, Scope, Send, answer
+from sagamesh_sidecar.web.asgi import AsgiApp, Receive, Response, Scope, Send, answer
 from sagamesh_sidecar.web.probes import Health
 from sagamesh_sidecar.web.server import Server
 
@@ -37,7 +37,7 @@ class Slow:
 
 
 @contextlib.asynccontextmanager
-async def serving(app: App, *, grace: float = 5.0) -> AsyncIterator[Server]:
+async def serving(app: AsgiApp, *, grace: float = 5.0) -> AsyncIterator[Server]:
     server = Server(app, "127.0.0.1", 0, grace=grace)
     server.bind()
     async with asyncio.timeout(10), asyncio.TaskGroup() as group:
@@ -190,7 +190,7 @@ def test_f57_a_request_for_which_there_is_no_memory_is_not_called_bad(monkeypatc
     def short(_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(bounded_protocol.Connection, "on_headers_complete", short)
+    monkeypatch.setattr(bounded_protocol.BoundedHttpProtocol, "on_headers_complete", short)
 
     async def play() -> bytes:
         async with serving(Slow()) as server:
