@@ -18,13 +18,13 @@ from typing import Any
 
 from msgspec import json
 
+from sagamesh.errors import UnavailableError
 from sagamesh.log import registers
 from sagamesh_bench.ledger import BOOKS
 from sagamesh_bench.load import HEADERS
 from sagamesh_bench.rig import Rig, rig, rss_mib
 from sagamesh_bench.sagas import NAMESPACE, SHAPES, event
 from sagamesh_jetstream.client.session import connect
-from sagamesh_operator.ports import UnavailableError
 from sagamesh_sidecar.adapters.app_client import AppClient
 from sagamesh_sidecar.answers import Away, Response, Unanswered
 

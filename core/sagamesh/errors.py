@@ -5,7 +5,9 @@ SagameshError
 ├── ExpressionError    the saga's author: a CEL expression does not compile, or could cost too much
 ├── EvaluationError    the data: a CEL expression that compiles failed on it
 ├── EventError         the sender: an event or an instance id that cannot be used
-└── UnreadableError    the log: a register or document from the future, or a corrupt one
+├── UnreadableError    the log: a register or document from the future, or a corrupt one
+├── UnavailableError   nobody's, or not known: NATS did not answer
+└── SettingsError      whoever set up the process: a variable of its environment is missing or wrong
 """
 
 from __future__ import annotations
@@ -41,3 +43,11 @@ class EventError(SagameshError):
 
 class UnreadableError(SagameshError):
     """Bytes of the log or of a rules document that this version cannot read. Never guessed at, never acked away."""
+
+
+class UnavailableError(SagameshError):
+    """What we speak to did not answer, or cannot be reached: nothing is known. To be tried again."""
+
+
+class SettingsError(SagameshError):
+    """A setting of a process is missing or wrong; the message says which and why."""

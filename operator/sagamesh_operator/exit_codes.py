@@ -6,8 +6,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from sagamesh.errors import SettingsError
 from sagamesh_operator.ports import ClusterUnavailable
-from sagamesh_operator.settings import SettingsError
 
 
 @contextmanager

@@ -10,10 +10,6 @@ from sagamesh.log.codec import Message
 from sagamesh_operator.resource import JsonObject, Note, Resource, SagaKey
 
 
-class UnavailableError(SagameshError):
-    """NATS did not answer, or cannot be reached: nothing is known. To be tried again."""
-
-
 class JetStreamError(SagameshError):
     """JetStream answered no. Its codes are what to branch on: `code` alone says little, `err_code` is exact."""
 

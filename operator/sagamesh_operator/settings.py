@@ -6,14 +6,10 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sagamesh.errors import SagameshError
+from sagamesh.errors import SettingsError
 
 PREFIX = "SAGAMESH_"
 LEVELS = ("debug", "info", "warning")
-
-
-class SettingsError(SagameshError):
-    """A variable is missing or wrong; the message says which and why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

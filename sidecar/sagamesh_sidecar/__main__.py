@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 
+from sagamesh.errors import SettingsError
 from sagamesh_sidecar.api.drain_command import drain
-from sagamesh_sidecar.errors import DrainError, NoSidecarError, PortError, SettingsError
+from sagamesh_sidecar.errors import DrainError, NoSidecarError, PortError
 from sagamesh_sidecar.settings import from_environment
 
 USAGE = "usage: sagamesh-sidecar [drain]; everything else is set by the environment"

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 
-class SettingsError(Exception):
-    """A setting is missing or wrong."""
-
-
 class PortError(Exception):
     """A port that the sidecar should listen on cannot be had."""
 

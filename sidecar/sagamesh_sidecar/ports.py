@@ -13,10 +13,6 @@ from sagamesh.protocol.attempt import WriteRefused
 from sagamesh_sidecar.answers import Response
 
 
-class UnavailableError(Exception):
-    """The log did not answer, or cannot be reached just now: nothing is known. To be tried again."""
-
-
 class Guard(NamedTuple):
     """A write is only taken while the last message on `subject` has this stream sequence (0: while there is none)."""
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from urllib.parse import urlsplit
 
-from sagamesh_sidecar.errors import SettingsError
+from sagamesh.errors import SettingsError
 
 PREFIX = "SAGAMESH_"
 LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")

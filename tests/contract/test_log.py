@@ -13,10 +13,11 @@ import uvloop
 
 import nats
 from sagamesh.distribution import topology
+from sagamesh.errors import UnavailableError
 from sagamesh.protocol.attempt import WriteRefused
 from sagamesh_sidecar.adapters.memory import MemoryLog, MemoryServer
 from sagamesh_sidecar.adapters.nats import NatsLog, Timing
-from sagamesh_sidecar.ports import Guard, Lease, Log, UnavailableError
+from sagamesh_sidecar.ports import Guard, Lease, Log
 from support.servers.nats_server import NatsServer
 
 KIB = 1024

@@ -12,6 +12,7 @@ import pytest
 from nats.aio.client import Client
 
 import nats
+from sagamesh.errors import UnavailableError
 from sagamesh.language.model import Action, Compensation, Emit, Saga, StartSpec, Step
 from sagamesh.log import codec
 from sagamesh.rules.local import LocalRules
@@ -19,7 +20,7 @@ from sagamesh.rules.projection import project
 from sagamesh_cli.local.nats_server import EmbeddedServer
 from sagamesh_jetstream.client.session import NatsJetStream, connect
 from sagamesh_jetstream.upkeep.distribute import BucketPut, ForeignStreamError, distribute, observe, plan
-from sagamesh_operator.ports import JetStream, JetStreamError, UnavailableError
+from sagamesh_operator.ports import JetStream, JetStreamError
 from sagamesh_operator.resource import JsonObject
 from support.servers.cluster import Cluster
 

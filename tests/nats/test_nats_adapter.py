@@ -13,11 +13,12 @@ import uvloop
 
 import nats
 from sagamesh.distribution import topology
+from sagamesh.errors import UnavailableError
 from sagamesh.protocol.attempt import WriteRefused
 from sagamesh_jetstream.client import replies
 from sagamesh_jetstream.client.connection import NatsConnection
 from sagamesh_sidecar.adapters.nats import NatsLog, Timing
-from sagamesh_sidecar.ports import Lease, UnavailableError
+from sagamesh_sidecar.ports import Lease
 from support.servers.nats_server import NatsServer
 from support.servers.proxy import Wire
 

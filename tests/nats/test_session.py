@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from sagamesh.errors import UnavailableError
 from sagamesh_jetstream.client.session import Session
-from sagamesh_operator.ports import UnavailableError
 from support.processes.stage import run, until
 from support.servers.nats_server import NatsServer
 

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 import typer
 
 from sagamesh.distribution.heartbeat import Heartbeat
+from sagamesh.errors import UnavailableError
 from sagamesh.language.model import Saga
 from sagamesh.rules.projection import project
 from sagamesh_cli.output import complain
 from sagamesh_jetstream.client.session import connect
 from sagamesh_jetstream.upkeep.fleet import Fleet, read_fleet
-from sagamesh_operator.ports import JetStreamError, UnavailableError
+from sagamesh_operator.ports import JetStreamError
 
 LOOK = 0.1
 """Seconds between looks at the heartbeats."""

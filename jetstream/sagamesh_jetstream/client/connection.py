@@ -19,8 +19,8 @@ from typing import Any, Protocol
 import nats.errors
 from nats.aio.client import Client
 
+from sagamesh.errors import UnavailableError
 from sagamesh_jetstream.client import login
-from sagamesh_sidecar.ports import UnavailableError
 
 logger = logging.getLogger(__name__)
 

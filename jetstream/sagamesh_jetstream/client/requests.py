@@ -11,9 +11,9 @@ from itertools import count
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from sagamesh.errors import UnavailableError
 from sagamesh_jetstream.client import replies
 from sagamesh_jetstream.client.connection import NatsConnection
-from sagamesh_sidecar.ports import UnavailableError
 
 NO_RESPONDERS = "503"
 

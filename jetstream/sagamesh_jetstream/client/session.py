@@ -20,9 +20,10 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 import nats
+from sagamesh.errors import UnavailableError
 from sagamesh.log.codec import Message
 from sagamesh_jetstream.client import login
-from sagamesh_operator.ports import JetStreamError, UnavailableError
+from sagamesh_operator.ports import JetStreamError
 from sagamesh_operator.resource import JsonObject
 
 logger = logging.getLogger(__name__)

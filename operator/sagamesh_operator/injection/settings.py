@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Literal, cast, get_args
 
 from sagamesh import durations
+from sagamesh.errors import SettingsError
 from sagamesh_operator.injection.certificates import Schedule
-from sagamesh_operator.settings import LEVELS, PREFIX, SettingsError, one_of, port
+from sagamesh_operator.settings import LEVELS, PREFIX, one_of, port
 
 Native = Literal["auto", "always", "never"]
 

@@ -13,7 +13,8 @@ import http.client
 import json
 import time
 
-from sagamesh_sidecar.errors import DrainError, NoSidecarError, SettingsError
+from sagamesh.errors import SettingsError
+from sagamesh_sidecar.errors import DrainError, NoSidecarError
 from sagamesh_sidecar.settings import SidecarSettings
 
 PATH = "/v1/drain"

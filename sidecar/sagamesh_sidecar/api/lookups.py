@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 
+from sagamesh.errors import UnavailableError
 from sagamesh.log.registers import START, Instance, Register
 from sagamesh.protocol.view.instance import View, finished, view
 from sagamesh_sidecar.api.instances import Instances
 from sagamesh_sidecar.deliveries.parking import Parking
-from sagamesh_sidecar.ports import UnavailableError
 from sagamesh_sidecar.rules.rulebook import Rulebook
 
 FIRST_PAUSE, LAST_PAUSE = 0.05, 1.0

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from sagamesh import durations
-from sagamesh.errors import EventError, UnreadableError
+from sagamesh.errors import EventError, UnavailableError, UnreadableError
 from sagamesh.log.registers import START, Cause, Instance, Register, Start
 from sagamesh.protocol import cloudevents, commands
 from sagamesh.protocol.attempt import LogStuckError
@@ -27,7 +27,6 @@ from sagamesh.rules.compiled import Rules
 from sagamesh_sidecar.api.instances import Instances, StartResult
 from sagamesh_sidecar.api.lookups import Views
 from sagamesh_sidecar.deliveries.parking import Parking
-from sagamesh_sidecar.ports import UnavailableError
 from sagamesh_sidecar.rules.rulebook import Rulebook
 from sagamesh_sidecar.web.asgi import (
     Gone,

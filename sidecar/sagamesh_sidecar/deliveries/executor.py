@@ -13,6 +13,7 @@ from itertools import count
 from time import perf_counter
 from typing import TypeVar
 
+from sagamesh.errors import UnavailableError
 from sagamesh.log import codec
 from sagamesh.log.registers import START, Instance, Name, Origin, Register
 from sagamesh.protocol.answers import Answer, Answered, Away, Unanswered
@@ -21,7 +22,7 @@ from sagamesh.protocol.effects import Call
 from sagamesh_sidecar import answers
 from sagamesh_sidecar.deliveries.availability import Gate
 from sagamesh_sidecar.metrics import Metrics
-from sagamesh_sidecar.ports import App, Guard, Log, UnavailableError
+from sagamesh_sidecar.ports import App, Guard, Log
 
 Settled = TypeVar("Settled")
 

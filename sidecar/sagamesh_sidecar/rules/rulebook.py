@@ -12,11 +12,11 @@ import logging
 from collections.abc import Callable, Mapping
 
 from sagamesh.distribution import topology
-from sagamesh.errors import SagameshError, UnreadableError
+from sagamesh.errors import SagameshError, UnavailableError, UnreadableError
 from sagamesh.log import codec
 from sagamesh.rules.compiled import Rules, prepare
 from sagamesh_sidecar.metrics import Metrics
-from sagamesh_sidecar.ports import Log, UnavailableError
+from sagamesh_sidecar.ports import Log
 
 logger = logging.getLogger("sagamesh.rules")
 

@@ -21,6 +21,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from sagamesh.distribution import topology
+from sagamesh.errors import UnavailableError
 from sagamesh.language.model import Saga, Step
 from sagamesh.log import codec, registers
 from sagamesh.log.registers import FINISH, Instance, Name, Register
@@ -31,7 +32,6 @@ from sagamesh_cli.local.sidecars import ProcessMember, Urls
 from sagamesh_jetstream.client.session import connect
 from sagamesh_operator.resource import JsonObject
 from sagamesh_sidecar.adapters.nats import NatsLog
-from sagamesh_sidecar.ports import UnavailableError
 from sagamesh_sidecar.settings import SidecarSettings
 from support.builders import oracle
 from support.fakes.scripted_app import Call, ScriptedApp, forward, scripted

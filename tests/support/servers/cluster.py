@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Self
 
+from sagamesh.errors import UnavailableError
 from sagamesh_jetstream.client.session import connect
-from sagamesh_operator.ports import JetStreamError, UnavailableError
+from sagamesh_operator.ports import JetStreamError
 from sagamesh_operator.resource import JsonObject
 from support.servers.nats_server import NatsServer
 from support.servers.ports import free_ports

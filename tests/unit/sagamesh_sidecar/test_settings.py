@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sagamesh_sidecar.errors import SettingsError
+from sagamesh.errors import SettingsError
 from sagamesh_sidecar.settings import SidecarSettings, from_environment, to_environment
 
 LEAST = {"SAGAMESH_NAMESPACE": "shop", "SAGAMESH_PARTICIPANT": "payments"}

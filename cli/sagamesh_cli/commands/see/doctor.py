@@ -10,6 +10,7 @@ import typer
 from msgspec import to_builtins
 
 from sagamesh.distribution import topology
+from sagamesh.errors import UnavailableError
 from sagamesh_cli import cluster
 from sagamesh_cli.cluster import FORBIDDEN, NOT_FOUND, Access, Context, Kubeconfig
 from sagamesh_cli.options import NatsDir
@@ -18,7 +19,7 @@ from sagamesh_cli.views import doctor_checks
 from sagamesh_cli.views.doctor_checks import CLUSTER, NATS, Check, JsonObject, Level
 from sagamesh_jetstream.upkeep.lookups import ask
 from sagamesh_operator import crd
-from sagamesh_operator.ports import ClusterUnavailable, JetStream, JetStreamError, NoCluster, UnavailableError
+from sagamesh_operator.ports import ClusterUnavailable, JetStream, JetStreamError, NoCluster
 
 if TYPE_CHECKING:
     from sagamesh_operator.adapters.kubernetes import KubernetesCluster

@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from sagamesh.distribution.topology import Config
+from sagamesh.errors import UnavailableError
 from sagamesh.log.codec import Message
 from sagamesh.protocol.attempt import WriteRefused
 from sagamesh_sidecar.adapters.memory.consumer import Consumer
 from sagamesh_sidecar.adapters.memory.stream import Stream
 from sagamesh_sidecar.adapters.memory.subjects import matches
-from sagamesh_sidecar.ports import Guard, UnavailableError
+from sagamesh_sidecar.ports import Guard
 
 Heard = Callable[[str, bytes], None]
 

@@ -11,6 +11,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from sagamesh.distribution.topology import MAX_MESSAGE, SIDECARS_BUCKET
+from sagamesh.errors import UnavailableError
 from sagamesh.log.codec import Message
 from sagamesh.protocol.attempt import WriteRefused
 from sagamesh_jetstream.client import replies
@@ -19,7 +20,7 @@ from sagamesh_jetstream.client.requests import Requests
 from sagamesh_jetstream.client.server_time import Clock
 from sagamesh_sidecar import message_limits
 from sagamesh_sidecar.adapters.nats.puller import Puller
-from sagamesh_sidecar.ports import Accept, Guard, Subscription, UnavailableError
+from sagamesh_sidecar.ports import Accept, Guard, Subscription
 
 logger = logging.getLogger(__name__)
 

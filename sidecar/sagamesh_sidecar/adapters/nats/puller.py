@@ -20,12 +20,13 @@ import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from sagamesh.errors import UnavailableError
 from sagamesh.log.codec import Message
 from sagamesh_jetstream.client import replies
 from sagamesh_jetstream.client.connection import CLOSE_TIMEOUT, NatsConnection, Timing
 from sagamesh_jetstream.client.requests import NO_RESPONDERS, Requests
 from sagamesh_jetstream.client.server_time import Clock
-from sagamesh_sidecar.ports import Accept, UnavailableError
+from sagamesh_sidecar.ports import Accept
 
 logger = logging.getLogger(__name__)
 
