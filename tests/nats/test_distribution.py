@@ -15,6 +15,7 @@ import nats
 from sagamesh.errors import UnavailableError
 from sagamesh.language.model import Action, Compensation, Emit, Saga, StartSpec, Step
 from sagamesh.log import codec
+from sagamesh.rules.codec import decode_rules
 from sagamesh.rules.local import LocalRules
 from sagamesh.rules.projection import project
 from sagamesh_cli.local.nats_server import EmbeddedServer
@@ -114,7 +115,7 @@ def test_rules_are_pushed_as_they_are_written(server: EmbeddedServer) -> None:
         await distribute(js, ONE)
         message = await pushed.next_msg(10)
         assert message.subject == f"sagamesh.rules.shop.customers.checkout.{ONE_IS}"
-        assert codec.decode_rules(message.data) == ONE["customers"]
+        assert decode_rules(message.data) == ONE["customers"]
 
     play(server, test)
 

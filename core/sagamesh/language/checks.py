@@ -18,7 +18,6 @@ from sagamesh.language.expressions import Place, compile_expression
 from sagamesh.language.findings import CODES, Finding, finding, in_order
 from sagamesh.language.model import Saga, Step
 from sagamesh.language.ways import MOST_IN_ALL, MOST_WAYS, TooManyWaysError, Ways
-from sagamesh.rules.projection import is_single
 
 __all__ = ["CODES", "Finding", "check"]
 
@@ -241,7 +240,7 @@ def expressions(saga: Saga, ways: Ways | None) -> Findings:
     """Every expression compiles and, as far as the ways are known, names only what is certainly there or not."""
     for path, step, source, place in _expressions(saga):
         try:
-            program = compile_expression(source, place, single_event=step is None or is_single(step))
+            program = compile_expression(source, place, single_event=step is None or graph.is_single(step))
         except ExpressionError as error:
             yield finding("SM019", path, str(error), "correct the expression; the numbers are its line and column")
             continue

@@ -42,6 +42,11 @@ def _heard(step: Step, producer: Mapping[str, str]) -> dict[str, tuple[str, ...]
     return found
 
 
+def is_single(step: Step) -> bool:
+    """Whether one event alone makes a step run, so that its expressions may name `event`."""
+    return step.join == "any" or len(step.on) == 1
+
+
 def successors(saga: Saga) -> dict[str, tuple[str, ...]]:
     """Step (and `_`) -> the steps that listen to an event of it."""
     found: dict[str, list[str]] = {name: [] for name in (START, *(step.name for step in saga.steps))}

@@ -1,4 +1,4 @@
-"""Values to bytes and back: the only wire format. Registers as CloudEvents in NATS binary mode, rules as JSON.
+"""Registers to bytes and back, as CloudEvents in NATS binary mode. Documents of rules have a `codec` of their own.
 
 Pinned by golden tests: what was written once must be read for ever. Unknown fields are ignored, unknown values are
 unreadable. The app's data stay the bytes that they were.
@@ -6,7 +6,6 @@ unreadable. The app's data stay the bytes that they were.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from math import isfinite
 from typing import NamedTuple
@@ -17,7 +16,6 @@ from msgspec import json
 from sagamesh.errors import UnreadableError
 from sagamesh.log import registers
 from sagamesh.log.registers import Name, Origin, Register, Value
-from sagamesh.rules.local import FORMAT, LocalRules
 
 ORIGIN = "saga-origin"
 TRACE = "traceparent"
@@ -79,28 +77,3 @@ def _origin(message: Message, name: Name) -> Origin:
     if not isfinite(started := float(time)):
         raise ValueError(f"the start's time is {time}")
     return Origin(run, int(sequence), started, revision, pod, attempt)
-
-
-_RULES = json.Decoder(LocalRules)
-
-
-def encode_rules(rules: LocalRules) -> bytes:
-    """One document of the rules bucket."""
-    return json.encode(rules)
-
-
-def decode_rules(document: bytes) -> LocalRules:
-    """Raises UnreadableError for bytes that are no rules, or of a format that this version cannot read."""
-    try:
-        rules = _RULES.decode(document)
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        raise UnreadableError(f"this is no rules document: {error}") from error
-    if rules.format != FORMAT:
-        raise UnreadableError(f"rules of format {rules.format}; this version reads format {FORMAT}")
-    return rules
-
-
-def revision(documents: Mapping[str, LocalRules]) -> str:
-    """The content hash of a projection: 10 hex digits, the same for all participants and for the same spec."""
-    plain = {name: {**msgspec.to_builtins(rules), "revision": ""} for name, rules in documents.items()}
-    return hashlib.sha256(json.encode(plain, order="sorted")).hexdigest()[:10]

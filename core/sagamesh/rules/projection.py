@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from sagamesh.language import graph
 from sagamesh.language.expressions import Place, compile_expression
 from sagamesh.language.model import Saga, Step
-from sagamesh.log import codec
+from sagamesh.rules import codec
 from sagamesh.rules.local import Input, LocalRules, StepRules
 
 EventsOf = Callable[[str, Place, bool], frozenset[str]]
@@ -72,7 +72,7 @@ def _step(saga: Saga, step: Step, events_of: EventsOf, *, retriable: bool) -> St
 
 def _needs(saga: Saga, step: Step, events_of: EventsOf) -> tuple[tuple[str, str], ...]:
     """(step, event) of every `events[...]` that the step's expressions name."""
-    single = is_single(step)
+    single = graph.is_single(step)
     sources = [(step.when, Place.WHEN), (step.action.body, Place.BODY)]
     sources += [(emit.when, Place.EMIT) for emit in step.emits]
     if step.compensation:
@@ -80,8 +80,3 @@ def _needs(saga: Saga, step: Step, events_of: EventsOf) -> tuple[tuple[str, str]
     named = {event for source, place in sources if source for event in events_of(source, place, single)}
     producer = graph.producers(saga)
     return tuple(sorted((producer[event], event) for event in named))
-
-
-def is_single(step: Step) -> bool:
-    """Whether one event alone makes a step run, so that its expressions may name `event`."""
-    return step.join == "any" or len(step.on) == 1

@@ -23,7 +23,8 @@ from msgspec import structs
 from sagamesh.distribution import topology
 from sagamesh.distribution.topology import Config
 from sagamesh.errors import SagameshError, UnreadableError
-from sagamesh.log import codec, registers
+from sagamesh.log import registers
+from sagamesh.rules import codec
 from sagamesh.rules.local import LocalRules
 from sagamesh_jetstream.upkeep.lookups import STREAM_MISSING, ask_all, stored, subjects
 from sagamesh_operator.ports import JetStream, JetStreamError

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from sagamesh.distribution import topology
 from sagamesh.errors import SagameshError, UnavailableError, UnreadableError
 from sagamesh.log import codec
+from sagamesh.rules.codec import decode_rules
 from sagamesh.rules.compiled import Rules, prepare
 from sagamesh_sidecar.metrics import Metrics
 from sagamesh_sidecar.ports import Log
@@ -196,7 +197,7 @@ class Rulebook:
 
     def _load(self, subject: str, body: bytes) -> None:
         try:
-            rules = prepare(codec.decode_rules(body))
+            rules = prepare(decode_rules(body))
             if topology.rules_subject(rules.local) != subject:
                 raise UnreadableError("this document says that it belongs elsewhere")
         except SagameshError as error:

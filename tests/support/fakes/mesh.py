@@ -18,6 +18,7 @@ from sagamesh.log.codec import Message
 from sagamesh.log.registers import Instance, Name, Start, Value
 from sagamesh.protocol import commands
 from sagamesh.protocol.attempt import WriteRefused
+from sagamesh.rules.codec import encode_rules
 from sagamesh.rules.projection import project
 from sagamesh_sidecar.adapters.memory import MemoryLog, MemoryServer
 from sagamesh_sidecar.adapters.prometheus import PrometheusMetrics
@@ -163,7 +164,7 @@ class Mesh:
     async def distribute(self) -> None:
         log = MemoryLog(self.server)
         for name, rules in self.documents.items():
-            await log.put(topology.rules_subject(rules), {}, codec.encode_rules(rules))
+            await log.put(topology.rules_subject(rules), {}, encode_rules(rules))
             active = topology.active_subject(self.saga.namespace, name, self.saga.name)
             if name == self.saga.start.participant:
                 await log.put(active, {}, rules.revision.encode())

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from sagamesh.language.model import Action, Compensation, Emit, Saga, StartSpec, Step
-from sagamesh.log.codec import decode_rules
+from sagamesh.rules.codec import decode_rules
 from sagamesh.rules.local import LocalRules
 from sagamesh.rules.projection import project
 from sagamesh_jetstream.upkeep.distribute import ApiRequest, BucketPut, ForeignStreamError, Observed, plan

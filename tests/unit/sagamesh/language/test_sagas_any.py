@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sagamesh.language import checks, spec
 from sagamesh.language.findings import WARNINGS
 from sagamesh.language.model import Action, Compensation, Emit, Retry, Saga, StartSpec, Step
-from sagamesh.log import codec
+from sagamesh.rules import codec
 from sagamesh.rules.compiled import prepare
 from sagamesh.rules.projection import project
 from support.builders import shapes

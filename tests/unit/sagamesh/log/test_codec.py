@@ -1,7 +1,7 @@
 """The wire format, pinned: what was written once is read for ever, and everything else is unreadable.
 
-`golden/` holds what stands in logs and buckets. A change of it is a change of the format: old registers and documents
-must still be read, so add an example rather than change one.
+`golden/` holds what stands in logs. A change of it is a change of the format: old registers must still be read, so add
+an example rather than change one.
 """
 
 from __future__ import annotations
@@ -11,15 +11,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec import Raw
-from msgspec.structs import replace
 
 from sagamesh.errors import UnreadableError
-from sagamesh.language.model import Action, Compensation, Emit, Retry
 from sagamesh.log import codec, registers
 from sagamesh.log.codec import ORIGIN, TRACE, Message
 from sagamesh.log.registers import (
@@ -54,7 +51,6 @@ from sagamesh.log.registers import (
     end,
     marker,
 )
-from sagamesh.rules.local import Input, LocalRules, StepRules
 
 GOLDEN = Path(__file__).parent / "golden"
 INSTANCE = Instance("shop", "checkout", "o-1")
@@ -93,63 +89,6 @@ EXAMPLES: dict[str, tuple[Name, Value]] = {
     ),
 }
 REGISTERS: dict[str, dict[str, Any]] = json.loads((GOLDEN / "registers.json").read_text())
-
-RULES = LocalRules(
-    namespace="shop",
-    saga="checkout",
-    participant="payments",
-    revision="5f0c9a1e77",
-    start_participant="orders",
-    start_event="order.placed",
-    key="event.data.orderId",
-    order="reverse",
-    park_after=600.0,
-    outline={"reserve": "payments", "charge": "payments", "ship": "payments"},
-    roots=("reserve",),
-    sinks=("ship",),
-    pivot="charge",
-    own=(
-        StepRules(
-            name="reserve",
-            inputs=(Input(step="_", events=("order.placed",)),),
-            join="all",
-            action=Action(path="/reserve"),
-            emits=(
-                Emit(event="reserved.fully", when="response.body.full"),
-                Emit(event="reserved.partly"),
-            ),
-            successors=("charge",),
-            when="event.data.total > 0.0",
-            compensation=Compensation(path="/release", body='{"id": result.id}', timeout=7.5),
-        ),
-        StepRules(
-            name="charge",
-            inputs=(Input(step="reserve", events=("reserved.fully", "reserved.partly")),),
-            join="any",
-            action=Action(
-                path="/charges",
-                body='{"amount": events["order.placed"].data.total}',
-                timeout=2.0,
-                within=30.0,
-                retry=Retry(backoff=0.5, max_backoff=20.0),
-            ),
-            emits=(Emit(event="charged"),),
-            successors=("ship",),
-            needs=(("_", "order.placed"),),
-            pivot=True,
-        ),
-        StepRules(
-            name="ship",
-            inputs=(Input(step="charge", events=("charged",)),),
-            join="all",
-            action=Action(path="/ship"),
-            emits=(Emit(event="shipped"),),
-            successors=(),
-            retriable=True,
-        ),
-    ),
-)
-RULES_GOLDEN = (GOLDEN / "rules.json").read_bytes().rstrip(b"\n")
 
 fuzz = settings(deadline=None, max_examples=200)
 
@@ -449,117 +388,6 @@ def test_a_register_that_was_cut_or_altered_is_read_or_unreadable(title: str, dr
         return
 
 
-# -- rules documents -------------------------------------------------------------------------------------------------
-
-
-def test_rules_are_written_as_they_always_were() -> None:
-    assert codec.encode_rules(RULES) == RULES_GOLDEN
-
-
-def test_rules_are_read_as_they_were_written() -> None:
-    assert codec.decode_rules(RULES_GOLDEN) == RULES
-
-
-def test_the_golden_rules_say_everything_that_rules_can_say() -> None:
-    """Otherwise a renamed field would go unnoticed."""
-    defaults = {field.name for field in msgspec.structs.fields(LocalRules) if not field.required}
-    assert all(getattr(RULES, name) for name in defaults)
-    reserve, charge, ship = RULES.own
-    assert charge.needs
-    assert charge.pivot
-    assert charge.action.body
-    assert charge.action.retry != Retry()
-    assert ship.retriable
-    assert reserve.when
-    assert reserve.compensation is not None
-    assert reserve.compensation.body
-
-
-def rules_document(**changes: object) -> bytes:
-    return json.dumps({**json.loads(RULES_GOLDEN), **changes}).encode()
-
-
-@pytest.mark.parametrize("format_", [0, 2, 3, 99, -1])
-def test_rules_of_another_format_are_unreadable(format_: int) -> None:
-    with pytest.raises(UnreadableError, match=f"rules of format {format_}; this version reads format 1"):
-        codec.decode_rules(rules_document(format=format_))
-
-
-def test_fields_of_the_future_in_rules_are_ignored() -> None:
-    document = json.loads(RULES_GOLDEN)
-    document["future"] = {"format": 2}
-    for step in document["own"]:
-        step["future"] = 1
-        step["action"]["future"] = 1
-        step["action"]["retry"]["future"] = 1
-        step["inputs"][0]["future"] = 1
-        step["emits"][0]["future"] = 1
-    assert codec.decode_rules(json.dumps(document).encode()) == RULES
-
-
-@pytest.mark.parametrize("field", sorted(field.name for field in msgspec.structs.fields(LocalRules) if field.required))
-def test_rules_without_what_they_must_say_are_unreadable(field: str) -> None:
-    document = json.loads(RULES_GOLDEN)
-    del document[field]
-    with pytest.raises(UnreadableError, match="this is no rules document"):
-        codec.decode_rules(json.dumps(document).encode())
-
-
-@pytest.mark.parametrize(
-    "document",
-    [
-        b"",
-        b"null",
-        b"[]",
-        b"{}",
-        b"{",
-        b"not JSON",
-        b"\xff\xfe",
-        rules_document(order="sideways"),
-        rules_document(park_after="10m"),
-        rules_document(format="1"),
-        rules_document(own=[{}]),
-        rules_document(outline=[]),
-    ],
-    ids=lambda document: repr(document[:16]),
-)
-def test_what_is_no_rules_document_is_unreadable(document: bytes) -> None:
-    with pytest.raises(UnreadableError, match="this is no rules document"):
-        codec.decode_rules(document)
-
-
-@fuzz
-@given(st.binary(max_size=200) | st.lists(PARTS, max_size=8).map(b"".join))
-def test_whatever_stands_in_the_bucket_is_unreadable(document: bytes) -> None:
-    with pytest.raises(UnreadableError):
-        codec.decode_rules(document)
-
-
-@fuzz
-@given(st.data())
-def test_rules_that_were_cut_or_altered_are_read_or_unreadable(draw: st.DataObject) -> None:
-    document = bytearray(RULES_GOLDEN)
-    place = draw.draw(st.integers(0, len(document) - 1))
-    document[place : place + draw.draw(st.integers(0, 3))] = draw.draw(st.binary(max_size=3))
-    try:
-        codec.decode_rules(bytes(document))
-    except UnreadableError:
-        return
-
-
-def test_a_revision_does_not_hash_itself() -> None:
-    documents = {"payments": RULES, "orders": replace(RULES, participant="orders", own=())}
-    bare = {name: replace(rules, revision="") for name, rules in documents.items()}
-    assert codec.revision(documents) == codec.revision(bare)
-    assert len(codec.revision(documents)) == 10
-    assert int(codec.revision(documents), 16) >= 0
-
-
-@pytest.mark.parametrize("change", [{"park_after": 601.0}, {"key": None}, {"order": "parallel"}, {"own": ()}], ids=str)
-def test_every_change_gives_another_revision(change: dict[str, Any]) -> None:
-    assert codec.revision({"payments": RULES}) != codec.revision({"payments": replace(RULES, **change)})
-
-
 DEEP = b"[" * 100_000 + b"]" * 100_000
 
 
@@ -576,8 +404,3 @@ DEEP = b"[" * 100_000 + b"]" * 100_000
 def test_what_no_version_writes_is_unreadable(subject: str, origin: str, body: bytes) -> None:
     with pytest.raises(UnreadableError):
         codec.decode(Message(subject, {ORIGIN: origin}, body, 1, 1.0))
-
-
-def test_rules_that_are_nested_too_deep_are_unreadable() -> None:
-    with pytest.raises(UnreadableError):
-        codec.decode_rules(b'{"x":%s}' % DEEP)

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from sagamesh.language import spec
 from sagamesh.language.model import Saga
-from sagamesh.log import codec
+from sagamesh.rules import codec
 from sagamesh.rules.local import Input, LocalRules, StepRules
 from sagamesh.rules.projection import project
 from support.builders.documents import CHECKOUT

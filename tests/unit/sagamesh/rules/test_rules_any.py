@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sagamesh.errors import SagameshError
 from sagamesh.language.model import Saga
-from sagamesh.log import codec
+from sagamesh.rules import codec
 from sagamesh.rules.compiled import prepare
 from sagamesh.rules.projection import project
 from support.builders import shapes

@@ -34,6 +34,7 @@ from sagamesh.log.registers import (
     Value,
 )
 from sagamesh.protocol.attempt import WriteRefused
+from sagamesh.rules.codec import encode_rules
 from sagamesh.rules.projection import project
 from sagamesh_sidecar.adapters.memory import MemoryLog, MemoryServer
 from sagamesh_sidecar.adapters.prometheus import PrometheusMetrics
@@ -164,7 +165,7 @@ class World:
             rules = project(one)["orders"]
             self.nats.create_stream(topology.stream("shop", one.name))
             active = topology.active_subject("shop", "orders", one.name)
-            await self.log.put(topology.rules_subject(rules), {}, codec.encode_rules(rules))
+            await self.log.put(topology.rules_subject(rules), {}, encode_rules(rules))
             await self.log.put(active, {}, rules.revision.encode())
         await self.rulebook.refresh()
 

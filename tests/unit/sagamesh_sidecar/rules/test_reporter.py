@@ -11,7 +11,7 @@ import pytest
 
 from sagamesh.distribution import heartbeat, topology
 from sagamesh.distribution.heartbeat import Heartbeat
-from sagamesh.log import codec
+from sagamesh.rules import codec
 from sagamesh_sidecar.adapters.memory import MemoryLog, MemoryServer
 from sagamesh_sidecar.adapters.prometheus import PrometheusMetrics
 from sagamesh_sidecar.rules.reporter import Reporter

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from sagamesh.distribution import topology
-from sagamesh.log import codec
+from sagamesh.rules import codec
 from sagamesh.rules.local import LocalRules
 from sagamesh.rules.projection import project
 from sagamesh_sidecar.adapters.memory import MemoryLog, MemoryServer

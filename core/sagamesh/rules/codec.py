@@ -1,0 +1,40 @@
+"""Rules to bytes and back, as JSON, and the hash of their content. Registers have a `codec` of their own, in `log`.
+
+Pinned by a golden test: documents are never rewritten, so what was written once must be read for ever. Unknown fields
+are ignored, an unknown `format` is unreadable.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+import msgspec
+from msgspec import json
+
+from sagamesh.errors import UnreadableError
+from sagamesh.rules.local import FORMAT, LocalRules
+
+_READER = json.Decoder(LocalRules)
+
+
+def encode_rules(rules: LocalRules) -> bytes:
+    """One document of the rules bucket."""
+    return json.encode(rules)
+
+
+def decode_rules(document: bytes) -> LocalRules:
+    """Raises UnreadableError for bytes that are no rules, or of a format that this version cannot read."""
+    try:
+        rules = _READER.decode(document)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise UnreadableError(f"this is no rules document: {error}") from error
+    if rules.format != FORMAT:
+        raise UnreadableError(f"rules of format {rules.format}; this version reads format {FORMAT}")
+    return rules
+
+
+def revision(documents: Mapping[str, LocalRules]) -> str:
+    """The content hash of a projection: 10 hex digits, the same for all participants and for the same spec."""
+    plain = {name: {**msgspec.to_builtins(rules), "revision": ""} for name, rules in documents.items()}
+    return hashlib.sha256(json.encode(plain, order="sorted")).hexdigest()[:10]
