@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import typer
 
+from sagamesh.text import whole
 from sagamesh_cli.output import Complaint
 from sagamesh_sidecar.adapters.app_client import parse_url
 
@@ -51,6 +52,6 @@ def server(url: str) -> str:
 
 
 def port(name: str, text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) < 65536):
+    if (number := whole(text, 0, 65535)) is None:
         raise Complaint(f"--api {name}={text}: a port is a number from 0 to 65535")
-    return int(text)
+    return number

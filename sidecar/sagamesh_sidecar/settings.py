@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from urllib.parse import urlsplit
 
 from sagamesh.errors import SettingsError
+from sagamesh.text import is_label
 
 PREFIX = "SAGAMESH_"
-LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +70,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> SidecarSett
 
     def label(name: str) -> str:
         value = text(name)
-        if not LABEL.fullmatch(value):
+        if not is_label(value):
             raise SettingsError(f"{PREFIX}{name} is {value!r}; it must be a DNS label, such as 'payments'")
         return value
 

@@ -11,9 +11,9 @@ from typing import Any
 
 from msgspec import Struct
 
+from sagamesh.text import listed
 from sagamesh_cli.output import in_line, paint
 from sagamesh_jetstream.upkeep.distribute import owner_of
-from sagamesh_operator.sagas.status import listed
 
 JsonObject = Mapping[str, Any]
 

@@ -15,6 +15,7 @@ from itertools import islice
 
 from sagamesh import durations
 from sagamesh.errors import SpecError
+from sagamesh.text import shortened
 
 MOST_UNKNOWN = 10
 """Unknown fields of one mapping that are reported."""
@@ -170,7 +171,7 @@ def describe(value: object) -> str:
         case bool():
             return "true" if value else "false"
         case str():
-            return repr(value if len(value) <= 60 else f"{value[:57]}...")
+            return repr(shortened(value, 60))
         case int() | float():
             return f"the number {value}" if -1e9 < value < 1e9 else "a number"
         case Mapping():

@@ -13,7 +13,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
@@ -21,6 +21,7 @@ from cel_expr_python import cel
 
 from sagamesh.errors import EvaluationError, ExpressionError
 from sagamesh.language.cel_cost import Survey, survey
+from sagamesh.text import rfc3339, shortened
 
 MAX_LENGTH = 2048  # characters of an expression; the worst one then compiles in 5 ms
 MAX_DEPTH = 100  # of data; far below where Python's or the library's stack would end
@@ -77,7 +78,7 @@ class CelProgram:
         try:
             return _result(self._evaluate(variables), self._place)
         except EvaluationError as error:
-            raise EvaluationError(f"{_shortened(self.source)}: {error}") from None
+            raise EvaluationError(f"{shortened(self.source, 80)}: {error}") from None
 
     def _evaluate(self, variables: Mapping[str, object]) -> Any:
         intake = _Intake()
@@ -164,10 +165,6 @@ def _plain(text: str) -> str:
     return _NOISE.sub("", text.partition("\n")[0])
 
 
-def _shortened(source: str) -> str:
-    return source if len(source) <= 80 else f"{source[:77]}..."
-
-
 class _Intake:
     """One walk over the data: it makes numbers doubles, and measures what the bounds need."""
 
@@ -199,7 +196,7 @@ class _Intake:
                 self.items = max(self.items, len(value))
                 return [self._convert(item, name, depth - 1) for item in value]
             case datetime():  # of one of `events`: the library takes timestamps in variables of that type only
-                return _rfc3339(value)
+                return rfc3339(value)
         raise EvaluationError(f"{name} holds a {type(value).__name__}, which is not JSON")
 
     def _string(self, value: str, name: str) -> str:
@@ -270,13 +267,9 @@ def _json_string(value: object) -> str:
     """CEL's own mapping of the other types to JSON."""
     match value:
         case datetime():
-            return _rfc3339(value)
+            return rfc3339(value)
         case timedelta():
             return f"{value.total_seconds():.6f}".rstrip("0").rstrip(".") + "s"
         case bytes() | bytearray():
             return base64.b64encode(value).decode()
     raise EvaluationError(f"the result holds {value}, which JSON cannot express")
-
-
-def _rfc3339(time: datetime) -> str:
-    return time.astimezone(UTC).isoformat().replace("+00:00", "Z")

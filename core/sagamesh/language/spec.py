@@ -13,6 +13,7 @@ from typing import cast
 from sagamesh.errors import SpecError
 from sagamesh.language.document import Form, Node, node
 from sagamesh.language.model import Action, Compensation, Emit, Join, Order, Retry, Saga, StartSpec, Step
+from sagamesh.text import LABEL, LONGEST_LABEL
 
 API_VERSION = "sagamesh.dev/v1alpha1"
 KIND = "Saga"
@@ -28,8 +29,8 @@ LONGEST_DELAY = "1m"
 
 def _label(example: str) -> Form:
     """A name in subjects, streams and Kubernetes. Two labels always fit in the name of a stream."""
-    rule = f"a DNS label (lower case letters, digits and '-', at most 63), such as {example!r}"
-    return Form(pattern=re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"), longest=63, rule=rule)
+    rule = f"a DNS label (lower case letters, digits and '-', at most {LONGEST_LABEL}), such as {example!r}"
+    return Form(pattern=LABEL, longest=LONGEST_LABEL, rule=rule)
 
 
 NAME = _label("checkout")

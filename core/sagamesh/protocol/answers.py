@@ -14,6 +14,7 @@ from msgspec import Raw, Struct
 from sagamesh.errors import EventError
 from sagamesh.log import payload
 from sagamesh.log.registers import NULL
+from sagamesh.text import is_digits
 
 MAX_DATA = 256 * 1024
 """The most bytes that an event's data may have."""
@@ -133,7 +134,7 @@ def reason(answer: Answered) -> str:
 def retry_after(answer: Answered) -> float:
     """Seconds of `Retry-After`, at most a minute; its form as a date counts as not given."""
     text = answer.headers.get("retry-after", "")
-    return min(float(text), 60.0) if text.isascii() and text.isdigit() else 0.0
+    return min(float(text), 60.0) if is_digits(text) else 0.0
 
 
 def is_away(answer: Answer) -> bool:

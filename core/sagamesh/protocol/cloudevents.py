@@ -8,7 +8,7 @@ an event starts is not known here: that is in the rules, asked by the sidecar's 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TypeVar
 from urllib.parse import unquote_to_bytes
@@ -20,6 +20,7 @@ from sagamesh.errors import EventError
 from sagamesh.log import payload
 from sagamesh.log.registers import NULL, Start
 from sagamesh.protocol import commands
+from sagamesh.text import series
 
 T = TypeVar("T")
 
@@ -59,7 +60,7 @@ def parse(headers: Mapping[str, str], body: bytes) -> tuple[Start, ...]:
 def _binary(headers: Mapping[str, str], media: str, body: bytes) -> Start:
     attributes = {name[3:]: _unescape(name, value) for name, value in headers.items() if name.startswith("ce-")}
     if not attributes:
-        raise EventError(f"this is no CloudEvent: send the headers {_list(f'ce-{a}' for a in REQUIRED)}")
+        raise EventError(f"this is no CloudEvent: send the headers {series((f'ce-{a}' for a in REQUIRED), 'and')}")
     if not body.strip(BLANK):
         return _event(attributes, NULL, prefix="ce-")
     _expect_json(media)
@@ -96,7 +97,7 @@ def _event(attributes: Mapping[str, str], data: Raw, prefix: str = "") -> Start:
     """`prefix` is how the sender writes an attribute's name."""
     missing = [prefix + name for name in REQUIRED if not attributes.get(name)]
     if missing:
-        raise EventError(f"{_list(missing)} {'is' if len(missing) == 1 else 'are'} missing or empty")
+        raise EventError(f"{series(missing, 'and')} {'is' if len(missing) == 1 else 'are'} missing or empty")
     for name in (*REQUIRED, "time"):
         _check(prefix + name, attributes.get(name, ""))
     if attributes["specversion"] != "1.0":
@@ -174,8 +175,3 @@ def _expect_json(media: str) -> None:
 
 def _media_type(content_type: str) -> str:
     return content_type.partition(";")[0].strip().lower()
-
-
-def _list(names: Iterable[str]) -> str:
-    *most, last = names
-    return f"{', '.join(most)} and {last}" if most else last

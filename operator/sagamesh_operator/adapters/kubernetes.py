@@ -18,10 +18,10 @@ from kubernetes.aio.dynamic import DynamicClient
 from kubernetes.aio.dynamic.exceptions import DynamicApiError
 from yaml import YAMLError
 
+from sagamesh.text import rfc3339, shortened
 from sagamesh_operator.crd import GROUP, KIND, PLURAL, VERSION
 from sagamesh_operator.ports import ClusterUnavailable, NoCluster
 from sagamesh_operator.resource import JsonObject, Note, Resource, SagaKey
-from sagamesh_operator.sagas.status import shortened
 
 MANAGER = "sagamesh-operator"
 TIMEOUT = 15.0
@@ -95,7 +95,7 @@ class KubernetesCluster:
             "apiVersion": "events.k8s.io/v1",
             "kind": "Event",
             "metadata": {"generateName": f"{key.saga}-", "namespace": key.namespace},
-            "eventTime": datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
+            "eventTime": rfc3339(datetime.now(UTC), "microseconds"),
             "regarding": {**regarding, "uid": uid} if uid else regarding,
             "type": note.kind,
             "reason": note.reason,

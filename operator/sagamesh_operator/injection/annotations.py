@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from sagamesh.text import series, shortened, whole
+
 PREFIX = "sagamesh.dev/"
 APP_PORT, CONCURRENCY, LOG_LEVEL, NATIVE = "app-port", "concurrency", "log-level", "native-sidecar"
 CPU_REQUEST, MEMORY_REQUEST, MEMORY_LIMIT = "cpu-request", "memory-request", "memory-limit"
@@ -74,15 +76,15 @@ def _whole(ours: Mapping[str, str], name: str, most: int) -> int | None:
     text = ours.get(name)
     if text is None:
         return None
-    if not (text.isascii() and text.isdigit() and len(text) <= 5 and 1 <= int(text) <= most):
+    if (number := whole(text, 1, most)) is None:
         raise _wrong(name, text, f"a whole number from 1 to {most}")
-    return int(text)
+    return number
 
 
 def _one_of(ours: Mapping[str, str], name: str, values: Sequence[str]) -> str | None:
     text = ours.get(name)
     if text is not None and text not in values:
-        raise _wrong(name, text, f"{', '.join(values[:-1])} or {values[-1]}")
+        raise _wrong(name, text, series(values, "or"))
     return text
 
 
@@ -94,5 +96,4 @@ def _quantity(ours: Mapping[str, str], name: str, default: str) -> str:
 
 
 def _wrong(name: str, text: str, rule: str) -> ValueError:
-    shown = text if len(text) <= 40 else f"{text[:37]}..."
-    return ValueError(f"the annotation {PREFIX}{name} is {shown!r}; it must be {rule}")
+    return ValueError(f"the annotation {PREFIX}{name} is {shortened(text, 40)!r}; it must be {rule}")

@@ -5,11 +5,11 @@ Pure. How a review of the API server is read and answered is `review`'s; what th
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from sagamesh.errors import SagameshError
+from sagamesh.text import is_label
 from sagamesh_operator.injection.annotations import APP_PORT, PREFIX, Wishes, wishes
 from sagamesh_operator.injection.container import (
     API_PORT,
@@ -28,7 +28,6 @@ PARTICIPANT = f"{PREFIX}participant"
 """The label that opts a Pod in; its value names the participant."""
 INJECTED = f"{PREFIX}injected"
 """The annotation that marks a Pod which has our sidecar; its value is the image."""
-LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 VOLUMES = (STATE_VOLUME, NATS_VOLUME)
 
 
@@ -133,7 +132,7 @@ def _wishes(annotations: Mapping[str, str]) -> tuple[Wishes, list[str]]:
 
 def _participant(labels: Mapping[str, str]) -> str:
     name = labels[PARTICIPANT]
-    if not LABEL.fullmatch(name):
+    if not is_label(name):
         raise InjectionRefused(f"the label {PARTICIPANT} is {name!r}; it must be a DNS label, such as 'payments'")
     return name
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct
 
+from sagamesh.text import counted, listed, rfc3339, shortened
 from sagamesh_operator.resource import JsonObject, Note, Resource
 from sagamesh_operator.sagas.acceptance import Acceptance
 
@@ -89,7 +90,7 @@ def conditions(verdict: Acceptance, standing: Standing) -> tuple[Condition, ...]
 def _accepted(verdict: Acceptance) -> Condition:
     if not verdict.documents:
         return Condition(ACCEPTED, "False", verdict.reason, verdict.message)
-    many = f"{_count(verdict.steps, 'step')} of {_count(len(verdict.documents), 'participant')}"
+    many = f"{counted(verdict.steps, 'step')} of {counted(len(verdict.documents), 'participant')}"
     return Condition(ACCEPTED, "True", verdict.reason, "; ".join(filter(None, [many, verdict.message])))
 
 
@@ -127,7 +128,7 @@ def _stalled(accepted: Condition, ready: Condition, standing: Standing) -> Condi
 def _dated(found: Iterable[Condition], resource: Resource, now: float) -> list[JsonObject]:
     """As metav1.Condition. The time of the last transition stays where the status does."""
     before = {each["type"]: each for each in resource.status.get("conditions", ())}
-    moment = datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    moment = rfc3339(datetime.fromtimestamp(now, UTC), "seconds")
     return [
         {
             "type": each.kind,
@@ -169,18 +170,3 @@ def _is_bad(condition: Mapping[str, Any]) -> bool:
 
 def _word(condition: Mapping[str, Any]) -> str:
     return "Refused" if condition["type"] == ACCEPTED else str(condition["reason"])
-
-
-def shortened(message: str, longest: int) -> str:
-    return message if len(message) <= longest else f"{message[: longest - 3]}..."
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}{'' if number == 1 else 's'}"
-
-
-def listed(names: Iterable[str], most: int = 5) -> str:
-    """The first of them, and how many more there are."""
-    every = list(names)
-    more = len(every) - most
-    return ", ".join(every[:most]) + (f" and {more} more" if more > 0 else "")

@@ -24,6 +24,7 @@ from sagamesh.protocol.attempt import LogStuckError
 from sagamesh.protocol.effects import Known
 from sagamesh.protocol.view.instance import View
 from sagamesh.rules.compiled import Rules
+from sagamesh.text import listed
 from sagamesh_sidecar.api.instances import Instances, StartResult
 from sagamesh_sidecar.api.lookups import Views
 from sagamesh_sidecar.deliveries.parking import Parking
@@ -179,10 +180,7 @@ class Api:
             return found
         self._expect_rules()
         events = sorted({rules.local.start_event for rules in self.rulebook.startable})
-        more = f" and {len(events) - NAMED} more" if len(events) > NAMED else ""
-        may = (
-            f"what may be started here: {', '.join(events[:NAMED])}{more}" if events else "nothing may be started here"
-        )
+        may = f"what may be started here: {listed(events, NAMED)}" if events else "nothing may be started here"
         raise ProblemError("nobody-listens", f"{event[:CLIP]!r} starts no saga at this participant; {may}")
 
     async def _entry(self, rules: Rules, event: Start, trace: str) -> Entry:

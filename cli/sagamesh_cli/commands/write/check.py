@@ -15,6 +15,7 @@ from sagamesh.errors import SpecError
 from sagamesh.language import checks, spec
 from sagamesh.language.findings import CODES, WARNINGS, Finding
 from sagamesh.language.model import Saga
+from sagamesh.text import counted
 from sagamesh_cli import saga_files
 from sagamesh_cli.output import Complaint, OutputFormat, in_line, paint, show
 from sagamesh_cli.saga_files import BadFile, SourceDocument
@@ -147,8 +148,4 @@ def _summary(judged: Sequence[Judged]) -> str:
     """`2 sagas: 1 error, 3 warnings`."""
     levels = Counter(finding.level for file in judged for finding in file.findings)
     sagas = sum(file.number for file in judged)
-    return f"{_number(sagas, 'saga')}: {', '.join(_number(n, level) for level, n in levels.items()) or 'no findings'}"
-
-
-def _number(n: int, word: str) -> str:
-    return f"{n} {word}{'' if n == 1 else 's'}"
+    return f"{counted(sagas, 'saga')}: {', '.join(counted(n, level) for level, n in levels.items()) or 'no findings'}"

@@ -40,6 +40,7 @@ from sagamesh.log.registers import (
     Value,
 )
 from sagamesh.rules.local import LocalRules
+from sagamesh.text import rfc3339
 
 State = Literal["running", "aborting", "completed", "compensated"]
 Outcome = Literal["committed", "aborted"]
@@ -136,7 +137,7 @@ def finished(seen: View) -> bool:
 
 def timestamp(time: float) -> str:
     """RFC 3339, in UTC, to the millisecond."""
-    return datetime.fromtimestamp(time, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return rfc3339(datetime.fromtimestamp(time, UTC), "milliseconds")
 
 
 def _value(known: Registers, name: Name) -> Value | None:
