@@ -66,7 +66,7 @@ class Worker:
         serving = asyncio.create_task(server.serve())
         for saga, script in self.floor.scripts.items():
             if script.deliveries:
-                stream = registers.stream(FLOOR, saga)
+                [stream] = registers.streams(FLOOR, saga)
                 await self.log.consume(stream, self.floor.participant, self.accept, slots=CONCURRENCY)
         say_ready(Path(self.floor.ready_file), server.url)
         await stop.wait()
@@ -91,7 +91,8 @@ class Worker:
         elif op.kind == "call":
             await self.app.post(op.path, op.headers, self.bodies[op.body], timeout=5.0)
         else:
-            await self.log.read(registers.stream(FLOOR, saga), [place + name for name in op.names])
+            [stream] = registers.streams(FLOOR, saga)
+            await self.log.read(stream, [place + name for name in op.names])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """An event that starts a saga, as `POST /v1/events` of the API takes it."""

@@ -88,7 +88,7 @@ async def loading(rig: Rig, namespace: str, saga: str, connections: int) -> Asyn
 
 
 async def _listen(client: Client, load: Load, namespace: str, saga: str) -> None:
-    inbox, stream = client.new_inbox(), registers.stream(namespace, saga)
+    inbox, [stream] = client.new_inbox(), registers.streams(namespace, saga)
     await client.subscribe(inbox, cb=load.heard)
     config = {
         "deliver_subject": inbox,

@@ -82,7 +82,8 @@ async def _fill(url: str, messages: int) -> None:
 
 async def _stored(js: NatsJetStream, messages: int) -> None:
     """Nobody asked for acks: so look how far it got."""
-    asked = f"STREAM.INFO.{registers.stream(NAMESPACE, 'straight')}"
+    [stream] = registers.streams(NAMESPACE, "straight")
+    asked = f"STREAM.INFO.{stream}"
     async with asyncio.timeout(60):
         while (await js.api(asked))["state"]["messages"] < messages:
             await asyncio.sleep(0.02)

@@ -169,11 +169,12 @@ class Soak:
             return await stream.api(verb, body)
 
     async def _consumers(self, saga: str) -> list[Any]:
-        infos = (await self._api(f"CONSUMER.LIST.{registers.stream(NAMESPACE, saga)}", {"offset": 0}))["consumers"]
+        [stream] = registers.streams(NAMESPACE, saga)
+        infos = (await self._api(f"CONSUMER.LIST.{stream}", {"offset": 0}))["consumers"]
         return [info for info in infos if info["name"] != COUNTER]
 
     async def _count(self, saga: str) -> None:
-        stream, last = registers.stream(NAMESPACE, saga), SHAPES[saga].last
+        [stream], last = registers.streams(NAMESPACE, saga), SHAPES[saga].last
         config = {
             "durable_name": COUNTER,
             "ack_policy": "none",
@@ -186,7 +187,8 @@ class Soak:
         """How many instances of each saga have their last register."""
         found = {}
         for saga in SHAPES:
-            info = await self._api(f"CONSUMER.INFO.{registers.stream(NAMESPACE, saga)}.{COUNTER}")
+            [stream] = registers.streams(NAMESPACE, saga)
+            info = await self._api(f"CONSUMER.INFO.{stream}.{COUNTER}")
             found[saga] = int(info["num_pending"])
         return found
 

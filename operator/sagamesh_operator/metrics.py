@@ -7,8 +7,8 @@ from typing import Any, get_args
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from sagamesh.log.registers import SagaKey
 from sagamesh_operator.injection.review import ReviewResult
-from sagamesh_operator.resource import SagaKey
 
 SAGA = ("namespace", "saga")
 

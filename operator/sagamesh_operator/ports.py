@@ -7,7 +7,8 @@ from typing import Protocol
 
 from sagamesh.errors import SagameshError
 from sagamesh.log.codec import Message
-from sagamesh_operator.resource import JsonObject, Note, Resource, SagaKey
+from sagamesh.log.registers import SagaKey
+from sagamesh_operator.resource import JsonObject, Note, Resource
 
 
 class JetStreamError(SagameshError):

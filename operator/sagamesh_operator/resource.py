@@ -7,17 +7,9 @@ from typing import Any, Literal, NamedTuple
 
 from msgspec import Struct
 
+from sagamesh.log.registers import SagaKey
+
 JsonObject = dict[str, Any]
-
-
-class SagaKey(NamedTuple):
-    """Which saga. In NATS it has no other name."""
-
-    namespace: str
-    saga: str
-
-    def __str__(self) -> str:
-        return f"{self.namespace}/{self.saga}"
 
 
 class Resource(Struct, frozen=True, kw_only=True):

@@ -29,7 +29,7 @@ class World:
 
     def __init__(self) -> None:
         self.saga = f"s{next(numbers)}"
-        self.config = topology.stream("t", self.saga)
+        [self.config] = topology.streams("t", self.saga)
         self.stream = self.config["name"]
 
     def subject(self, rest: str) -> str:

@@ -21,7 +21,7 @@ SAGAS = 10
 
 async def taken(rig: Rig, namespace: str, saga: str) -> Counts:
     """What each saga took, as the server counts it; reads leave no trace there, calls do at the sidecars."""
-    stream = registers.stream(namespace, saga)
+    [stream] = registers.streams(namespace, saga)
     async with connect(rig.server.url) as js:
         names = (await js.api(f"CONSUMER.NAMES.{stream}"))["consumers"]
         async with asyncio.timeout(20):

@@ -23,7 +23,7 @@ from support.servers.nats_server import NatsServer
 from support.servers.proxy import Wire
 
 QUICK = Timing(start=0.2, connect=1, reply=0.5, watch=0.1, heartbeat=0.5, expires=10)
-STREAM = topology.stream("t", "s")
+[STREAM] = topology.streams("t", "s")
 NAME = STREAM["name"]
 
 

@@ -12,7 +12,7 @@ import pytest
 from sagamesh.distribution import topology
 from sagamesh.language.model import Action, Emit, Saga, StartSpec, Step
 from sagamesh.log import codec, registers
-from sagamesh.log.registers import FINISH, OUTCOME, START, Instance, Name, Origin, Value
+from sagamesh.log.registers import FINISH, OUTCOME, START, Instance, Name, Origin, SagaKey, Value
 from sagamesh.rules.local import LocalRules
 from sagamesh.rules.projection import project
 from sagamesh_cli.local.nats_server import EmbeddedServer
@@ -20,7 +20,7 @@ from sagamesh_jetstream.client.session import NatsJetStream, connect
 from sagamesh_jetstream.upkeep.distribute import distribute
 from sagamesh_jetstream.upkeep.retire import Retiring, left_over, retire
 from sagamesh_operator.ports import JetStream, JetStreamError
-from sagamesh_operator.resource import JsonObject, SagaKey
+from sagamesh_operator.resource import JsonObject
 from sagamesh_sidecar.adapters.nats import NatsLog
 
 KEY = SagaKey("shop", "checkout")

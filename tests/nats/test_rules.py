@@ -231,7 +231,7 @@ def test_a_delivery_whose_revision_is_not_here_is_held_until_it_comes(tmp_path: 
             headers, body = codec.encode(registers.START, start, origin, "solo")
             async with await nats.connect(on.server.url) as client:
                 await client.jetstream().publish(instance.subject(registers.START), body, headers=headers)
-            consumer = f"CONSUMER.INFO.{registers.stream('shop', 'small')}.solo"
+            consumer = f"CONSUMER.INFO.{instance.stream}.solo"
             async with asyncio.timeout(10):
                 while not (await on.js.api(consumer))["num_redelivered"]:
                     await asyncio.sleep(0.02)

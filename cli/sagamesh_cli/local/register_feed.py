@@ -31,7 +31,8 @@ async def following(
     await client.connect(url, max_reconnect_attempts=-1, error_cb=_ignore, name="sagamesh follow", **options)
     try:
         for saga in sagas:
-            await _subscribe(client, registers.subjects(namespace, saga), heard)
+            for subjects in registers.subjects(namespace, saga):
+                await _subscribe(client, subjects, heard)
         yield
     finally:
         with contextlib.suppress(Exception):

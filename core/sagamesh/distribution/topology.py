@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from sagamesh.log import registers
+from sagamesh.log.registers import SagaKey
 from sagamesh.rules import compiled
 from sagamesh.rules.local import LocalRules
 
@@ -28,11 +29,17 @@ HEARTBEAT_TTL = 90
 Config = dict[str, Any]
 
 
-def stream(namespace: str, saga: str, *, replicas: int = 1) -> Config:
-    """A saga's log: every subject is written once, and nothing is ever dropped to make room."""
+def streams(namespace: str, saga: str, *, replicas: int = 1) -> tuple[Config, ...]:
+    """All streams of a saga's log (see `registers`)."""
+    parts = zip(registers.streams(namespace, saga), registers.subjects(namespace, saga), strict=True)
+    return tuple(_log_stream(name, subjects, replicas) for name, subjects in parts)
+
+
+def _log_stream(name: str, subjects: str, replicas: int) -> Config:
+    """Every subject is written once, and nothing is ever dropped to make room."""
     return {
-        "name": registers.stream(namespace, saga),
-        "subjects": [registers.subjects(namespace, saga)],
+        "name": name,
+        "subjects": [subjects],
         "storage": "file",
         "num_replicas": replicas,
         "retention": "limits",
@@ -127,19 +134,27 @@ def saga_subjects(namespace: str, saga: str) -> str:
     return f"$KV.{RULES_BUCKET}.{namespace}.*.{saga}.*"
 
 
-def owner_of(subject: str) -> tuple[str, str, str]:
-    """Namespace, participant and saga of a subject of the rules bucket."""
-    _, _, namespace, participant, saga, _ = subject.split(".")
-    return namespace, participant, saga
+class BucketKey(NamedTuple):
+    """The key of an entry of the rules bucket. `entry` is a revision, `active` or `retired`."""
+
+    namespace: str
+    participant: str
+    saga: str
+    entry: str
 
 
-def saga_of(subject: str) -> tuple[str, str]:
-    """Namespace and saga of a subject of the rules bucket."""
-    namespace, _, saga = owner_of(subject)
-    return namespace, saga
+def bucket_key_of(subject: str) -> BucketKey:
+    """The key that a subject of the rules bucket stands for."""
+    return BucketKey(*subject.split(".")[2:])
 
 
-def matches(subject: str, wildcard: str) -> bool:
+def saga_of_entry(subject: str) -> SagaKey:
+    """The saga that an entry of the rules bucket belongs to, by its subject."""
+    key = bucket_key_of(subject)
+    return SagaKey(key.namespace, key.saga)
+
+
+def fits_wildcard(subject: str, wildcard: str) -> bool:
     """Whether a subject fits a wildcard whose every `*` stands for one token."""
     tokens, pattern = subject.split("."), wildcard.split(".")
     return len(tokens) == len(pattern) and all(w in ("*", t) for t, w in zip(tokens, pattern, strict=True))

@@ -50,6 +50,16 @@ def marker(step: str, sequence: int, awaited: Name) -> Name:
     return Name(step, f"absent.{sequence}_{awaited.step}_{awaited.register}")
 
 
+class SagaKey(NamedTuple):
+    """Which saga. In NATS it has no other name."""
+
+    namespace: str
+    saga: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.saga}"
+
+
 class Instance(NamedTuple):
     """One execution's place in the log."""
 
@@ -59,37 +69,46 @@ class Instance(NamedTuple):
 
     @property
     def stream(self) -> str:
-        return stream(self.namespace, self.saga)
+        """The one stream that holds its registers. Another instance of the same saga may lie in another."""
+        return _stream(self.namespace, self.saga)
+
+    @property
+    def wildcard(self) -> str:
+        """The subjects of all its registers, as one wildcard."""
+        return f"saga.{self.namespace}.{self.saga}.{self.id}.>"
 
     def subject(self, name: Name) -> str:
         return f"saga.{self.namespace}.{self.saga}.{self.id}.{name.step}.{name.register}"
 
 
-def stream(namespace: str, saga: str) -> str:
+def streams(namespace: str, saga: str) -> tuple[str, ...]:
+    """The names of all streams of a saga's log. Today there is one; there may be several, each with some instances.
+
+    Only for whoever must see every instance: the log of one is `Instance.stream`.
+    """
+    return (_stream(namespace, saga),)
+
+
+def subjects(namespace: str, saga: str) -> tuple[str, ...]:
+    """What each of `streams` holds, in the same order: a wildcard each. Those of one instance: `Instance.wildcard`."""
+    return (f"saga.{namespace}.{saga}.>",)
+
+
+def _stream(namespace: str, saga: str) -> str:
     return f"SAGA_{namespace}_{saga}"
 
 
-def owner_of(stream: str) -> tuple[str, str] | None:
-    """Namespace and saga of a stream's name; None: it is no saga's. Neither can hold a `_`."""
+def saga_of_stream(stream: str) -> SagaKey | None:
+    """The saga whose log a stream of that name belongs to; None: no saga's. Neither of its names can hold a `_`."""
     match stream.split("_"):
         case ["SAGA", namespace, saga]:
-            return namespace, saga
+            return SagaKey(namespace, saga)
     return None
 
 
-def subjects(namespace: str, saga: str) -> str:
-    """All subjects of a saga's stream, as a wildcard."""
-    return f"saga.{namespace}.{saga}.>"
-
-
 def filter_subject(namespace: str, saga: str, name: Name) -> str:
-    """One register of every instance, as a wildcard."""
+    """One register of every instance, as a wildcard: the same in each of the saga's streams."""
     return f"saga.{namespace}.{saga}.*.{name.step}.{name.register}"
-
-
-def instance_subjects(instance: Instance) -> str:
-    """All registers of one instance, as a wildcard."""
-    return f"saga.{instance.namespace}.{instance.saga}.{instance.id}.>"
 
 
 def parse(subject: str) -> tuple[Instance, Name]:
@@ -101,8 +120,8 @@ def parse(subject: str) -> tuple[Instance, Name]:
     return Instance(namespace, saga, instance), Name(step, register)
 
 
-def saga_of(subject: str) -> str:
-    """The saga whose stream a subject belongs to, whatever else it may be."""
+def saga_name_of(subject: str) -> str:
+    """The name of the saga whose log a subject belongs to, whatever else it may be."""
     return (subject.split(".", 3) + [""] * 3)[2]
 
 

@@ -122,7 +122,7 @@ def _streams(documents: Mapping[str, LocalRules], replicas: int) -> tuple[Config
     return (
         topology.rules_bucket(replicas=replicas),
         topology.sidecars_bucket(replicas=replicas),
-        topology.stream(saga.namespace, saga.saga, replicas=replicas),
+        *topology.streams(saga.namespace, saga.saga, replicas=replicas),
     )
 
 
@@ -139,7 +139,7 @@ def _plan_stream(wanted: Config, found: Config | None, installation: str) -> Ite
 
 def _plan_consumers(documents: Mapping[str, LocalRules], observed: Observed, installation: str) -> Iterator[ApiRequest]:
     saga = _any(documents)
-    stream = registers.stream(saga.namespace, saga.saga)
+    [stream] = registers.streams(saga.namespace, saga.saga)
     for participant, needed in sorted(_needed(documents, observed.entries).items()):
         there = observed.consumers.get(participant, {})
         standing = frozenset(there.get("filter_subjects", ()))
@@ -212,7 +212,7 @@ def _withdrawn(documents: Mapping[str, LocalRules], entries: Mapping[str, bytes]
     saga = _any(documents)
     ours = topology.active_subject(saga.namespace, saga.start_participant, saga.saga)
     every = topology.active_subject(saga.namespace, "*", saga.saga)
-    return {s: b"" for s in entries if s != ours and topology.matches(s, every)}
+    return {s: b"" for s in entries if s != ours and topology.fits_wildcard(s, every)}
 
 
 def _any(documents: Mapping[str, LocalRules]) -> LocalRules:
@@ -285,7 +285,7 @@ async def distribute(
 
 
 def _replicas(documents: Mapping[str, LocalRules], observed: Observed) -> int:
-    log = registers.stream(_any(documents).namespace, _any(documents).saga)
+    [log] = registers.streams(_any(documents).namespace, _any(documents).saga)
     replicas: int = observed.streams[log]["num_replicas"]
     return replicas
 
@@ -308,7 +308,7 @@ async def observe(
 ) -> Observed:
     """Look at everything that `plan` asks for. `known`: entries that were read a moment ago."""
     saga = _any(documents)
-    stream, bucket = registers.stream(saga.namespace, saga.saga), f"KV_{topology.RULES_BUCKET}"
+    [stream], bucket = registers.streams(saga.namespace, saga.saga), f"KV_{topology.RULES_BUCKET}"
     ours = {"subjects_filter": topology.saga_subjects(saga.namespace, saga.saga)}
     streams = await ask_all(js, {s["name"]: (f"STREAM.INFO.{s['name']}", ours) for s in _streams(documents, 1)})
 

@@ -14,11 +14,11 @@ from typing import NamedTuple
 from sagamesh.distribution import topology
 from sagamesh.errors import UnreadableError
 from sagamesh.log import codec, registers
-from sagamesh.log.registers import FINISH, OUTCOME, START, Instance, Name
+from sagamesh.log.registers import FINISH, OUTCOME, START, Instance, Name, SagaKey
 from sagamesh_jetstream.upkeep.distribute import PAGE, owner_of, read_entries, readable
 from sagamesh_jetstream.upkeep.lookups import ask, subjects
 from sagamesh_operator.ports import JetStream
-from sagamesh_operator.resource import JsonObject, SagaKey
+from sagamesh_operator.resource import JsonObject
 
 BUCKET = f"KV_{topology.RULES_BUCKET}"
 
@@ -34,7 +34,8 @@ async def retire(js: JetStream, key: SagaKey, *, starting: bool, installation: s
 
     What belongs to another installation is none of ours, and left alone. Raises ApiRefused and UnavailableError.
     """
-    log = await ask(js, f"STREAM.INFO.{registers.stream(*key)}")
+    [stream] = registers.streams(*key)
+    log = await ask(js, f"STREAM.INFO.{stream}")
     bucket = await ask(js, f"STREAM.INFO.{BUCKET}", {"subjects_filter": topology.saga_subjects(*key)})
     if _is_foreign(log, installation) or _is_foreign(bucket, installation):
         return None
@@ -52,11 +53,11 @@ async def left_over(js: JetStream, installation: str) -> set[SagaKey]:
     bucket = await ask(js, f"STREAM.INFO.{BUCKET}", {"subjects_filter": f"$KV.{topology.RULES_BUCKET}.>"})
     if bucket is None or _is_foreign(bucket, installation):
         return set()
-    found = {SagaKey(*topology.saga_of(subject)) for subject in _entries(bucket)}
+    found = {topology.saga_of_entry(subject) for subject in _entries(bucket)}
     async for stream in _streams(js):
-        owner = registers.owner_of(stream["config"]["name"])
-        if owner and not _is_foreign(stream, installation):
-            found.add(SagaKey(*owner))
+        saga = registers.saga_of_stream(stream["config"]["name"])
+        if saga and not _is_foreign(stream, installation):
+            found.add(saga)
     return found
 
 
@@ -66,9 +67,10 @@ async def running(js: JetStream, key: SagaKey, pivots: Mapping[str, bool]) -> in
     open_ = started - await _ids(js, key, FINISH)
     # A saga without a pivot that has committed is finished by that alone; only the register says which it was.
     subjects = sorted(Instance(*key, name).subject(OUTCOME) for name in open_)
+    [stream] = registers.streams(*key)
     ended = 0
     for page in _pages(subjects):
-        ended += sum(_is_end(message, pivots) for message in await js.last(registers.stream(*key), page))
+        ended += sum(_is_end(message, pivots) for message in await js.last(stream, page))
     return len(open_) - ended
 
 
@@ -80,7 +82,7 @@ async def _end(js: JetStream, key: SagaKey, config: JsonObject, pivots: Mapping[
     # From here on a start is answered by nobody: its sender hears that it is unknown, and sends it again.
     await js.api(f"STREAM.UPDATE.{name}", {**config, "subjects": [f"retired.{key.namespace}.{key.saga}.>"]})
     if await running(js, key, pivots):
-        await js.api(f"STREAM.UPDATE.{name}", {**config, "subjects": [registers.subjects(*key)]})
+        await js.api(f"STREAM.UPDATE.{name}", {**config, "subjects": [*registers.subjects(*key)]})
         return False
     await js.api(f"STREAM.DELETE.{name}")
     return True
@@ -88,7 +90,8 @@ async def _end(js: JetStream, key: SagaKey, config: JsonObject, pivots: Mapping[
 
 async def _clear(js: JetStream, found: Iterable[str]) -> None:
     """Tell each participant that the saga has ended, then remove what the bucket holds of it."""
-    for retired in sorted({topology.retired_subject(*topology.owner_of(subject)) for subject in found}):
+    keys = {topology.bucket_key_of(subject)[:3] for subject in found}
+    for retired in sorted(topology.retired_subject(*key) for key in keys):
         await js.publish(retired, b"")
     for subject in found:
         await js.api(f"STREAM.PURGE.{BUCKET}", {"filter": subject})
@@ -96,7 +99,7 @@ async def _clear(js: JetStream, found: Iterable[str]) -> None:
 
 def _active(key: SagaKey, found: Mapping[str, bytes]) -> Iterator[str]:
     every = topology.active_subject(key.namespace, "*", key.saga)
-    return (subject for subject, body in found.items() if body and topology.matches(subject, every))
+    return (subject for subject, body in found.items() if body and topology.fits_wildcard(subject, every))
 
 
 def _pivots(found: Mapping[str, bytes]) -> dict[str, bool]:
@@ -115,10 +118,11 @@ def _is_end(message: codec.Message, pivots: Mapping[str, bool]) -> bool:
 async def _ids(js: JetStream, key: SagaKey, name: Name) -> set[str]:
     """The instances that have a register."""
     wanted = registers.filter_subject(key.namespace, key.saga, name)
+    [stream] = registers.streams(*key)
     found: set[str] = set()
     while True:
         asked = {"subjects_filter": wanted, "offset": len(found)}
-        info = await ask(js, f"STREAM.INFO.{registers.stream(*key)}", asked)
+        info = await ask(js, f"STREAM.INFO.{stream}", asked)
         page = subjects(info)
         found |= {registers.parse(subject)[0].id for subject in page}
         if info is None or not page or len(found) >= info.get("total", 0):

@@ -18,10 +18,11 @@ from kubernetes.aio.dynamic import DynamicClient
 from kubernetes.aio.dynamic.exceptions import DynamicApiError
 from yaml import YAMLError
 
+from sagamesh.log.registers import SagaKey
 from sagamesh.text import rfc3339, shortened
 from sagamesh_operator.crd import GROUP, KIND, PLURAL, VERSION
 from sagamesh_operator.ports import ClusterUnavailable, NoCluster
-from sagamesh_operator.resource import JsonObject, Note, Resource, SagaKey
+from sagamesh_operator.resource import JsonObject, Note, Resource
 
 MANAGER = "sagamesh-operator"
 TIMEOUT = 15.0

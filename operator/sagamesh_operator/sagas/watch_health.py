@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sagamesh_operator.resource import SagaKey
+from sagamesh.log.registers import SagaKey
 
 GRACE = 30.0
 """Seconds that the watch may be behind a list."""

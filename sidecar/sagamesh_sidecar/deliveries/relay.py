@@ -176,7 +176,7 @@ class Relay:
 
     async def _reply(self, hand: Hand, settled: Ack | Nak) -> None:
         lease = hand.lease
-        saga = registers.saga_of(lease.message.subject)
+        saga = registers.saga_name_of(lease.message.subject)
         if isinstance(settled, Ack):
             self.metrics.delivered(saga, "ack")
             await lease.ack()

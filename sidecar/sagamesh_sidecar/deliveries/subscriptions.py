@@ -64,7 +64,7 @@ class Subscriptions:
         async with self._changing:
             if not local.own or local.saga in self._subscriptions or self._drain is not None:
                 return
-            stream = registers.stream(local.namespace, local.saga)
+            [stream] = registers.streams(local.namespace, local.saga)
             subscription = await self._log.consume(stream, local.participant, self._relay.accept, slots=self._slots)
             self._subscriptions[local.saga] = subscription
             self._metrics.listens(local.saga, lambda: not subscription.problem)

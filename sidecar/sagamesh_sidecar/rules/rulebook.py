@@ -168,7 +168,8 @@ class Rulebook:
 
     def _take(self, subject: str, body: bytes) -> None:
         """An entry of the bucket, or of its copy."""
-        if not topology.matches(subject, topology.participant_subjects(self.namespace, self.participant)[:-1] + "*.*"):
+        ours = topology.participant_subjects(self.namespace, self.participant)[:-1] + "*.*"
+        if not topology.fits_wildcard(subject, ours):
             return
         saga, key = subject.rsplit(".", 2)[1:]
         if key == ACTIVE:
@@ -183,7 +184,9 @@ class Rulebook:
         """A saga was deleted, and everything of it has ended. What follows in the bucket is a new one of its name."""
         self._active.pop(saga, None)
         self._wanted.pop(saga, None)
-        self.entries = {subject: body for subject, body in self.entries.items() if topology.saga_of(subject)[1] != saga}
+        self.entries = {
+            subject: body for subject, body in self.entries.items() if topology.saga_of_entry(subject).saga != saga
+        }
         if self._revisions.pop(saga, None):
             logger.info("a saga was deleted", extra={"saga": saga})
             self.metrics.forgets(saga)

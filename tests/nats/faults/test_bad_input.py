@@ -77,7 +77,8 @@ class World(Post):
         return codec.decode(found[0]).value
 
     async def everything(self) -> list[codec.Message]:
-        return list(await self.log.read(registers.stream("shop", "checkout"), ["saga.>"]))
+        streams = registers.streams("shop", "checkout")
+        return [message for stream in streams for message in await self.log.read(stream, ["saga.>"])]
 
 
 PLAIN = {"traceparent", "nats-rollup", "tracestate", "saga-origin"}

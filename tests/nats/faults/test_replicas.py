@@ -138,7 +138,7 @@ def test_f27_f42_every_delivery_comes_again_after_everything_has_finished(tmp_pa
             once, acked_before = await deliverable(on), await acks(on)
             assert once >= 16 * 7
 
-            for copy in await on.log.read(on.stream, [registers.subjects(on.saga.namespace, on.saga.name)]):
+            for copy in await on.log.read(on.stream, registers.subjects(on.saga.namespace, on.saga.name)):
                 assert await on.log.put(copy.subject, copy.headers, copy.body) is WriteRefused.EXISTS
             assert await snapshot(on) == before, "old triggers that are sent again"
 

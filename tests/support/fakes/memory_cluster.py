@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from sagamesh.log.registers import SagaKey
 from sagamesh_operator.ports import ClusterUnavailable
-from sagamesh_operator.resource import JsonObject, Note, Resource, SagaKey
+from sagamesh_operator.resource import JsonObject, Note, Resource
 
 STEP = {"name": "charge", "participant": "payments", "on": ["go"], "action": {"path": "/charges"}, "pivot": True}
 

@@ -139,7 +139,7 @@ class Mesh:
         self.saga = saga
         self.server = MemoryServer()
         self.documents = project(saga)
-        self.stream = registers.stream(saga.namespace, saga.name)
+        [self.stream] = registers.streams(saga.namespace, saga.name)
         self.ack_wait = ack_wait
         self.grace = grace
         self.peers = {name: self.peer(name) for name in self.documents}
@@ -151,7 +151,8 @@ class Mesh:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Mesh]:
         self.server.create_stream(topology.rules_bucket())
-        self.server.create_stream(topology.stream(self.saga.namespace, self.saga.name))
+        for config in topology.streams(self.saga.namespace, self.saga.name):
+            self.server.create_stream(config)
         for name, subjects in topology.consumers(self.documents).items():
             config = {**topology.consumer(name, subjects), "ack_wait": int(self.ack_wait * topology.SECOND)}
             self.server.create_consumer(self.stream, config)

@@ -64,10 +64,11 @@ class Post:
 
     async def stored(self, *keys: str) -> set[str]:
         """Which of these are in the log."""
+        [stream] = registers.streams("shop", "checkout")
         found: set[str] = set()
         for at in range(0, len(keys), 500):
             subjects = [Instance("shop", "checkout", key).subject(START) for key in keys[at : at + 500]]
-            messages = await self.log.read(registers.stream("shop", "checkout"), subjects)
+            messages = await self.log.read(stream, subjects)
             found |= {registers.parse(message.subject)[0].id for message in messages if codec.decode(message)}
         return found
 

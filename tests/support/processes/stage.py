@@ -109,7 +109,8 @@ class Stage:
 
     @property
     def stream(self) -> str:
-        return registers.stream(self.saga.namespace, self.saga.name)
+        [stream] = registers.streams(self.saga.namespace, self.saga.name)
+        return stream
 
     def instance(self, key: str) -> Instance:
         return Instance(self.saga.namespace, self.saga.name, key)
@@ -170,13 +171,14 @@ class Stage:
 
     async def registers(self, key: str) -> Found:
         """Every register of an instance but its markers."""
-        found = await self.log.read(self.stream, [registers.instance_subjects(self.instance(key))])
+        found = await self.log.read(self.stream, [self.instance(key).wildcard])
         decoded = (codec.decode(message) for message in found)
         return {register.name: register for register in decoded if not register.name.register.startswith("absent")}
 
     async def everything(self) -> list[tuple[int, str, bytes]]:
         """What is in the stream: sequence, subject and body of each message, markers aside."""
-        found = await self.log.read_after(self.stream, registers.subjects(self.saga.namespace, self.saga.name), 0)
+        [subjects] = registers.subjects(self.saga.namespace, self.saga.name)
+        found = await self.log.read_after(self.stream, subjects, 0)
         return [(m.sequence, m.subject, m.body) for m in found if ".absent." not in m.subject]
 
     async def check(self, *keys: str) -> None:

@@ -90,7 +90,7 @@ class Bucket:
         if self.entries is None:
             raise JetStreamError(verb, 404, 10059, "stream not found")
         if verb == "STREAM.INFO.KV_sagamesh-sidecars":
-            subjects = [s for s in self.entries if topology.matches(s, body["subjects_filter"])]
+            subjects = [s for s in self.entries if topology.fits_wildcard(s, body["subjects_filter"])]
             return {"state": {"subjects": dict.fromkeys(subjects, 1)} if subjects else {}}
         assert verb == "STREAM.MSG.GET.KV_sagamesh-sidecars"
         found = self.entries[body["last_by_subj"]]

@@ -9,7 +9,8 @@ from msgspec.structs import replace
 
 from sagamesh.distribution import topology
 from sagamesh.language.model import Saga
-from sagamesh.log.registers import ABORT, SAGA, START, Instance, Name, compensation, end, filter_subject
+from sagamesh.log import registers
+from sagamesh.log.registers import ABORT, SAGA, START, Instance, Name, SagaKey, compensation, end, filter_subject
 from sagamesh.rules.projection import project
 from support.builders import shapes
 from support.builders.attempts import shape
@@ -34,9 +35,14 @@ STREAM: dict[str, Any] = {
 }
 
 
+def one_stream(replicas: int = 1) -> topology.Config:
+    [config] = topology.streams("shop", "checkout", replicas=replicas)
+    return config
+
+
 @pytest.mark.parametrize(("setting", "value"), STREAM.items())
 def test_a_saga_s_log_is_written_once_and_drops_nothing(setting: str, value: object) -> None:
-    assert topology.stream("shop", "checkout")[setting] == value
+    assert one_stream()[setting] == value
 
 
 @pytest.mark.parametrize(
@@ -44,12 +50,12 @@ def test_a_saga_s_log_is_written_once_and_drops_nothing(setting: str, value: obj
     ["allow_rollup_hdrs", "deny_delete", "deny_purge", "allow_msg_ttl", "allow_msg_schedules", "sealed", "no_ack"],
 )
 def test_a_saga_s_log_has_neither_rollups_nor_expiry_and_leaves_the_janitor_its_deletes(setting: str) -> None:
-    assert not topology.stream("shop", "checkout").get(setting)
+    assert not one_stream().get(setting)
 
 
 @pytest.mark.parametrize("replicas", [1, 3])
 def test_streams_and_buckets_take_as_many_replicas_as_they_are_given(replicas: int) -> None:
-    assert topology.stream("shop", "checkout", replicas=replicas)["num_replicas"] == replicas
+    assert one_stream(replicas=replicas)["num_replicas"] == replicas
     assert topology.rules_bucket(replicas=replicas)["num_replicas"] == replicas
     assert topology.sidecars_bucket(replicas=replicas)["num_replicas"] == replicas
 
@@ -207,6 +213,20 @@ def test_filters_of_a_consumer_do_not_overlap() -> None:
             assert not any(">" in subject for subject in subjects)
 
 
+@pytest.mark.parametrize("entry", ["0123456789", "active", "retired"])
+def test_an_entry_s_subject_tells_its_key(entry: str) -> None:
+    subject = f"$KV.sagamesh-rules.shop.orders.checkout.{entry}"
+    assert topology.bucket_key_of(subject) == topology.BucketKey("shop", "orders", "checkout", entry)
+    assert topology.saga_of_entry(subject) == SagaKey("shop", "checkout")
+
+
+def test_each_stream_of_a_log_has_its_own_subjects(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registers, "streams", lambda *saga: ("SAGA_a", "SAGA_b"))
+    monkeypatch.setattr(registers, "subjects", lambda *saga: ("saga.a.>", "saga.b.>"))
+    configs = topology.streams("shop", "checkout")
+    assert [(c["name"], c["subjects"]) for c in configs] == [("SAGA_a", ["saga.a.>"]), ("SAGA_b", ["saga.b.>"])]
+
+
 # -- heartbeats ------------------------------------------------------------------------------------------------------
 
 
@@ -223,9 +243,9 @@ def test_filters_of_a_consumer_do_not_overlap() -> None:
 def test_a_heartbeat_has_one_key_whatever_the_pod_is_called(pod: str, token: str) -> None:
     subject = topology.heartbeat_subject("shop", "orders", pod)
     assert subject == f"$KV.sagamesh-sidecars.shop.orders.{token}"
-    assert topology.matches(subject, topology.heartbeat_subjects())
-    assert topology.matches(subject, topology.heartbeat_subjects("shop"))
-    assert not topology.matches(subject, topology.heartbeat_subjects("bar"))
+    assert topology.fits_wildcard(subject, topology.heartbeat_subjects())
+    assert topology.fits_wildcard(subject, topology.heartbeat_subjects("shop"))
+    assert not topology.fits_wildcard(subject, topology.heartbeat_subjects("bar"))
 
 
 def test_two_heartbeats_may_get_lost_before_a_sidecar_counts_as_gone() -> None:

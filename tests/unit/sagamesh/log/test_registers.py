@@ -30,6 +30,7 @@ from sagamesh.log.registers import (
     Notice,
     Origin,
     Register,
+    SagaKey,
     Start,
     Undone,
     Value,
@@ -131,8 +132,31 @@ def test_each_absence_has_a_marker_of_its_own(step: str, one: int, first: Name, 
 
 
 def test_streams_are_named_after_namespace_and_saga() -> None:
-    assert INSTANCE.stream == registers.stream("shop", "checkout") == "SAGA_shop_checkout"
-    assert registers.subjects("shop", "checkout") == "saga.shop.checkout.>"
+    assert registers.streams("shop", "checkout") == (INSTANCE.stream,) == ("SAGA_shop_checkout",)
+    assert registers.subjects("shop", "checkout") == ("saga.shop.checkout.>",)
+
+
+@pytest.mark.parametrize(
+    ("stream", "saga"),
+    [
+        ("SAGA_shop_check-out", SagaKey("shop", "check-out")),
+        ("KV_sagamesh-rules", None),
+        ("SAGA_shop", None),
+        ("SAGA_shop_checkout_1", None),
+        ("saga_shop_checkout", None),
+    ],
+)
+def test_a_stream_s_name_tells_its_saga(stream: str, saga: SagaKey | None) -> None:
+    assert registers.saga_of_stream(stream) == saga
+
+
+@pytest.mark.parametrize(("subject", "saga"), [("saga.shop.checkout.o-1.>", "checkout"), ("saga.shop", ""), ("", "")])
+def test_a_subject_tells_the_name_of_its_saga(subject: str, saga: str) -> None:
+    assert registers.saga_name_of(subject) == saga
+
+
+def test_a_saga_is_shown_as_people_name_it() -> None:
+    assert str(SagaKey("shop", "checkout")) == "shop/checkout"
 
 
 def matches(pattern: str, subject: str) -> bool:
@@ -155,7 +179,7 @@ def test_a_filter_takes_one_register_of_every_instance(instance: Instance, name:
 @fuzz
 @given(INSTANCES, INSTANCES, NAMES)
 def test_an_instance_s_wildcard_takes_only_its_own(instance: Instance, other: Instance, name: Name) -> None:
-    pattern = registers.instance_subjects(instance)
+    pattern = instance.wildcard
     assert matches(pattern, instance.subject(name))
     assert matches(pattern, other.subject(name)) is (instance == other)
 
@@ -163,8 +187,9 @@ def test_an_instance_s_wildcard_takes_only_its_own(instance: Instance, other: In
 @fuzz
 @given(INSTANCES, NAMES)
 def test_the_stream_takes_every_register_of_its_saga(instance: Instance, name: Name) -> None:
-    assert matches(registers.subjects(instance.namespace, instance.saga), instance.subject(name))
-    assert not matches(registers.subjects("other", instance.saga), Instance("x", *instance[1:]).subject(name))
+    [ours], [others] = registers.subjects(*instance[:2]), registers.subjects("other", instance.saga)
+    assert matches(ours, instance.subject(name))
+    assert not matches(others, Instance("x", *instance[1:]).subject(name))
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from sagamesh.log.registers import SagaKey
 from sagamesh_operator.metrics import OperatorMetrics
-from sagamesh_operator.resource import SagaKey
 from sagamesh_operator.sagas import acceptance, status
 from sagamesh_operator.sagas.acceptance import Acceptance, judge
 from sagamesh_operator.sagas.status import NotDistributed, Readiness, Standing, conditions

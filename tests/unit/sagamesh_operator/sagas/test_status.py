@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from sagamesh_operator.resource import Note, Resource, SagaKey
+from sagamesh.log.registers import SagaKey
+from sagamesh_operator.resource import Note, Resource
 from sagamesh_operator.sagas.acceptance import Acceptance, judge
 from sagamesh_operator.sagas.status import (
     FOREIGN,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sagamesh_operator.resource import SagaKey
+from sagamesh.log.registers import SagaKey
 from sagamesh_operator.sagas.watch_health import GRACE, Watching
 
 A, B = SagaKey("shop", "a"), SagaKey("shop", "b")

@@ -163,7 +163,7 @@ class World:
     async def distribute(self, *sagas: Saga) -> None:
         for one in sagas:
             rules = project(one)["orders"]
-            self.nats.create_stream(topology.stream("shop", one.name))
+            self.nats.create_stream(*topology.streams("shop", one.name))
             active = topology.active_subject("shop", "orders", one.name)
             await self.log.put(topology.rules_subject(rules), {}, encode_rules(rules))
             await self.log.put(active, {}, rules.revision.encode())
@@ -208,7 +208,7 @@ class World:
         return await self.call("POST", f"/v1/sagas/{path}/cancel", body)
 
     def messages(self, name: str) -> tuple[Message, ...]:
-        return self.nats.messages(registers.stream("shop", name))
+        return self.nats.messages(*registers.streams("shop", name))
 
     async def write(self, path: str, *written: tuple[Name, Value], revision: str = "") -> None:
         """Write registers as other participants do."""
