@@ -16,6 +16,7 @@ from urllib.parse import quote, urlsplit
 
 from sagamesh_cli.errors import EnvironmentFault
 from sagamesh_cli.output import Complaint, in_line
+from sagamesh_jetstream.client.ports import JsonObject
 
 DEFAULT_URL = "http://127.0.0.1:3650"
 PATIENCE = 40.0
@@ -26,8 +27,6 @@ MAX_ANSWER = 16 << 20
 _HINT = (
     "is `sagamesh dev` running, or a sidecar? Give its address with --url or SAGAMESH_URL (`sagamesh dev` prints them)"
 )
-
-JsonObject = dict[str, Any]
 
 
 class RefusedError(Complaint):

@@ -1,43 +1,13 @@
-"""What the operator's side needs of the world, as protocols. `adapters` holds the real ones."""
+"""What the operator's side needs of Kubernetes, as protocols. `adapters` holds the real ones; NATS is `jetstream`'s."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Protocol
 
 from sagamesh.errors import SagameshError
-from sagamesh.log.codec import Message
 from sagamesh.log.registers import SagaKey
-from sagamesh_operator.resource import JsonObject, Note, Resource
-
-
-class JetStreamError(SagameshError):
-    """JetStream answered no. Its codes are what to branch on: `code` alone says little, `err_code` is exact."""
-
-    def __init__(self, asked: str, code: int, err_code: int, description: str) -> None:
-        super().__init__(f"NATS refused {asked}: {description} ({err_code})")
-        self.code = code
-        self.err_code = err_code
-        self.description = description
-
-
-class JetStream(Protocol):
-    """The API of JetStream, as raw JSON: a client's config classes drop what they do not know."""
-
-    async def api(self, verb: str, body: JsonObject | None = None) -> JsonObject:
-        """The reply to `$JS.API.<verb>`. Raises ApiRefused and UnavailableError."""
-        ...
-
-    async def publish(self, subject: str, body: bytes) -> int:
-        """Store a message; its stream sequence. Raises ApiRefused and UnavailableError."""
-        ...
-
-    async def last(self, stream: str, subjects: Sequence[str]) -> tuple[Message, ...]:
-        """The last message of each of these subjects, at most a few hundred; what is stale or absent does not come.
-
-        Raises UnavailableError.
-        """
-        ...
+from sagamesh_jetstream.client.ports import JsonObject
+from sagamesh_operator.resource import Note, Resource
 
 
 class ClusterUnavailable(SagameshError):  # noqa: N818 - as UnavailableError, of Kubernetes

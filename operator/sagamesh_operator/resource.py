@@ -9,8 +9,6 @@ from msgspec import Struct
 
 from sagamesh.log.registers import SagaKey
 
-JsonObject = dict[str, Any]
-
 
 class Resource(Struct, frozen=True, kw_only=True):
     """One Saga at one moment. `version` grows with each change of anything, `generation` with each of the spec."""

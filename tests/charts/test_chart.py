@@ -14,9 +14,10 @@ import helm_python
 import pytest
 import yaml
 
+from sagamesh_jetstream.client.ports import JsonObject
 from sagamesh_operator import crd, settings
 from sagamesh_tools import chart
-from sagamesh_tools.chart import CHART, NAMESPACE, ROOT, JsonObject, render
+from sagamesh_tools.chart import CHART, NAMESPACE, ROOT, render
 
 FEW: JsonObject = {
     "crds": {"enabled": False},

@@ -13,13 +13,14 @@ import helm_python
 import pytest
 import yaml
 
+from sagamesh_jetstream.client.ports import JsonObject
 from sagamesh_operator.adapters import kubernetes
 from sagamesh_operator.crd import CRD
 from sagamesh_operator.injection.certificate_store import Keeper
 from sagamesh_operator.injection.certificates import Schedule
 from sagamesh_operator.ports import ClusterUnavailable
 from sagamesh_tools import chart
-from sagamesh_tools.chart import NAMESPACE, ROOT, JsonObject
+from sagamesh_tools.chart import NAMESPACE, ROOT
 from support.processes.injecting import NAME, SECRET
 from support.servers.control_plane import ControlPlane, until
 

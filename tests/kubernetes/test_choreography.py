@@ -24,7 +24,7 @@ from msgspec.structs import replace
 from sagamesh.language.model import Saga
 from sagamesh_cli.local.example_services import example
 from sagamesh_cli.local.sidecars import ProcessMember
-from sagamesh_operator.resource import JsonObject
+from sagamesh_jetstream.client.ports import JsonObject
 from sagamesh_sidecar.settings import SidecarSettings
 from support.builders.orders import KINDS, MEALS, conclude, mixed, place
 from support.processes.operating import Operator, Sagas

@@ -14,10 +14,9 @@ import yaml
 
 from sagamesh.distribution import topology
 from sagamesh.log.registers import stream
+from sagamesh_jetstream.client.ports import JetStreamError, JsonObject
 from sagamesh_jetstream.client.session import connect
 from sagamesh_jetstream.upkeep.distribute import read_entries
-from sagamesh_operator.ports import JetStreamError
-from sagamesh_operator.resource import JsonObject
 from support.processes.operating import STEP, Operator, Sagas, operated, saga
 from support.processes.stage import run
 from support.servers.control_plane import Cluster, ControlPlane

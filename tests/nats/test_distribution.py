@@ -19,10 +19,9 @@ from sagamesh.rules.codec import decode_rules
 from sagamesh.rules.local import LocalRules
 from sagamesh.rules.projection import project
 from sagamesh_cli.local.nats_server import EmbeddedServer
+from sagamesh_jetstream.client.ports import JetStream, JetStreamError, JsonObject
 from sagamesh_jetstream.client.session import NatsJetStream, connect
 from sagamesh_jetstream.upkeep.distribute import BucketPut, ForeignStreamError, distribute, observe, plan
-from sagamesh_operator.ports import JetStream, JetStreamError
-from sagamesh_operator.resource import JsonObject
 from support.servers.cluster import Cluster
 
 LOG = "SAGA_shop_checkout"

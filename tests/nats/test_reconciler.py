@@ -11,9 +11,9 @@ from typing import Any
 from sagamesh.distribution import heartbeat, topology
 from sagamesh.distribution.heartbeat import Heartbeat
 from sagamesh.log.registers import SagaKey
+from sagamesh_jetstream.client.ports import JsonObject
 from sagamesh_jetstream.client.session import Session
 from sagamesh_operator.metrics import OperatorMetrics
-from sagamesh_operator.resource import JsonObject
 from sagamesh_operator.sagas.reconciler import Reconciler
 from sagamesh_operator.sagas.watch_health import GRACE
 from support.fakes.memory_cluster import MemoryCluster

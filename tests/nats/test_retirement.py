@@ -16,11 +16,10 @@ from sagamesh.log.registers import FINISH, OUTCOME, START, Instance, Name, Origi
 from sagamesh.rules.local import LocalRules
 from sagamesh.rules.projection import project
 from sagamesh_cli.local.nats_server import EmbeddedServer
+from sagamesh_jetstream.client.ports import JetStream, JetStreamError, JsonObject
 from sagamesh_jetstream.client.session import NatsJetStream, connect
 from sagamesh_jetstream.upkeep.distribute import distribute
 from sagamesh_jetstream.upkeep.retire import Retiring, left_over, retire
-from sagamesh_operator.ports import JetStream, JetStreamError
-from sagamesh_operator.resource import JsonObject
 from sagamesh_sidecar.adapters.nats import NatsLog
 
 KEY = SagaKey("shop", "checkout")

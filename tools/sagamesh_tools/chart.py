@@ -19,6 +19,7 @@ from typing import Any
 import helm_python
 import yaml
 
+from sagamesh_jetstream.client.ports import JsonObject
 from sagamesh_operator.crd import as_yaml
 
 ROOT = Path(__file__).parents[2]
@@ -28,8 +29,6 @@ NAMESPACE = "sagamesh-system"
 HEAD = "# Made by `make manifests` of charts/sagamesh.\n"
 OF_HELM = ("app.kubernetes.io/managed-by", "helm.sh/chart", "helm.sh/resource-policy")
 NOT_FETCHED = "chart directory is missing these dependencies: nats"  # it is not ours, so it is not in the repository
-
-JsonObject = dict[str, Any]
 
 
 def render(values: Mapping[str, Any] | None = None, *, chart: Path = CHART, name: str = "sagamesh") -> list[JsonObject]:

@@ -14,9 +14,9 @@ from sagamesh.errors import UnavailableError
 from sagamesh.language.model import Saga
 from sagamesh.rules.projection import project
 from sagamesh_cli.output import complain
+from sagamesh_jetstream.client.ports import JetStreamError
 from sagamesh_jetstream.client.session import connect
 from sagamesh_jetstream.upkeep.fleet import Fleet, read_fleet
-from sagamesh_operator.ports import JetStreamError
 
 LOOK = 0.1
 """Seconds between looks at the heartbeats."""

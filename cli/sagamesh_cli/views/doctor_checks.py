@@ -13,9 +13,8 @@ from msgspec import Struct
 
 from sagamesh.text import listed
 from sagamesh_cli.output import in_line, paint
+from sagamesh_jetstream.client.ports import JsonObject
 from sagamesh_jetstream.upkeep.distribute import owner_of
-
-JsonObject = Mapping[str, Any]
 
 CLUSTER, NATS = "cluster", "nats"
 INSTALL = "by the chart (docs/install.md), or alone: python -m sagamesh_operator.crd | kubectl apply --server-side -f -"

@@ -5,15 +5,14 @@ A deleted saga whose instances still run has no resource any more. What is left 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
 from msgspec import Struct, to_builtins
 
 from sagamesh_cli.output import in_line, paint, table
-
-JsonObject = Mapping[str, Any]
+from sagamesh_jetstream.client.ports import JsonObject
 
 READY, RETIRING, RETIRED, UNKNOWN = "Ready", "Retiring", "Retired", "Unknown"
 COLOURS = {"True": "green", "False": "red", UNKNOWN: "yellow", RETIRING: "yellow"}

@@ -23,8 +23,7 @@ import nats
 from sagamesh.errors import UnavailableError
 from sagamesh.log.codec import Message
 from sagamesh_jetstream.client import login
-from sagamesh_operator.ports import JetStreamError
-from sagamesh_operator.resource import JsonObject
+from sagamesh_jetstream.client.ports import JetStreamError, JsonObject
 
 logger = logging.getLogger(__name__)
 

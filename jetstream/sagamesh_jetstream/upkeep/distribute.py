@@ -26,9 +26,8 @@ from sagamesh.errors import SagameshError, UnreadableError
 from sagamesh.log import registers
 from sagamesh.rules import codec
 from sagamesh.rules.local import LocalRules
+from sagamesh_jetstream.client.ports import JetStream, JetStreamError, JsonObject
 from sagamesh_jetstream.upkeep.lookups import STREAM_MISSING, ask_all, stored, subjects
-from sagamesh_operator.ports import JetStream, JetStreamError
-from sagamesh_operator.resource import JsonObject
 
 INSTALLATION = "sagamesh.dev/installation"
 FINGERPRINT = "sagamesh.dev/config"
@@ -263,7 +262,7 @@ async def distribute(
     Of two that distribute different revisions at once, either may have the last word on `active`, but the filters of
     both stand in the end: JetStream has no compare-and-set for consumers, so each looks once more after its last write,
     at the documents of all. In between a filter may be missing for a moment; what is passed over then is the sweeper's.
-    Raises ForeignStreamError, ApiRefused and UnavailableError.
+    Raises ForeignStreamError, JetStreamError and UnavailableError.
     """
     done: list[Change] = []
     overtaken: JetStreamError | None = None

@@ -8,8 +8,8 @@ from typing import NamedTuple
 from sagamesh.distribution import heartbeat, topology
 from sagamesh.distribution.heartbeat import Heartbeat
 from sagamesh.errors import UnreadableError
+from sagamesh_jetstream.client.ports import JetStream
 from sagamesh_jetstream.upkeep.lookups import ask, stored, subjects
-from sagamesh_operator.ports import JetStream
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ def _read(subject: str, body: bytes) -> Heartbeat:
 async def heartbeats(js: JetStream, namespace: str = "*") -> dict[str, bytes]:
     """What stands in the sidecars' bucket, by subject: the server throws away what was not renewed.
 
-    Without the bucket nothing does. Raises ApiRefused and UnavailableError.
+    Without the bucket nothing does. Raises JetStreamError and UnavailableError.
     """
     wanted = topology.heartbeat_subjects(namespace)
     listed = subjects(await ask(js, f"STREAM.INFO.{STREAM}", {"subjects_filter": wanted}))
@@ -89,7 +89,7 @@ async def heartbeats(js: JetStream, namespace: str = "*") -> dict[str, bytes]:
 
 
 async def read_fleet(js: JetStream, namespace: str = "*") -> Fleet:
-    """Who has told of itself and is not silent for too long. Raises ApiRefused and UnavailableError."""
+    """Who has told of itself and is not silent for too long. Raises JetStreamError and UnavailableError."""
     fleet = Fleet()
     for subject, body in (await heartbeats(js, namespace)).items():
         fleet.hear(subject, body, 0.0)

@@ -6,15 +6,14 @@ import asyncio
 import base64
 from collections.abc import Iterable, Mapping
 
-from sagamesh_operator.ports import JetStream, JetStreamError
-from sagamesh_operator.resource import JsonObject
+from sagamesh_jetstream.client.ports import JetStream, JetStreamError, JsonObject
 
 STREAM_MISSING, CONSUMER_MISSING, MESSAGE_MISSING = 10059, 10014, 10037
 MISSING = frozenset({STREAM_MISSING, CONSUMER_MISSING, MESSAGE_MISSING})
 
 
 async def ask(js: JetStream, verb: str, body: JsonObject | None = None) -> JsonObject | None:
-    """The reply; None: what was asked for is not there. Raises ApiRefused for any other no, and UnavailableError."""
+    """The reply; None: what was asked for is not there. Raises JetStreamError, UnavailableError."""
     try:
         return await js.api(verb, body)
     except JetStreamError as refused:

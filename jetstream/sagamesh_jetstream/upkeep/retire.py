@@ -15,10 +15,9 @@ from sagamesh.distribution import topology
 from sagamesh.errors import UnreadableError
 from sagamesh.log import codec, registers
 from sagamesh.log.registers import FINISH, OUTCOME, START, Instance, Name, SagaKey
+from sagamesh_jetstream.client.ports import JetStream, JsonObject
 from sagamesh_jetstream.upkeep.distribute import PAGE, owner_of, read_entries, readable
 from sagamesh_jetstream.upkeep.lookups import ask, subjects
-from sagamesh_operator.ports import JetStream
-from sagamesh_operator.resource import JsonObject
 
 BUCKET = f"KV_{topology.RULES_BUCKET}"
 
@@ -32,7 +31,7 @@ class Retiring(NamedTuple):
 async def retire(js: JetStream, key: SagaKey, *, starting: bool, installation: str) -> Retiring | None:
     """One step further; None: nothing of it is left. `starting`: some live sidecar still says that it starts the saga.
 
-    What belongs to another installation is none of ours, and left alone. Raises ApiRefused and UnavailableError.
+    What belongs to another installation is none of ours, and left alone. Raises JetStreamError and UnavailableError.
     """
     [stream] = registers.streams(*key)
     log = await ask(js, f"STREAM.INFO.{stream}")

@@ -20,9 +20,10 @@ from yaml import YAMLError
 
 from sagamesh.log.registers import SagaKey
 from sagamesh.text import rfc3339, shortened
+from sagamesh_jetstream.client.ports import JsonObject
 from sagamesh_operator.crd import GROUP, KIND, PLURAL, VERSION
 from sagamesh_operator.ports import ClusterUnavailable, NoCluster
-from sagamesh_operator.resource import JsonObject, Note, Resource
+from sagamesh_operator.resource import Note, Resource
 
 MANAGER = "sagamesh-operator"
 TIMEOUT = 15.0

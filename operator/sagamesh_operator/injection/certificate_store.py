@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+from sagamesh_jetstream.client.ports import JsonObject
 from sagamesh_operator.injection.certificates import (
     CURRENT,
     Keyring,
@@ -26,7 +27,6 @@ from sagamesh_operator.injection.certificates import (
     to_secret,
 )
 from sagamesh_operator.ports import Objects
-from sagamesh_operator.resource import JsonObject
 
 logger = logging.getLogger("sagamesh.injector")
 WEBHOOKS = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"

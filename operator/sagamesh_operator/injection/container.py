@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sagamesh_jetstream.client.ports import JsonObject
 from sagamesh_operator.injection.annotations import Wishes
-from sagamesh_operator.resource import JsonObject
 
 NAME = "sagamesh-sidecar"
 STATE_VOLUME, NATS_VOLUME = "sagamesh-state", "sagamesh-nats"

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from sagamesh.errors import SagameshError
 from sagamesh.text import is_label
+from sagamesh_jetstream.client.ports import JsonObject
 from sagamesh_operator.injection.annotations import APP_PORT, PREFIX, Wishes, wishes
 from sagamesh_operator.injection.container import (
     API_PORT,
@@ -22,7 +23,6 @@ from sagamesh_operator.injection.container import (
     container,
     volumes,
 )
-from sagamesh_operator.resource import JsonObject
 
 PARTICIPANT = f"{PREFIX}participant"
 """The label that opts a Pod in; its value names the participant."""

@@ -6,9 +6,9 @@ import base64
 import json
 from typing import Any, Literal, NamedTuple
 
+from sagamesh_jetstream.client.ports import JsonObject
 from sagamesh_operator.injection.container import Installation
 from sagamesh_operator.injection.patch import InjectionRefused, inject
-from sagamesh_operator.resource import JsonObject
 
 ReviewResult = Literal["injected", "unchanged", "refused", "unreadable"]
 FORBIDDEN = 403

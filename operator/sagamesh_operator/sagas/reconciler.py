@@ -21,12 +21,13 @@ from msgspec.structs import replace
 from sagamesh.errors import SagameshError, UnavailableError
 from sagamesh.log.registers import SagaKey
 from sagamesh.rules.local import FORMAT
+from sagamesh_jetstream.client.ports import JetStream, JetStreamError, JsonObject
 from sagamesh_jetstream.upkeep.distribute import ForeignStreamError, distribute
 from sagamesh_jetstream.upkeep.fleet import Fleet, heartbeats
 from sagamesh_jetstream.upkeep.retire import left_over, retire
 from sagamesh_operator.metrics import OperatorMetrics
-from sagamesh_operator.ports import Cluster, ClusterUnavailable, JetStream, JetStreamError
-from sagamesh_operator.resource import JsonObject, Note, Resource, resource
+from sagamesh_operator.ports import Cluster, ClusterUnavailable
+from sagamesh_operator.resource import Note, Resource, resource
 from sagamesh_operator.sagas import status as statuses
 from sagamesh_operator.sagas.acceptance import Acceptance, judge
 from sagamesh_operator.sagas.status import NotDistributed, Readiness, Standing

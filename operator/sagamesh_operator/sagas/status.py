@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 from msgspec import Struct
 
 from sagamesh.text import counted, listed, rfc3339, shortened
-from sagamesh_operator.resource import JsonObject, Note, Resource
+from sagamesh_jetstream.client.ports import JsonObject
+from sagamesh_operator.resource import Note, Resource
 from sagamesh_operator.sagas.acceptance import Acceptance
 
 LONGEST = 4000

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from sagamesh.log.registers import SagaKey
+from sagamesh_jetstream.client.ports import JsonObject
 from sagamesh_operator.ports import ClusterUnavailable
-from sagamesh_operator.resource import JsonObject, Note, Resource
+from sagamesh_operator.resource import Note, Resource
 
 STEP = {"name": "charge", "participant": "payments", "on": ["go"], "action": {"path": "/charges"}, "pivot": True}
 

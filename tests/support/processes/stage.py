@@ -29,8 +29,8 @@ from sagamesh.rules.projection import project
 from sagamesh_cli.commands.here.dev import participants_of, provision, read
 from sagamesh_cli.local.example_services import ExampleService, books, example
 from sagamesh_cli.local.sidecars import ProcessMember, Urls
+from sagamesh_jetstream.client.ports import JsonObject
 from sagamesh_jetstream.client.session import connect
-from sagamesh_operator.resource import JsonObject
 from sagamesh_sidecar.adapters.nats import NatsLog
 from sagamesh_sidecar.settings import SidecarSettings
 from support.builders import oracle

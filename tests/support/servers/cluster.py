@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from sagamesh.errors import UnavailableError
+from sagamesh_jetstream.client.ports import JetStreamError, JsonObject
 from sagamesh_jetstream.client.session import connect
-from sagamesh_operator.ports import JetStreamError
-from sagamesh_operator.resource import JsonObject
 from support.servers.nats_server import NatsServer
 from support.servers.ports import free_ports
 

@@ -11,9 +11,8 @@ from msgspec.structs import replace
 
 from sagamesh.distribution import heartbeat, topology
 from sagamesh.distribution.heartbeat import Heartbeat
+from sagamesh_jetstream.client.ports import JetStreamError, JsonObject
 from sagamesh_jetstream.upkeep.fleet import Fleet, read_fleet
-from sagamesh_operator.ports import JetStreamError
-from sagamesh_operator.resource import JsonObject
 
 ONE = Heartbeat(namespace="shop", participant="orders", pod="orders-1", holds={"checkout": ("a", "b")})
 TWO = replace(ONE, pod="orders-2", holds={"checkout": ("a",)})

@@ -16,10 +16,11 @@ from sagamesh_cli.cluster import FORBIDDEN, NOT_FOUND, Access, Context, Kubeconf
 from sagamesh_cli.options import NatsDir
 from sagamesh_cli.output import OutputFormat, show
 from sagamesh_cli.views import doctor_checks
-from sagamesh_cli.views.doctor_checks import CLUSTER, NATS, Check, JsonObject, Level
+from sagamesh_cli.views.doctor_checks import CLUSTER, NATS, Check, Level
+from sagamesh_jetstream.client.ports import JetStream, JetStreamError, JsonObject
 from sagamesh_jetstream.upkeep.lookups import ask
 from sagamesh_operator import crd
-from sagamesh_operator.ports import ClusterUnavailable, JetStream, JetStreamError, NoCluster
+from sagamesh_operator.ports import ClusterUnavailable, NoCluster
 
 if TYPE_CHECKING:
     from sagamesh_operator.adapters.kubernetes import KubernetesCluster

@@ -15,8 +15,9 @@ from typing import Annotated, Any
 import typer
 
 from sagamesh import durations
-from sagamesh_cli.client import DEFAULT_URL, ApiClient, JsonObject, RefusedError, is_finished
+from sagamesh_cli.client import DEFAULT_URL, ApiClient, RefusedError, is_finished
 from sagamesh_cli.output import Complaint, OutputFormat, complain, in_line, paint, show, table
+from sagamesh_jetstream.client.ports import JsonObject
 
 COLOURS = {
     **dict.fromkeys(("completed", "committed", "done"), "green"),
