@@ -12,6 +12,7 @@ import pytest
 from nats.aio.client import Client
 
 import nats
+from sagamesh.distribution.plan import BucketPut, ForeignStreamError, plan
 from sagamesh.errors import UnavailableError
 from sagamesh.language.model import Action, Compensation, Emit, Saga, StartSpec, Step
 from sagamesh.log import codec
@@ -21,7 +22,7 @@ from sagamesh.rules.projection import project
 from sagamesh_cli.local.nats_server import EmbeddedServer
 from sagamesh_jetstream.client.ports import JetStream, JetStreamError, JsonObject
 from sagamesh_jetstream.client.session import NatsJetStream, connect
-from sagamesh_jetstream.upkeep.distribute import BucketPut, ForeignStreamError, distribute, observe, plan
+from sagamesh_jetstream.upkeep.distribute import distribute, observe
 from support.servers.cluster import Cluster
 
 LOG = "SAGA_shop_checkout"

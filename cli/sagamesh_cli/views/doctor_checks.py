@@ -11,10 +11,10 @@ from typing import Any
 
 from msgspec import Struct
 
+from sagamesh.distribution.plan import installation_of
 from sagamesh.text import listed
 from sagamesh_cli.output import in_line, paint
 from sagamesh_jetstream.client.ports import JsonObject
-from sagamesh_jetstream.upkeep.distribute import owner_of
 
 CLUSTER, NATS = "cluster", "nats"
 INSTALL = "by the chart (docs/install.md), or alone: python -m sagamesh_operator.crd | kubectl apply --server-side -f -"
@@ -190,12 +190,14 @@ def buckets(found: Mapping[str, JsonObject | None], installation: str | None) ->
             yield Check(
                 NATS, what, Level.WARNING, "not yet", "the operator makes it with the first Saga that it accepts"
             )
-        elif (owner := owner_of(info["config"])) is None:
+        elif (owner := installation_of(info["config"])) is None:
             hint = "give Sagamesh a NATS account of its own"
             yield Check(NATS, what, Level.FAILURE, "it was not made by Sagamesh", hint)
         else:
             yield Check(NATS, what, Level.OK, f"it belongs to the installation {owner}")
-    owners = sorted({owner for info in found.values() if info is not None and (owner := owner_of(info["config"]))})
+    owners = sorted(
+        {owner for info in found.values() if info is not None and (owner := installation_of(info["config"]))}
+    )
     if len(owners) > 1:
         hint = "give each installation a NATS account of its own"
         yield Check(NATS, "they belong to one installation", Level.FAILURE, f"to {listed(owners)}", hint)

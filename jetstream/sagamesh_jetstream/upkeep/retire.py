@@ -12,11 +12,12 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from sagamesh.distribution import topology
+from sagamesh.distribution.plan import installation_of, readable
 from sagamesh.errors import UnreadableError
 from sagamesh.log import codec, registers
 from sagamesh.log.registers import FINISH, OUTCOME, START, Instance, Name, SagaKey
 from sagamesh_jetstream.client.ports import JetStream, JsonObject
-from sagamesh_jetstream.upkeep.distribute import PAGE, owner_of, read_entries, readable
+from sagamesh_jetstream.upkeep.distribute import PAGE, read_entries
 from sagamesh_jetstream.upkeep.lookups import ask, subjects
 
 BUCKET = f"KV_{topology.RULES_BUCKET}"
@@ -145,7 +146,7 @@ def _entries(bucket: JsonObject | None) -> list[str]:
 
 
 def _is_foreign(info: JsonObject | None, installation: str) -> bool:
-    return info is not None and owner_of(info["config"]) != installation
+    return info is not None and installation_of(info["config"]) != installation
 
 
 def _pages(subjects: Sequence[str]) -> Iterable[Sequence[str]]:

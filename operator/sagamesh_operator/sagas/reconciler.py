@@ -18,11 +18,12 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from sagamesh.distribution.plan import ForeignStreamError
 from sagamesh.errors import SagameshError, UnavailableError
 from sagamesh.log.registers import SagaKey
 from sagamesh.rules.local import FORMAT
 from sagamesh_jetstream.client.ports import JetStream, JetStreamError, JsonObject
-from sagamesh_jetstream.upkeep.distribute import ForeignStreamError, distribute
+from sagamesh_jetstream.upkeep.distribute import distribute
 from sagamesh_jetstream.upkeep.fleet import Fleet, heartbeats
 from sagamesh_jetstream.upkeep.retire import left_over, retire
 from sagamesh_operator.metrics import OperatorMetrics

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping
 import pytest
 from msgspec.structs import replace
 
+from sagamesh.distribution.plan import ApiRequest, BucketPut, ForeignStreamError, Observed, plan
 from sagamesh.language.model import Action, Compensation, Emit, Saga, StartSpec, Step
 from sagamesh.rules.codec import decode_rules
 from sagamesh.rules.local import LocalRules
 from sagamesh.rules.projection import project
-from sagamesh_jetstream.upkeep.distribute import ApiRequest, BucketPut, ForeignStreamError, Observed, plan
 
 NOTHING = Observed({}, {}, {})
 BUCKETS = ["STREAM.CREATE.KV_sagamesh-rules", "STREAM.CREATE.KV_sagamesh-sidecars"]
@@ -87,6 +87,19 @@ def test_a_consumer_hears_what_its_rules_need() -> None:
     assert filters(there, "customers") == {"_.start", "_.abort", "charge.compensation"}
     assert filters(there, "payments") == {"credit.end", "_.abort"}
     assert "orders" not in there.consumers, "it owns no step"
+
+
+def test_each_bears_the_hash_of_what_was_asked_for_which_no_version_may_change() -> None:
+    """Or the first start of a new version would ask NATS to change every stream and consumer that there is."""
+    made = after(NOTHING, plan(ONE, NOTHING))
+    configs = [*made.streams.values(), *made.consumers.values()]
+    assert {config["name"]: config["metadata"]["sagamesh.dev/config"] for config in configs} == {
+        "KV_sagamesh-rules": "073bbdd495",
+        "KV_sagamesh-sidecars": "49505f55fb",
+        "SAGA_shop_checkout": "83b99a9e8b",
+        "customers": "68a8fb2cd2",
+        "payments": "04cba75c77",
+    }
 
 
 def test_active_holds_the_revision() -> None:
