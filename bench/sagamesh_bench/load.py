@@ -15,6 +15,7 @@ from nats.aio.msg import Msg
 
 import nats
 from sagamesh.log import registers
+from sagamesh.protocol.answers import Answered
 from sagamesh_bench.rig import Rig
 from sagamesh_bench.sagas import SHAPES, event
 from sagamesh_jetstream.client.session import NatsJetStream
@@ -58,9 +59,9 @@ class Load:
         key = f"{self.run}-{next(self.numbers)}"
         ended = self.waiting[key] = asyncio.get_running_loop().create_future()
         begun = time.perf_counter()
-        response = await self.api.post("/v1/events", HEADERS, event(self.saga, key), timeout=PATIENCE)
-        if response.status != 202:
-            raise RuntimeError(f"a start was answered {response.status}: {response.body!r}")
+        answer = await self.api.post("/v1/events", HEADERS, event(self.saga, key), timeout=PATIENCE)
+        if not isinstance(answer, Answered) or answer.status != 202:
+            raise RuntimeError(f"a start was answered: {answer}")
         async with asyncio.timeout(PATIENCE):
             await ended
         self.latencies.append(time.perf_counter() - begun)

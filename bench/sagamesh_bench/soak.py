@@ -20,13 +20,13 @@ from msgspec import json
 
 from sagamesh.errors import UnavailableError
 from sagamesh.log import registers
+from sagamesh.protocol.answers import Answered
 from sagamesh_bench.ledger import BOOKS
 from sagamesh_bench.load import HEADERS
 from sagamesh_bench.rig import Rig, rig, rss_mib
 from sagamesh_bench.sagas import NAMESPACE, SHAPES, event
 from sagamesh_jetstream.client.session import connect
 from sagamesh_sidecar.adapters.app_client import AppClient
-from sagamesh_sidecar.answers import Away, Response, Unanswered
 
 EVERY = 10.0
 """Seconds between two looks."""
@@ -93,15 +93,12 @@ class Soak:
     async def _start(self, api: AppClient, saga: str, key: str) -> None:
         """Send an event until it is taken, as its sender would."""
         while True:
-            try:
-                response: Response | None = await api.post("/v1/events", HEADERS, event(saga, key), timeout=PATIENCE)
-            except (Away, Unanswered):
-                response = None
-            if response is not None and response.status in (200, 202):
-                self.started[saga] += 1
-                return
-            if response is not None and response.status != 503:
-                raise RuntimeError(f"a start was answered {response.status}: {response.body!r}")
+            match await api.post("/v1/events", HEADERS, event(saga, key), timeout=PATIENCE):
+                case Answered(status=200 | 202):
+                    self.started[saga] += 1
+                    return
+                case Answered(status=status, body=body) if status != 503:
+                    raise RuntimeError(f"a start was answered {status}: {body!r}")
             await asyncio.sleep(0.2)
 
     async def _crash(self) -> None:
@@ -197,15 +194,18 @@ class Soak:
     async def _unbalanced(self) -> list[str]:
         """Every step of what was committed is done, every one of what was aborted is undone, each once."""
         books = AppClient(self.rig.app_url)
-        found = json.decode((await books.post(BOOKS, {}, b"", timeout=30.0)).body)
+        answer = await books.post(BOOKS, {}, b"", timeout=30.0)
         await books.close()
+        if not isinstance(answer, Answered):
+            raise RuntimeError(f"the books cannot be read: {answer}")  # noqa: TRY004 - no mistake of a caller
+        booked = json.decode(answer.body)
         expected = {
             f"{name}/{step.name}": {"undone" if name == "undone" else "done": self.started[name]}
             for name, shape in SHAPES.items()
             for step in shape.saga.steps
         }
-        wrong = [(key, found.get(key), want) for key, want in expected.items() if found.get(key) != want]
-        return [f"the books say of {key}: {booked}, and should say {want}" for key, booked, want in wrong]
+        wrong = [(key, booked.get(key), want) for key, want in expected.items() if booked.get(key) != want]
+        return [f"the books say of {key}: {said}, and should say {want}" for key, said, want in wrong]
 
     def slopes(self) -> dict[str, float]:
         """MiB in an hour that each process grows, by least squares over the time when it is warm."""

@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from sagamesh.log.codec import Message
+from sagamesh.protocol.answers import Answer
 from sagamesh.protocol.attempt import WriteRefused
-from sagamesh_sidecar.answers import Response
 
 
 class Guard(NamedTuple):
@@ -118,8 +118,12 @@ class Store(Protocol):
 
 
 class App(Protocol):
-    """The participant's own service. `post` raises `answers.Away` and `answers.Unanswered`."""
+    """The participant's own service."""
 
-    async def post(self, path: str, headers: Mapping[str, str], body: bytes, *, timeout: float) -> Response: ...
+    async def post(self, path: str, headers: Mapping[str, str], body: bytes, *, timeout: float) -> Answer:
+        """Send one request, once. Never raises for what the app or the network does: that is an Answer, too."""
+        ...
 
-    async def reachable(self, timeout: float = 1.0) -> bool: ...
+    async def reachable(self, timeout: float = 1.0) -> bool:
+        """Whether somebody takes a connection, within so many seconds."""
+        ...

@@ -1,7 +1,8 @@
 """What an app's answer means: the tables of section "What the sidecar asks of the app", as two functions.
 
-An answer is what the HTTP client saw; a verdict is what the decision makes of it. Nothing here knows whether the step
-may fail: that is `decision`.
+An answer is what came back from a call: a whole response, nobody there, or no way to know. The three are told apart by
+what the app may have done. A meaning is what the decision makes of it. Nothing here knows whether the step may fail:
+that is `decision`; nor what happens on the wire: that is the client of whoever calls.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ MAX_DATA = 256 * 1024
 
 
 class Answered(Struct, frozen=True):
-    """A whole response. Header names are lower case."""
+    """A whole response, whatever its status. Header names are lower case; repeated ones are joined by ", "."""
 
     status: int
     headers: Mapping[str, str]
@@ -29,13 +30,13 @@ class Answered(Struct, frozen=True):
 
 
 class Unanswered(Struct, frozen=True):
-    """The request was sent, at least in part, and no usable response came: the app may have acted."""
+    """Sent, at least in part, and no usable response came: the app may have acted. `reason` is for people."""
 
     reason: str
 
 
 class Away(Struct, frozen=True):
-    """Nobody listens: the app did not see the request."""
+    """Nobody listens: no connection came about, hence nothing was sent, and the app did nothing."""
 
 
 Answer = Answered | Unanswered | Away

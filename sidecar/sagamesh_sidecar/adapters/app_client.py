@@ -1,12 +1,12 @@
 """The HTTP client to the one app beside us: one host, one port, plaintext HTTP/1.1, POST only.
 
-It moves bytes and tells three endings apart (`answers`): a whole answer, nobody there, no usable answer. It never sends
-a request twice, because the app may have acted on the first one, and it does not know what a status means: core does.
-No redirects, proxies, cookies, compression or TLS; that is why it can be this small.
+It moves bytes and tells three endings apart, as core's `answers` has them: a whole answer, nobody there, no usable
+answer. It never sends a request twice, because the app may have acted on the first one, and it does not know what a
+status means: core does. No redirects, proxies, cookies, compression or TLS; that is why it can be this small.
 
-    AnswerReader   bytes -> Response, without I/O
-    Connection     one socket, one request at a time
-    AppClient      at most so many connections, the last used first
+    AnswerReader    bytes -> Answered or Unanswered, without I/O
+    AppConnection   one socket, one request at a time
+    AppClient       at most so many connections, the last used first
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from typing import cast
 
 import httptools
 
-from sagamesh_sidecar.answers import Away, Response, Unanswered
+from sagamesh.protocol.answers import Answer, Answered, Away, Unanswered
 
 KIB = 1024
 
@@ -69,7 +69,7 @@ class AnswerReader:
 
     def expect(self) -> None:
         """Start on the answer to the next request."""
-        self.response: Response | None = None  # there once it is whole
+        self.answer: Answered | Unanswered | None = None  # there once it is whole, or cannot become whole any more
         self.reusable = False  # may another request follow on this connection?
         self._fault: str | None = None
         self._head_room = self._limits[0]  # of this head and of all the 1xx ones before it
@@ -77,7 +77,7 @@ class AnswerReader:
         self._in_body = False
 
     def feed(self, data: bytes) -> None:
-        """Take the next bytes, none at the end. Raises `Unanswered` once they cannot become an answer any more."""
+        """Take the next bytes, none at the end."""
         self._wire_room -= len(data)
         try:
             if data:
@@ -92,8 +92,8 @@ class AnswerReader:
             self._fault = "the answer is too large"
         if self._fault is not None:
             self.reusable = False  # but an answer that was whole before the rubbish came stays one
-            if self.response is None:
-                raise Unanswered(self._fault)
+            if self.answer is None:
+                self.answer = Unanswered(self._fault)
 
     def _parse(self, data: bytes) -> None:
         """Hand the parser no more than a head may take while it is in one, for it would buffer a head of any size."""
@@ -114,13 +114,12 @@ class AnswerReader:
             self._fault = "the app closed the connection before its answer was complete"
 
     def _complete(self) -> None:
-        body = b"".join(self._body)
-        self.response = Response(status=self._parser.get_status_code(), headers=self._headers, body=body)
+        self.answer = Answered(self._parser.get_status_code(), self._headers, b"".join(self._body))
 
     # Called by the parser. What they raise would come back wrapped, so they note a fault instead.
 
     def on_message_begin(self) -> None:
-        if self.response is not None:
+        if self.answer is not None:
             self._fault = "bytes after the answer"
             return
         self._headers: dict[str, str] = {}
@@ -128,7 +127,7 @@ class AnswerReader:
         self._size = 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._in_body or self.response is not None:  # a trailer, which must not overrule the head; or rubbish
+        if self._in_body or self.answer is not None:  # a trailer, which must not overrule the head; or rubbish
             return
         key, text = name.decode("latin-1").lower(), value.rstrip().decode("latin-1")
         self._headers[key] = f"{self._headers[key]}, {text}" if key in self._headers else text
@@ -148,7 +147,7 @@ class AnswerReader:
             self._body.append(body)
 
     def on_message_complete(self) -> None:
-        if self._in_body and self.response is None and self._fault is None:  # else a 1xx: the answer is still to come
+        if self._in_body and self.answer is None and self._fault is None:  # else a 1xx: the answer is still to come
             self._complete()
             self.reusable = self._parser.should_keep_alive()
 
@@ -158,7 +157,7 @@ class AppConnection(asyncio.Protocol):
 
     def __init__(self, max_head: int, max_body: int) -> None:
         self._reader = AnswerReader(max_head, max_body)
-        self._answer: asyncio.Future[Response] | None = None
+        self._answer: asyncio.Future[Answered | Unanswered] | None = None
         self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()  # done when the socket is closed
 
     def usable(self) -> bool:
@@ -167,8 +166,8 @@ class AppConnection(asyncio.Protocol):
     def abort(self) -> None:
         self._transport.abort()
 
-    async def ask(self, request: bytes, timeout: float) -> Response:
-        """Send a request, wait for its answer; `usable` then says whether another may follow. Raises `Unanswered`."""
+    async def ask(self, request: bytes, timeout: float) -> Answered | Unanswered:
+        """Send a request, wait for its answer; `usable` then says whether another may follow."""
         loop = asyncio.get_running_loop()
         self._answer = loop.create_future()
         self._reader.expect()
@@ -184,7 +183,7 @@ class AppConnection(asyncio.Protocol):
 
     def _fail(self, reason: str) -> None:
         if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(Unanswered(reason))
+            self._answer.set_result(Unanswered(reason))
         self.abort()
 
     # Called by the transport.
@@ -199,13 +198,9 @@ class AppConnection(asyncio.Protocol):
         if self._answer is None or self._answer.done():
             self.abort()  # nobody asked
             return
-        try:
-            self._reader.feed(data)
-        except Unanswered as unanswered:
-            self._fail(str(unanswered))
-            return
-        if self._reader.response is not None:
-            self._answer.set_result(self._reader.response)
+        self._reader.feed(data)
+        if self._reader.answer is not None:
+            self._answer.set_result(self._reader.answer)
             if not self._reader.reusable or self._transport.get_write_buffer_size():  # answered before all was sent
                 self.abort()
 
@@ -232,21 +227,22 @@ class AppClient:
         self._sweep_timer: asyncio.TimerHandle | None = None
         self._closed = False
 
-    async def post(self, path: str, headers: Mapping[str, str], body: bytes, *, timeout: float) -> Response:
+    async def post(self, path: str, headers: Mapping[str, str], body: bytes, *, timeout: float) -> Answer:
         """Send one request, once. `timeout` runs from sending to the last byte, not while waiting for a connection."""
         request = encode_request(f"{self._host}:{self._port}", path, headers, body)
         async with self._places:
             connection = self._reuse() or await self._connect(min(timeout, CONNECT_TIMEOUT))
-            response = await connection.ask(request, timeout)
+            if connection is None:
+                return Away()
+            answer = await connection.ask(request, timeout)
             if connection.usable():
                 self._keep(connection)
-            return response
+            return answer
 
     async def reachable(self, timeout: float = 1.0) -> bool:
         """Can a TCP connection be opened? Says nothing about what the app would answer."""
-        try:
-            connection = await self._connect(timeout)
-        except Away:
+        connection = await self._connect(timeout)
+        if connection is None:
             return False
         connection.abort()
         await connection.gone
@@ -263,18 +259,19 @@ class AppClient:
         if self._open:
             await asyncio.wait([connection.gone for connection in self._open])
 
-    async def _connect(self, timeout: float) -> AppConnection:
+    async def _connect(self, timeout: float) -> AppConnection | None:
+        """None: nobody listens, or the connection was closed before anything could be sent on it."""
         create = asyncio.get_running_loop().create_connection
         try:
             async with asyncio.timeout(timeout):
                 _, connection = await create(partial(AppConnection, *self._limits), self._host.strip("[]"), self._port)
-        except OSError as error:  # a timeout is one, too
-            raise Away(f"nobody listens at {self._host}:{self._port}") from error
+        except OSError:  # a timeout is one, too
+            return None
         self._open.add(connection)
         connection.gone.add_done_callback(lambda _: self._open.discard(connection))
         if self._closed or not connection.usable():
             connection.abort()
-            raise Away(f"the connection to {self._host}:{self._port} was closed before anything was sent")
+            return None
         return connection
 
     def _reuse(self) -> AppConnection | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from itertools import count
 from time import perf_counter
 from typing import TypeVar
@@ -16,10 +16,8 @@ from typing import TypeVar
 from sagamesh.errors import UnavailableError
 from sagamesh.log import codec
 from sagamesh.log.registers import START, Instance, Name, Origin, Register
-from sagamesh.protocol.answers import Answer, Answered, Away, Unanswered
 from sagamesh.protocol.attempt import Fetch, Operation, Pause, Put, Reply, Result, WriteRefused
 from sagamesh.protocol.effects import Call
-from sagamesh_sidecar import answers
 from sagamesh_sidecar.deliveries.availability import Gate
 from sagamesh_sidecar.metrics import Metrics
 from sagamesh_sidecar.ports import App, Guard, Log
@@ -112,21 +110,12 @@ class Executor:
         work.calls += 1
         self.gate.call()
         begun = perf_counter()
-        answer = await self._post(call, _headers(work, call))
+        answer = await self.app.post(call.path, _headers(work, call), call.body, timeout=call.timeout)
         seconds = perf_counter() - begun
         work.spent += seconds
         self.gate.observe(answer)
         self.metrics.called(work.instance.saga, work.step, call.kind, answer, seconds)
         return Reply(answer, self.log.now())
-
-    async def _post(self, call: Call, headers: Mapping[str, str]) -> Answer:
-        try:
-            response = await self.app.post(call.path, headers, call.body, timeout=call.timeout)
-        except answers.Away:
-            return Away()
-        except answers.Unanswered as unanswered:
-            return Unanswered(str(unanswered))
-        return Answered(response.status, response.headers, response.body)
 
 
 def pause(turn: int) -> float:

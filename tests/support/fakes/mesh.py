@@ -17,12 +17,12 @@ from sagamesh.log import codec, registers
 from sagamesh.log.codec import Message
 from sagamesh.log.registers import Instance, Name, Start, Value
 from sagamesh.protocol import commands
+from sagamesh.protocol.answers import Answer, Answered, Away, Unanswered
 from sagamesh.protocol.attempt import WriteRefused
 from sagamesh.rules.codec import encode_rules
 from sagamesh.rules.projection import project
 from sagamesh_sidecar.adapters.memory import MemoryLog, MemoryServer
 from sagamesh_sidecar.adapters.prometheus import PrometheusMetrics
-from sagamesh_sidecar.answers import Away, Response, Unanswered
 from sagamesh_sidecar.api.instances import Instances, StartResult
 from sagamesh_sidecar.deliveries.availability import Gate
 from sagamesh_sidecar.deliveries.executor import Executor
@@ -34,11 +34,10 @@ from sagamesh_sidecar.ports import Guard
 from sagamesh_sidecar.rules.rulebook import Rulebook
 
 SLOTS = 32
-Handler = Callable[["FakeApp", str, Mapping[str, str], bytes], Awaitable[Response]]
 
 
-def ok(data: object = None, status: int = 200, **headers: str) -> Response:
-    return Response(status=status, headers=headers, body=json.dumps(data).encode())
+def ok(data: object = None, status: int = 200, **headers: str) -> Answered:
+    return Answered(status, headers, json.dumps(data).encode())
 
 
 class FakeApp:
@@ -49,16 +48,12 @@ class FakeApp:
         self.calls: list[tuple[str, Mapping[str, str], Any]] = []
         self.away = False
 
-    async def post(self, path: str, headers: Mapping[str, str], body: bytes, *, timeout: float) -> Response:
+    async def post(self, path: str, headers: Mapping[str, str], body: bytes, *, timeout: float) -> Answer:
         if self.away:
-            raise Away
+            return Away()
         self.calls.append((path, dict(headers), json.loads(body)))
-        answer = self.answers.get(path, ok({"from": path}))
-        if callable(answer):
-            answer = await answer()
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+        answer: Answer | Callable[[], Awaitable[Answer]] = self.answers.get(path, ok({"from": path}))
+        return await answer() if callable(answer) else answer
 
     async def reachable(self, timeout: float = 1.0) -> bool:
         return not self.away

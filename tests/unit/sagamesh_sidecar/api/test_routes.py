@@ -33,12 +33,12 @@ from sagamesh.log.registers import (
     Started,
     Value,
 )
+from sagamesh.protocol.answers import Answer, Away
 from sagamesh.protocol.attempt import WriteRefused
 from sagamesh.rules.codec import encode_rules
 from sagamesh.rules.projection import project
 from sagamesh_sidecar.adapters.memory import MemoryLog, MemoryServer
 from sagamesh_sidecar.adapters.prometheus import PrometheusMetrics
-from sagamesh_sidecar.answers import Away, Response
 from sagamesh_sidecar.api import routes as module
 from sagamesh_sidecar.api.instances import Instances
 from sagamesh_sidecar.api.routes import Api
@@ -98,8 +98,8 @@ class Reply(NamedTuple):
 class NoApp:
     """The API never calls the app."""
 
-    async def post(self, path: str, headers: Mapping[str, str], body: bytes, *, timeout: float) -> Response:
-        raise Away
+    async def post(self, path: str, headers: Mapping[str, str], body: bytes, *, timeout: float) -> Answer:
+        return Away()
 
     async def reachable(self, timeout: float = 1.0) -> bool:
         return False

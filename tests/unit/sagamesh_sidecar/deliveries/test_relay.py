@@ -20,9 +20,9 @@ from sagamesh.log.registers import (
     Start,
     Undone,
 )
+from sagamesh.protocol.answers import Answer
 from sagamesh.rules.projection import project
 from sagamesh_sidecar.adapters.memory import MemoryLog
-from sagamesh_sidecar.answers import Response
 from support.builders import shapes
 from support.fakes.mesh import LOST, FakeApp, Mesh, ok, scenario
 
@@ -114,7 +114,7 @@ def two_steps_at_one_participant() -> Saga:
 
 
 def answers_503_once(app: FakeApp, path: str) -> None:
-    async def busy() -> Response:
+    async def busy() -> Answer:
         del app.answers[path]
         return ok(status=503)
 
@@ -162,7 +162,7 @@ async def test_the_log_going_away_in_the_middle_loses_nothing():
     async with Mesh(shapes.straight(3)).running() as mesh:
         reached, release = asyncio.Event(), asyncio.Event()
 
-        async def slow() -> Response:
+        async def slow() -> Answer:
             reached.set()
             await release.wait()
             return ok()
@@ -193,7 +193,7 @@ async def test_a_long_call_keeps_its_lease():
     async with Mesh(shapes.straight(1), ack_wait=0.3).running() as mesh:
         release = asyncio.Event()
 
-        async def slow() -> Response:
+        async def slow() -> Answer:
             await release.wait()
             return ok()
 
@@ -279,7 +279,7 @@ async def test_at_shutdown_what_is_in_hand_goes_back_at_once():
         peer = mesh.peers["p-s0"]
         calls = 0
 
-        async def hang_once() -> Response:
+        async def hang_once() -> Answer:
             nonlocal calls
             calls += 1
             if calls == 1:
@@ -300,7 +300,7 @@ async def test_cancelling_before_and_after_the_decision():
         peer = mesh.peers["p-s1"]
         reached, release = asyncio.Event(), asyncio.Event()
 
-        async def slow() -> Response:
+        async def slow() -> Answer:
             reached.set()
             await release.wait()
             return ok()
@@ -324,9 +324,9 @@ async def test_a_begun_action_whose_app_went_away_gives_way_to_an_abort():
     async with Mesh(shapes.straight(2)).running() as mesh:
         peer = mesh.peers["p-s1"]
 
-        async def dies() -> Response:
+        async def dies() -> Answer:
             peer.app.away = True
-            raise LOST
+            return LOST
 
         peer.app.answers["/s1"] = dies
         await mesh.start()
@@ -382,7 +382,7 @@ async def test_a_lease_that_the_server_does_not_confirm_is_lost():
         peer = mesh.peers["p-s0"]
         release = asyncio.Event()
 
-        async def slow() -> Response:
+        async def slow() -> Answer:
             await release.wait()
             return ok()
 

@@ -6,7 +6,7 @@ import asyncio
 
 from sagamesh.log import registers
 from sagamesh.log.registers import OUTCOME, START, Committed
-from sagamesh_sidecar.answers import Response
+from sagamesh.protocol.answers import Answer
 from support.builders import shapes
 from support.fakes.mesh import Mesh, ok, scenario
 
@@ -17,7 +17,7 @@ class Slow:
     def __init__(self) -> None:
         self.go = asyncio.Event()
 
-    async def __call__(self) -> Response:
+    async def __call__(self) -> Answer:
         await self.go.wait()
         return ok()
 
