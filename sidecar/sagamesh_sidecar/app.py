@@ -29,6 +29,7 @@ from sagamesh_sidecar.rules.cache import RulesCache
 from sagamesh_sidecar.rules.reporter import Reporter
 from sagamesh_sidecar.rules.rulebook import Rulebook
 from sagamesh_sidecar.settings import SidecarSettings
+from sagamesh_sidecar.web import readiness
 from sagamesh_sidecar.web.probes import Health
 from sagamesh_sidecar.web.server import Server
 
@@ -145,13 +146,13 @@ class Sidecar:
         await self.client.close()
 
     def _unready(self) -> str:
-        if closed := self.subscriptions.closed:
-            return closed
-        if not self.log.connected:
-            return self.log.locked_out or "NATS does not answer"
-        if refused := self.log.refused:  # acks may go nowhere, and deliveries come again and again
-            return f"NATS refuses what a sidecar needs; {refused}"
-        return "" if self.rulebook.loaded.is_set() else "the rules were not read yet"
+        return readiness.unready(
+            closed=self.subscriptions.closed,
+            connected=self.log.connected,
+            locked_out=self.log.locked_out,
+            refused=self.log.refused,
+            loaded=self.rulebook.loaded.is_set(),
+        )
 
     def _unstarted(self) -> str:
-        return "" if self.bound else "the API is not bound yet"
+        return readiness.unstarted(bound=self.bound)

@@ -12,7 +12,7 @@ from sagamesh.errors import EvaluationError
 from sagamesh.log import registers
 from sagamesh.log.registers import ABORT, NULL, Done, Failed, Instance, Name, Notice, Started
 from sagamesh.protocol.answers import Answered, Success
-from sagamesh.protocol.effects import Call, Delivery, Known
+from sagamesh.protocol.effects import Call, CallKind, Delivery, Known
 from sagamesh.protocol.variables import announced, needed, read, request, response, variables
 from sagamesh.rules.compiled import OwnStep
 
@@ -41,6 +41,40 @@ def choose(step: OwnStep, known: Known, delivery: Delivery, answer: Answered, su
         if when(given | response(answer, success.data)):
             return event
     raise EvaluationError("no `emits` fits the answer")
+
+
+def idempotency_key(instance: Instance, run: str, step: str, kind: CallKind) -> str:
+    """What an app knows a call by: the same for every try of it, another for any other call, for ever.
+
+    The run is in it, since an instance's id may be used again once the instance was deleted.
+    """
+    return f"{instance.namespace}/{instance.saga}/{instance.id}/{run}/{step}/{kind}"
+
+
+def headers(call: Call, instance: Instance, run: str, step: str, *, attempt: int, trace: str = "") -> dict[str, str]:
+    """What every call carries: a CloudEvent in binary mode, the idempotency key, and the saga's own.
+
+    `attempt` is a hint for logs; `trace`: the `traceparent` that the call belongs to, if there is one.
+    """
+    key = idempotency_key(instance, run, step, call.kind)
+    carried = {
+        "content-type": "application/json",
+        "ce-specversion": "1.0",
+        "ce-id": f"{run}/{step}/{call.kind}",
+        "ce-source": f"/sagamesh/{instance.namespace}/{instance.saga}",
+        "ce-type": call.event,
+        "idempotency-key": f'"{key}"',  # a structured field: a string of it has quotes
+        "saga-name": instance.saga,
+        "saga-id": instance.id,
+        "saga-run": run,
+        "saga-step": step,
+        "saga-attempt": str(attempt),
+    }
+    if call.end is not None:
+        carried["saga-end"] = call.end
+    if trace:
+        carried["traceparent"] = trace
+    return carried
 
 
 def compensation_needs(step: OwnStep, begun: Started) -> tuple[Name, ...]:

@@ -13,6 +13,8 @@ from msgspec import Struct
 from sagamesh.log.registers import Instance, Name, Register, Value
 from sagamesh.protocol.answers import Answer
 
+CallKind = Literal["action", "compensation"]
+
 
 class Read(Struct, frozen=True):
     """Look at these registers. What is found is final; what is not found proves nothing."""
@@ -41,7 +43,7 @@ class Prove(Struct, frozen=True):
 class Call(Struct, frozen=True):
     """POST to the app, and learn its answer. `end` is said with a compensation. `timeout` in seconds."""
 
-    kind: Literal["action", "compensation"]
+    kind: CallKind
     path: str
     body: bytes
     timeout: float

@@ -16,6 +16,7 @@ from typing import TypeVar
 from sagamesh.errors import UnavailableError
 from sagamesh.log import codec
 from sagamesh.log.registers import START, Instance, Name, Origin, Register
+from sagamesh.protocol import calls
 from sagamesh.protocol.attempt import Fetch, Operation, Pause, Put, Reply, Result, WriteRefused
 from sagamesh.protocol.effects import Call
 from sagamesh_sidecar.deliveries.availability import Gate
@@ -109,8 +110,9 @@ class Executor:
     async def _call(self, work: Work, call: Call) -> Reply:
         work.calls += 1
         self.gate.call()
+        headers = calls.headers(call, work.instance, work.origin.run, work.step, attempt=work.calls, trace=work.trace)
         begun = perf_counter()
-        answer = await self.app.post(call.path, _headers(work, call), call.body, timeout=call.timeout)
+        answer = await self.app.post(call.path, headers, call.body, timeout=call.timeout)
         seconds = perf_counter() - begun
         work.spent += seconds
         self.gate.observe(answer)
@@ -121,27 +123,3 @@ class Executor:
 def pause(turn: int) -> float:
     """Seconds to wait before a log that did not answer is asked again: growing to a second, never in step."""
     return min(1.0, 0.02 * 2.0 ** min(turn, 10)) * random.uniform(0.5, 1.0)
-
-
-def _headers(work: Work, call: Call) -> dict[str, str]:
-    """What every call carries: a CloudEvent in binary mode, the idempotency key, and the saga's own."""
-    instance, run = work.instance, work.origin.run
-    key = f"{instance.namespace}/{instance.saga}/{instance.id}/{run}/{work.step}/{call.kind}"
-    headers = {
-        "content-type": "application/json",
-        "ce-specversion": "1.0",
-        "ce-id": f"{run}/{work.step}/{call.kind}",
-        "ce-source": f"/sagamesh/{instance.namespace}/{instance.saga}",
-        "ce-type": call.event,
-        "idempotency-key": f'"{key}"',
-        "saga-name": instance.saga,
-        "saga-id": instance.id,
-        "saga-run": run,
-        "saga-step": work.step,
-        "saga-attempt": str(work.calls),
-    }
-    if call.end is not None:
-        headers["saga-end"] = call.end
-    if work.trace:
-        headers["traceparent"] = work.trace
-    return headers

@@ -1,0 +1,90 @@
+"""What a call carries, byte for byte. Apps keep books by these headers: what is golden here must never change."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from sagamesh.log.registers import Instance
+from sagamesh.protocol.calls import headers, idempotency_key
+from sagamesh.protocol.effects import Call
+
+PLACE = Instance("shop", "checkout", "o-1")
+RUN = "5b2e0c9d1f3a4b6c"
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+ACTION = """\
+content-type: application/json
+ce-specversion: 1.0
+ce-id: 5b2e0c9d1f3a4b6c/reserve-stock/action
+ce-source: /sagamesh/shop/checkout
+ce-type: order.placed
+idempotency-key: "shop/checkout/o-1/5b2e0c9d1f3a4b6c/reserve-stock/action"
+saga-name: checkout
+saga-id: o-1
+saga-run: 5b2e0c9d1f3a4b6c
+saga-step: reserve-stock
+saga-attempt: 1
+traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01
+"""
+COMPENSATION = """\
+content-type: application/json
+ce-specversion: 1.0
+ce-id: 5b2e0c9d1f3a4b6c/reserve-stock/compensation
+ce-source: /sagamesh/shop/checkout
+ce-type: order.placed
+idempotency-key: "shop/checkout/o-1/5b2e0c9d1f3a4b6c/reserve-stock/compensation"
+saga-name: checkout
+saga-id: o-1
+saga-run: 5b2e0c9d1f3a4b6c
+saga-step: reserve-stock
+saga-attempt: 3
+saga-end: done
+"""
+
+ACT = Call("action", "/stock/reserve", b"{}", 5.0, "order.placed")
+UNDO = Call("compensation", "/stock/release", b"{}", 5.0, "order.placed", "done")
+
+
+def written(carried: dict[str, str]) -> str:
+    return "".join(f"{name}: {value}\n" for name, value in carried.items())
+
+
+def test_the_headers_of_an_action() -> None:
+    assert written(headers(ACT, PLACE, RUN, "reserve-stock", attempt=1, trace=TRACE)) == ACTION
+
+
+def test_the_headers_of_a_compensation() -> None:
+    assert written(headers(UNDO, PLACE, RUN, "reserve-stock", attempt=3)) == COMPENSATION
+
+
+def test_a_compensation_says_how_the_action_ended() -> None:
+    failed = Call("compensation", "/stock/release", b"{}", 5.0, "order.placed", "failed")
+    assert headers(failed, PLACE, RUN, "reserve-stock", attempt=1)["saga-end"] == "failed"
+
+
+def test_the_key_is_the_same_for_every_try_whatever_else_a_call_carries() -> None:
+    late = Call("action", "/elsewhere", b'{"newer": true}', 1.0, "other.event")
+    tries = [headers(ACT, PLACE, RUN, "s", attempt=1), headers(late, PLACE, RUN, "s", attempt=9, trace=TRACE)]
+    assert {carried["idempotency-key"] for carried in tries} == {f'"{idempotency_key(PLACE, RUN, "s", "action")}"'}
+
+
+@pytest.mark.parametrize("part", range(6))
+def test_the_key_is_another_for_any_other_call(part: int) -> None:
+    whole = ["shop", "checkout", "o-1", RUN, "reserve-stock", "action"]
+    other = [*whole[:part], "compensation" if part == 5 else "x", *whole[part + 1 :]]
+    namespace, saga, key, run, step, kind = other
+    assert idempotency_key(Instance(namespace, saga, key), run, step, kind) == "/".join(other)  # type: ignore[arg-type]
+    assert "/".join(other) != "/".join(whole)
+
+
+def test_no_two_calls_have_one_key() -> None:
+    """No part can hold the slash that parts them."""
+    parts = ("a", "b")
+    keys = {
+        idempotency_key(Instance(namespace, saga, key), run, step, kind)
+        for namespace, saga, key, run, step in itertools.product(parts, repeat=5)
+        for kind in ("action", "compensation")
+    }
+    assert len(keys) == 2**6
