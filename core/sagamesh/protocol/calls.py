@@ -54,7 +54,8 @@ def idempotency_key(instance: Instance, run: str, step: str, kind: CallKind) -> 
 def headers(call: Call, instance: Instance, run: str, step: str, *, attempt: int, trace: str = "") -> dict[str, str]:
     """What every call carries: a CloudEvent in binary mode, the idempotency key, and the saga's own.
 
-    `attempt` is a hint for logs; `trace`: the `traceparent` that the call belongs to, if there is one.
+    `attempt`: how often the delivery was handed out that the call is made for, a hint for logs. `trace`: the
+    `traceparent` that the call belongs to, if there is one.
     """
     key = idempotency_key(instance, run, step, call.kind)
     carried = {

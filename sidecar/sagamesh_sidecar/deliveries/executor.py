@@ -29,17 +29,19 @@ Settled = TypeVar("Settled")
 class Work:
     """One run of a generator: for which instance and step, under which origin and trace.
 
-    `calls`, `spent`: how often the app was called for it, and the seconds that it took.
+    `delivered`: how often its delivery was handed out so far. `spent`: seconds that the app took with it.
     """
 
-    __slots__ = ("calls", "instance", "origin", "spent", "step", "trace")
+    __slots__ = ("delivered", "instance", "origin", "spent", "step", "trace")
 
-    def __init__(self, instance: Instance, origin: Origin, step: str = "", trace: str = "") -> None:
+    def __init__(
+        self, instance: Instance, origin: Origin, step: str = "", trace: str = "", *, delivered: int = 1
+    ) -> None:
         self.instance = instance
         self.origin = origin
         self.step = step
         self.trace = trace
-        self.calls = 0
+        self.delivered = delivered
         self.spent = 0.0
 
 
@@ -108,9 +110,10 @@ class Executor:
         raise AssertionError("unreachable")
 
     async def _call(self, work: Work, call: Call) -> Reply:
-        work.calls += 1
         self.gate.call()
-        headers = calls.headers(call, work.instance, work.origin.run, work.step, attempt=work.calls, trace=work.trace)
+        headers = calls.headers(
+            call, work.instance, work.origin.run, work.step, attempt=work.delivered, trace=work.trace
+        )
         begun = perf_counter()
         answer = await self.app.post(call.path, headers, call.body, timeout=call.timeout)
         seconds = perf_counter() - begun

@@ -149,7 +149,8 @@ class Relay:
             failures=self.parking.failures((delivery.subject, step.name)),
         )
         origin = delivery.register.origin._replace(pod=self.pod, attempt=known.attempt)
-        work = Work(delivery.instance, origin, step.name, hand.lease.message.headers.get(codec.TRACE, ""))
+        trace = hand.lease.message.headers.get(codec.TRACE, "")
+        work = Work(delivery.instance, origin, step.name, trace, delivered=delivery.delivered)
         generator = attempt(rules, known, delivery, step)
         result = None
         while True:

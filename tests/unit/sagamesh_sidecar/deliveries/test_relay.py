@@ -88,6 +88,23 @@ async def test_a_lost_answer_is_asked_for_again_with_the_same_key():
 
 
 @scenario
+async def test_a_call_says_how_often_its_delivery_was_handed_out():
+    async with Mesh(shapes.straight(2)).running() as mesh:
+        first, last = mesh.peers["p-s0"].app, mesh.peers["p-s1"].app
+        last.answers["/s1"] = ok({"detail": "not yet"}, status=409)
+        first.answers["/s0/undo"] = LOST
+        await mesh.start()
+        await mesh.until(lambda: len(last.calls) == 3)
+        last.answers["/s1"] = ok({"detail": "no"}, status=422)
+        await mesh.until(lambda: first.paths.count("/s0/undo") == 2)
+        first.answers.clear()
+        await mesh.value(FINISH)
+        for app, path in ((last, "/s1"), (first, "/s0"), (first, "/s0/undo")):
+            said = [headers["saga-attempt"] for called, headers, _ in app.calls if called == path]
+            assert said == [str(number) for number in range(1, len(said) + 1)]
+
+
+@scenario
 async def test_while_an_app_is_away_nothing_begins_and_what_needs_no_app_goes_on():
     async with Mesh(shapes.saga(shapes.step("a"), shapes.step("b"))).running() as mesh:
         away, there = mesh.peers["p-b"], mesh.peers["p-a"]
