@@ -15,6 +15,7 @@ import uvloop
 
 from sagamesh_bench.sagas import REFUSE
 from sagamesh_bench.script import BODY
+from sagamesh_sidecar.adapters.files import write_whole
 
 DONE = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(BODY), BODY)
 PROBLEM = b'{"detail":"sold out"}'
@@ -44,9 +45,7 @@ class ScriptedService(asyncio.Protocol):
 
 def say_ready(file: Path, url: str) -> None:
     """Where this process listens, for `rig.Process`: the file is there when it is whole."""
-    half = file.with_suffix(".half")
-    half.write_text(url)
-    half.rename(file)
+    write_whole(file, url.encode())
 
 
 async def serve(ready: Path, service: type[ScriptedService]) -> None:

@@ -12,6 +12,7 @@ import msgspec
 import uvloop
 
 from sagamesh_sidecar import json_logging
+from sagamesh_sidecar.adapters.files import write_whole
 from sagamesh_sidecar.app import Sidecar
 from sagamesh_sidecar.settings import SidecarSettings
 
@@ -34,10 +35,7 @@ def announce(sidecar: Sidecar) -> None:
     urls = {"api": sidecar.api.url, "health": sidecar.health.url}
     logging.getLogger("sagamesh.sidecar").info("ready", extra=urls)
     if sidecar.settings.ready_file:
-        path = Path(sidecar.settings.ready_file)
-        half = path.with_suffix(".half")
-        half.write_bytes(msgspec.json.encode(urls))
-        half.rename(path)
+        write_whole(Path(sidecar.settings.ready_file), msgspec.json.encode(urls))
 
 
 def allow_connections() -> None:

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct, json
 
 from sagamesh.errors import UnreadableError
+from sagamesh.log.payload import UNDECODABLE
 from sagamesh.rules import local
 
 
@@ -39,5 +40,5 @@ def decode(body: bytes) -> Heartbeat:
     """Raises UnreadableError for bytes that are no heartbeat."""
     try:
         return _READER.decode(body)
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+    except UNDECODABLE as error:
         raise UnreadableError(f"this is no heartbeat: {error}") from error

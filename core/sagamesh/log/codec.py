@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from math import isfinite
 from typing import NamedTuple
 
-import msgspec
 from msgspec import json
 
 from sagamesh.errors import UnreadableError
 from sagamesh.log import registers
+from sagamesh.log.payload import UNDECODABLE
 from sagamesh.log.registers import Name, Origin, Register, Value
 
 ORIGIN = "saga-origin"
@@ -65,7 +65,7 @@ def decode(message: Message) -> Register:
     try:
         value = reader.decode(message.body)
         origin = _origin(message, name)
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+    except UNDECODABLE as error:
         raise UnreadableError(f"{message.subject}: {error}") from error
     return Register(name, value, message.sequence, message.time, origin, message.headers.get("ce-source", ""))
 

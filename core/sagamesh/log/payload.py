@@ -9,6 +9,13 @@ from msgspec import Raw, json
 
 from sagamesh.errors import EventError
 
+UNDECODABLE = (msgspec.DecodeError, ValueError, RecursionError)
+"""What decoding raises for bytes that are not what they should be: no JSON or another's, no UTF-8, nested too deep.
+
+Named for whoever decodes, to be caught and told in words of their own. No context manager does it for them: each
+delivery decodes several registers, and entering one takes longer than that.
+"""
+
 MAX_DEPTH = 64
 """Levels of nesting; far below where a decoder's stack ends, here or in an app."""
 
@@ -20,7 +27,7 @@ def read(data: bytes | Raw) -> object:
         json.encode(value)  # a lone surrogate can be read, but not written
     except RecursionError:
         raise EventError(f"nested more than {MAX_DEPTH} levels deep") from None
-    except (msgspec.DecodeError, UnicodeError) as error:
+    except UNDECODABLE as error:
         raise EventError(f"not JSON: {error}") from error
     if not _is_shallow(value):
         raise EventError(f"nested more than {MAX_DEPTH} levels deep")

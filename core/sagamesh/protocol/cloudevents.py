@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from typing import TypeVar
 from urllib.parse import unquote_to_bytes
 
-import msgspec
 from msgspec import Raw, json
 
 from sagamesh.errors import EventError
@@ -126,14 +125,14 @@ def _decode(body: bytes, kind: type[T], what: str) -> T:
         return json.decode(body, type=kind)
     except RecursionError:
         raise EventError(f"the body is nested too deep; expected {what}") from None
-    except (msgspec.DecodeError, UnicodeError) as error:
+    except payload.UNDECODABLE as error:
         raise EventError(f"the body cannot be read; expected {what}: {error}") from error
 
 
 def _text(name: str, value: Raw) -> str:
     try:
         return json.decode(value, type=str)
-    except (msgspec.DecodeError, UnicodeError):
+    except payload.UNDECODABLE:
         raise EventError(f"{name} must be a string") from None
 
 

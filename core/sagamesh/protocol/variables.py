@@ -13,6 +13,7 @@ from msgspec import Raw
 
 from sagamesh.errors import UnreadableError
 from sagamesh.log import registers
+from sagamesh.log.payload import UNDECODABLE
 from sagamesh.log.registers import NULL, SAGA, Done, Instance, Name, Register, Satisfied, Start
 from sagamesh.protocol.answers import Answered
 from sagamesh.protocol.effects import Known
@@ -76,7 +77,7 @@ def read(data: bytes | Raw) -> object:
     """Data as they stand in the log. Raises UnreadableError for what no version of ours has written there."""
     try:
         return msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+    except UNDECODABLE as error:
         raise UnreadableError(f"the data of an event in the log are no JSON: {error}") from error
 
 

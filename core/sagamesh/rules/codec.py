@@ -13,6 +13,7 @@ import msgspec
 from msgspec import json
 
 from sagamesh.errors import UnreadableError
+from sagamesh.log.payload import UNDECODABLE
 from sagamesh.rules.local import FORMAT, LocalRules
 
 _READER = json.Decoder(LocalRules)
@@ -27,7 +28,7 @@ def decode_rules(document: bytes) -> LocalRules:
     """Raises UnreadableError for bytes that are no rules, or of a format that this version cannot read."""
     try:
         rules = _READER.decode(document)
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+    except UNDECODABLE as error:
         raise UnreadableError(f"this is no rules document: {error}") from error
     if rules.format != FORMAT:
         raise UnreadableError(f"rules of format {rules.format}; this version reads format {FORMAT}")

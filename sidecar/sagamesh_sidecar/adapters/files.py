@@ -1,4 +1,8 @@
-"""ports.Store as a file, and as none. Disks may be slow: all of it runs in a thread."""
+"""ports.Store as a file, and as none. Disks may be slow: all of it runs in a thread.
+
+`write_whole` is for everybody who leaves a file for another process: the sidecar, and the command line and the bench,
+which may import the sidecar. It stands here because core knows no disk.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,20 @@ import os
 from pathlib import Path
 
 from sagamesh_sidecar.ports import StoreError
+
+
+def write_whole(path: Path, body: bytes, *, durable: bool = False) -> None:
+    """Write beside its place, then rename: whoever reads the file finds what was there before, or all of this.
+
+    `durable`: also after a power cut. Raises OSError.
+    """
+    half = path.with_name(f"{path.name}.half")
+    with half.open("wb") as file:
+        file.write(body)
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())  # else a power cut could leave the new name with nothing behind it
+    half.replace(path)
 
 
 class FileStore:
@@ -30,14 +48,9 @@ class FileStore:
             raise StoreError(f"{self._path}: {error.strerror}") from error
 
     def _write(self, body: bytes) -> None:
-        half = self._path.with_name(f"{self._path.name}.half")
         try:
-            half.parent.mkdir(parents=True, exist_ok=True)
-            with half.open("wb") as file:
-                file.write(body)
-                file.flush()
-                os.fsync(file.fileno())  # else a power cut could leave the new name with nothing behind it
-            half.replace(self._path)
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(self._path, body, durable=True)
         except OSError as error:
             raise StoreError(f"{self._path}: {error.strerror}") from error
 

@@ -18,6 +18,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from sagamesh import durations
 from sagamesh.errors import EventError, UnavailableError, UnreadableError
+from sagamesh.log.payload import UNDECODABLE
 from sagamesh.log.registers import START, Cause, Instance, Register, Start
 from sagamesh.protocol import cloudevents, commands
 from sagamesh.protocol.attempt import LogStuckError
@@ -313,7 +314,7 @@ def _reason(body: bytes) -> str:
         return ""
     try:
         return msgspec.json.decode(body, type=Cancel).reason
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+    except UNDECODABLE as error:
         raise ProblemError(
             "bad-body", f'expected {{"reason": TEXT}}, of {MAX_REASON} characters at most: {error}'
         ) from error

@@ -12,10 +12,10 @@ import hashlib
 import logging
 from collections.abc import Callable, Mapping
 
-import msgspec
 from msgspec import Struct, json
 
 from sagamesh.errors import UnreadableError
+from sagamesh.log.payload import UNDECODABLE
 from sagamesh_sidecar.ports import Store, StoreError
 
 logger = logging.getLogger("sagamesh.rules")
@@ -52,7 +52,7 @@ def decode(namespace: str, participant: str, file: bytes) -> Entries:
         raise UnreadableError("it is damaged")
     try:
         copy = json.decode(body, type=Copy)
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+    except UNDECODABLE as error:
         raise UnreadableError(str(error)) from error
     if copy.format != FORMAT:
         raise UnreadableError(f"it has format {copy.format}; this version reads format {FORMAT}")

@@ -34,6 +34,7 @@ from sagamesh_cli.views import register_lines
 from sagamesh_jetstream.client.session import connect
 from sagamesh_jetstream.upkeep.distribute import distribute
 from sagamesh_sidecar import json_logging
+from sagamesh_sidecar.adapters.files import write_whole
 from sagamesh_sidecar.settings import SidecarSettings
 
 Ended = TypeVar("Ended")
@@ -330,9 +331,7 @@ def _ready_file(path: Path | None, bench: Bench) -> Iterator[None]:
         "health": {name: urls.health for name, urls in bench.urls.items()},
     }
     with _writing(path):
-        half = path.with_name(f"{path.name}.half")
-        half.write_text(json.dumps(listens))
-        half.rename(path)
+        write_whole(path, json.dumps(listens).encode())
     try:
         yield
     finally:

@@ -1,0 +1,35 @@
+"""Whatever bytes come in, wherever they are decoded: they are refused by name, and end nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from sagamesh.distribution import heartbeat
+from sagamesh.errors import EventError, SagameshError, UnreadableError
+from sagamesh.log import codec, payload
+from sagamesh.log.registers import OUTCOME, Instance
+from sagamesh.protocol import cloudevents, variables
+from sagamesh.rules.codec import decode_rules
+
+NO_JSON, NO_UTF8, TOO_DEEP = b"{", b'"\xff"', b"[" * 100_000
+SUBJECT = Instance("shop", "checkout", "i").subject(OUTCOME)
+READERS: dict[Callable[[bytes], object], type[SagameshError]] = {
+    payload.read: EventError,
+    heartbeat.decode: UnreadableError,
+    decode_rules: UnreadableError,
+    variables.read: UnreadableError,
+    lambda body: codec.decode(codec.Message(SUBJECT, {}, body, 1, 0.0)): UnreadableError,
+    lambda body: cloudevents.parse({"content-type": "application/cloudevents+json"}, body): EventError,
+    lambda body: cloudevents.parse({"content-type": "application/cloudevents-batch+json"}, body): EventError,
+}
+
+
+@pytest.mark.parametrize("body", [NO_JSON, NO_UTF8, TOO_DEEP], ids=["no JSON", "no UTF-8", "too deep"])
+@pytest.mark.parametrize(("decode", "error"), READERS.items())
+def test_what_cannot_be_decoded_is_refused(
+    decode: Callable[[bytes], object], error: type[SagameshError], body: bytes
+) -> None:
+    with pytest.raises(error):
+        decode(body)

@@ -1,0 +1,41 @@
+"""Files that are there whole, or not at all. What a store promises beyond that: `tests/contract/test_store.py`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from sagamesh_sidecar.adapters.files import write_whole
+
+
+def test_whoever_reads_finds_the_old_one_or_the_new_one(tmp_path: Path) -> None:
+    path = tmp_path / "ready.json"
+    write_whole(path, b"old")
+    with path.open("rb") as reader:
+        write_whole(path, b"a new one")
+        assert reader.read() == b"old"
+    assert path.read_bytes() == b"a new one"
+    assert [each.name for each in tmp_path.iterdir()] == ["ready.json"]
+
+
+def test_files_of_one_stem_do_not_write_over_each_other(tmp_path: Path) -> None:
+    (tmp_path / "ready.half").mkdir()
+    write_whole(tmp_path / "ready.json", b"whole")
+    assert (tmp_path / "ready.json").read_bytes() == b"whole"
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_what_must_outlive_a_power_cut_is_on_disk_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, durable: bool
+) -> None:
+    path = tmp_path / "rules"
+    synced = []
+
+    def fsync(number: int) -> None:
+        synced.append((os.fstat(number).st_size, path.exists()))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_whole(path, b"whole", durable=durable)
+    assert synced == ([(5, False)] if durable else [])
