@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from urllib.parse import urlsplit
 
-from sagamesh.errors import SettingsError
-from sagamesh.text import is_label
+from sagamesh.environment import Environment, variable
 
-PREFIX = "SAGAMESH_"
+MOST_CONCURRENCY = 256
+"""Deliveries at once: with data of 256 KiB each they are 64 MiB, a quarter of the memory that a sidecar is given."""
+SHORTEST_POLL, LONGEST_POLL = 0.1, 3600.0
+"""Seconds: from what tests need, to an hour, after which rules would be news to nobody."""
+LONGEST_GRACE = 600.0
+"""Seconds: ten minutes are more than pods are given to end, and longer ones were meant in another unit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,13 +39,13 @@ class SidecarSettings:
     nats_dir: str = ""
     app: str = "http://127.0.0.1:8080"
     pod: str = ""
-    api_port: int = 3650
+    api_port: int = 3650  # this and the next are of our choice, away from where apps like to listen
     health_host: str = "0.0.0.0"  # probes and Prometheus come from outside of the pod
     health_port: int = 3651
-    concurrency: int = 32
+    concurrency: int = 32  # more than an app's own pool of workers usually has
     ack_wait: float = 10.0
-    poll: float = 15.0
-    grace: float = 20.0
+    poll: float = 15.0  # so that rules are late by that much at most where a push was lost
+    grace: float = 20.0  # with ten seconds of `drain` on top: what Kubernetes gives a pod, if nobody says otherwise
     log_level: str = "info"
     state_dir: str = ""
     ready_file: str = ""
@@ -51,72 +53,27 @@ class SidecarSettings:
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> SidecarSettings:
     """Settings from `SAGAMESH_...` variables. Raises SettingsError that names what is missing or wrong."""
-
-    def text(name: str, default: str | None = None) -> str:
-        value = environment.get(PREFIX + name, default)
-        if value is None:
-            raise SettingsError(f"{PREFIX}{name} is not set")
-        return value
-
-    def number(name: str, default: float, least: float, most: float) -> float:
-        given = text(name, str(default))
-        try:
-            value = float(given)
-        except ValueError:
-            raise SettingsError(f"{PREFIX}{name} is {given!r}; it must be a number") from None
-        if not least <= value <= most:
-            raise SettingsError(f"{PREFIX}{name} is {given}; it must be from {least:g} to {most:g}")
-        return value
-
-    def label(name: str) -> str:
-        value = text(name)
-        if not is_label(value):
-            raise SettingsError(f"{PREFIX}{name} is {value!r}; it must be a DNS label, such as 'payments'")
-        return value
-
-    def url(name: str, scheme: str, default: str) -> str:
-        value = text(name, default)
-        for one in value.split(","):
-            if not _is_url(one, scheme):
-                raise SettingsError(f"{PREFIX}{name} is {value!r}; write it as in {default}")
-        return value
-
+    read = Environment(environment, SidecarSettings)
     return SidecarSettings(
-        namespace=label("NAMESPACE"),
-        participant=label("PARTICIPANT"),
-        nats=url("NATS", "nats tls", "nats://127.0.0.1:4222"),
-        nats_dir=text("NATS_DIR", ""),
-        app=url("APP", "http", "http://127.0.0.1:8080"),
-        pod=text("POD", socket.gethostname()),
-        api_port=int(number("API_PORT", 3650, 0, 65535)),
-        health_host=text("HEALTH_HOST", "0.0.0.0"),
-        health_port=int(number("HEALTH_PORT", 3651, 0, 65535)),
-        concurrency=int(number("CONCURRENCY", 32, 1, 256)),
-        poll=number("POLL", 15.0, 0.1, 3600.0),
-        grace=number("GRACE", 20.0, 0.0, 600.0),
-        log_level=_level(text("LOG_LEVEL", "info")),
-        state_dir=text("STATE_DIR", ""),
-        ready_file=text("READY_FILE", ""),
+        namespace=read.label("namespace"),
+        participant=read.label("participant"),
+        nats=read.urls("nats", "nats", "tls"),
+        nats_dir=read.text("nats_dir"),
+        app=read.urls("app", "http"),
+        pod=read.text("pod") or socket.gethostname(),
+        api_port=read.port("api_port"),
+        health_host=read.text("health_host"),
+        health_port=read.port("health_port"),
+        concurrency=int(read.number("concurrency", 1, MOST_CONCURRENCY)),
+        poll=read.number("poll", SHORTEST_POLL, LONGEST_POLL),
+        grace=read.number("grace", 0, LONGEST_GRACE),
+        log_level=read.log_level(),
+        state_dir=read.text("state_dir"),
+        ready_file=read.text("ready_file"),
     )
-
-
-def _is_url(text: str, schemes: str) -> bool:
-    """Whether a text is the address of a server; NATS has a port of its own, an app has none."""
-    try:
-        parts = urlsplit(text)
-        port = parts.port or (4222 if parts.scheme != "http" else 0)
-    except ValueError:
-        return False
-    return parts.scheme in schemes.split() and bool(parts.hostname) and bool(port) and parts.path in ("", "/")
-
-
-def _level(name: str) -> str:
-    if name.upper() not in logging.getLevelNamesMapping():
-        raise SettingsError(f"{PREFIX}LOG_LEVEL is {name!r}; it must be debug, info, warning or error")
-    return name
 
 
 def to_environment(settings: SidecarSettings) -> dict[str, str]:
     """The variables that `from_environment` reads the same settings from."""
     given = {field.name: getattr(settings, field.name) for field in fields(settings)}
-    return {PREFIX + name.upper(): str(value) for name, value in given.items() if name != "ack_wait"}
+    return {variable(name): str(value) for name, value in given.items() if name != "ack_wait"}

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import Literal, get_args
 
 from sagamesh import durations
+from sagamesh.environment import Environment, variable
 from sagamesh.errors import SettingsError
 from sagamesh_operator.injection.certificates import Schedule
-from sagamesh_operator.settings import LEVELS, PREFIX, one_of, port
+from sagamesh_operator.settings import NATS_EXAMPLE
 
 Native = Literal["auto", "always", "never"]
 
@@ -36,12 +37,12 @@ class InjectorSettings:
     webhook: str = ""
     ca_secret: str = ""
     certificate_dir: str = ""
-    certificate_lifetime: str = "2160h"  # 90 days
+    certificate_lifetime: str = "2160h"  # 90 days, as those of cert-manager
     webhook_host: str = "0.0.0.0"
     webhook_port: int = 10250  # one of the few that the API servers of private clusters may reach
     http_host: str = "0.0.0.0"
-    http_port: int = 8080
-    linger: str = "5s"
+    http_port: int = 8080  # as the operator's
+    linger: str = "5s"  # an API server learns within a second or two that an endpoint is gone
     log_level: str = "info"
 
     @property
@@ -56,40 +57,26 @@ class InjectorSettings:
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> InjectorSettings:
     """Settings from `SAGAMESH_...` variables. Raises SettingsError."""
-
-    def text(name: str, default: str | None = None) -> str:
-        value = environment.get(PREFIX + name) or default
-        if value is None:
-            raise SettingsError(f"{PREFIX}{name} is not set")
-        return value
-
-    def duration(name: str, default: str) -> str:
-        value = text(name, default)
-        try:
-            durations.parse(value)
-        except ValueError as error:
-            raise SettingsError(f"{PREFIX}{name} is {value!r}: {error}") from error
-        return value
-
-    directory = text("CERTIFICATE_DIR", "")
+    read = Environment(environment, InjectorSettings)
+    directory = read.text("certificate_dir")
     if directory and not Path(directory).is_dir():
-        raise SettingsError(f"{PREFIX}CERTIFICATE_DIR is {directory!r}, which is no directory")
-    kept = "" if directory else None  # needed only where the certificates are its own
+        raise SettingsError(f"{variable('certificate_dir')} is {directory!r}, which is no directory")
+    kept = read.text if directory else read.needed  # only where the certificates are its own
     return InjectorSettings(
-        sidecar_image=text("SIDECAR_IMAGE"),
-        nats=text("NATS"),
-        nats_secret=text("NATS_SECRET", ""),
-        native_sidecar=cast("Native", one_of("NATIVE_SIDECAR", text("NATIVE_SIDECAR", "auto"), get_args(Native))),
-        namespace=text("NAMESPACE"),
-        service=text("SERVICE"),
-        webhook=text("WEBHOOK", kept),
-        ca_secret=text("CA_SECRET", kept),
+        sidecar_image=read.text("sidecar_image"),
+        nats=read.text("nats", such_as=NATS_EXAMPLE),
+        nats_secret=read.text("nats_secret"),
+        native_sidecar=read.one_of("native_sidecar", get_args(Native)),
+        namespace=read.text("namespace"),
+        service=read.text("service"),
+        webhook=kept("webhook"),
+        ca_secret=kept("ca_secret"),
         certificate_dir=directory,
-        certificate_lifetime=duration("CERTIFICATE_LIFETIME", "2160h"),
-        webhook_host=text("WEBHOOK_HOST", "0.0.0.0"),
-        webhook_port=port("WEBHOOK_PORT", text("WEBHOOK_PORT", "10250"), such_as=10250),
-        http_host=text("HTTP_HOST", "0.0.0.0"),
-        http_port=port("HTTP_PORT", text("HTTP_PORT", "8080"), such_as=8080),
-        linger=duration("LINGER", "5s"),
-        log_level=one_of("LOG_LEVEL", text("LOG_LEVEL", "info"), LEVELS),
+        certificate_lifetime=read.duration("certificate_lifetime"),
+        webhook_host=read.text("webhook_host"),
+        webhook_port=read.port("webhook_port"),
+        http_host=read.text("http_host"),
+        http_port=read.port("http_port"),
+        linger=read.duration("linger"),
+        log_level=read.log_level(),
     )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+from dataclasses import fields
+
 import pytest
 
 from sagamesh.errors import SettingsError
@@ -15,10 +18,31 @@ def test_namespace_and_participant_are_enough() -> None:
     assert found == SidecarSettings(namespace="shop", participant="payments", pod="payments-1")
 
 
+def test_without_a_pod_it_goes_by_the_name_of_its_machine() -> None:
+    for given in (LEAST, {**LEAST, "SAGAMESH_POD": ""}):
+        assert from_environment(given).pod == socket.gethostname()
+
+
 def test_settings_survive_the_environment() -> None:
     given = SidecarSettings(
-        namespace="shop", participant="payments", pod="p", nats="nats://a:1,tls://b", app="http://[::1]:9", poll=1.5
+        namespace="shop",
+        participant="payments",
+        pod="p",
+        nats="nats://a:1,tls://b",
+        nats_dir="/login",
+        app="http://[::1]:9",
+        api_port=0,
+        health_host="127.0.0.1",
+        health_port=65535,
+        concurrency=256,
+        poll=1.5,
+        grace=0.5,
+        log_level="error",
+        state_dir="/state",
+        ready_file="/ready",
     )
+    set_here = {field.name for field in fields(given) if getattr(given, field.name) != field.default}
+    assert set_here == {field.name for field in fields(given)} - {"ack_wait"}
     assert from_environment(to_environment(given)) == given
 
 
@@ -44,7 +68,12 @@ def test_what_is_missing_is_named(name: str) -> None:
         ("API_PORT", "x"),
         ("API_PORT", "65536"),
         ("CONCURRENCY", "0"),
+        ("CONCURRENCY", "257"),
+        ("POLL", "0.09"),
+        ("POLL", "3601"),
         ("GRACE", "nan"),
+        ("GRACE", "-1"),
+        ("GRACE", "601"),
         ("LOG_LEVEL", "loud"),
     ],
 )

@@ -9,12 +9,13 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from sagamesh.environment import variable
 from sagamesh.log.registers import SagaKey
 from sagamesh_operator.metrics import OperatorMetrics
 from sagamesh_operator.sagas import acceptance, status
 from sagamesh_operator.sagas.acceptance import Acceptance, judge
 from sagamesh_operator.sagas.status import NotDistributed, Readiness, Standing, conditions
-from sagamesh_operator.settings import PREFIX, OperatorSettings
+from sagamesh_operator.settings import OperatorSettings
 
 PAGE = (Path(__file__).parents[4] / "docs" / "operator.md").read_text()
 CODES = "codes, as in `SM003,SM007`"
@@ -74,7 +75,7 @@ def test_every_word_of_the_status_is_there() -> None:
 
 def test_every_setting_and_its_default() -> None:
     known = [
-        (f"{PREFIX}{field.name.upper()}", "" if field.default is MISSING else str(field.default))
+        (variable(field.name), "" if field.default is MISSING else str(field.default))
         for field in fields(OperatorSettings)
     ]
     assert [(bare(name), bare(default)) for name, default, _ in rows("Settings")] == known
