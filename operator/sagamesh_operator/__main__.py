@@ -60,9 +60,8 @@ async def serve(settings: OperatorSettings) -> None:
 
 def configure(level: str) -> None:
     """JSON lines on standard error."""
-    kopf.configure(
-        verbose=level == "debug", quiet=level == "warning", log_format=kopf.LogFormat.JSON, log_refkey="saga"
-    )
+    kopf.configure(log_format=kopf.LogFormat.JSON, log_refkey="saga")
+    logging.getLogger().setLevel(level.upper())  # of its own, kopf has fewer levels than we do
     for noisy in ("kopf", "nats"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLogger().level))
 

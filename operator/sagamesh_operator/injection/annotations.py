@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from sagamesh.environment import LOG_LEVELS
 from sagamesh.text import series, shortened, whole
 
 PREFIX = "sagamesh.dev/"
@@ -14,7 +15,6 @@ APP_PORT, CONCURRENCY, LOG_LEVEL, NATIVE = "app-port", "concurrency", "log-level
 CPU_REQUEST, MEMORY_REQUEST, MEMORY_LIMIT = "cpu-request", "memory-request", "memory-limit"
 ANNOTATIONS = (APP_PORT, CONCURRENCY, LOG_LEVEL, CPU_REQUEST, MEMORY_REQUEST, MEMORY_LIMIT, NATIVE)
 """What follows the prefix."""
-LEVELS = ("debug", "info", "warning", "error")
 QUANTITY = re.compile(r"(\d{1,12}(?:\.\d{1,9})?)(m|k|Ki|M|Mi|G|Gi|T|Ti)?", re.ASCII)
 FACTORS = {"m": Decimal("0.001"), "": Decimal(1)} | {
     unit: Decimal(base) ** power
@@ -51,7 +51,7 @@ def wishes(annotations: Mapping[str, str], known: Sequence[str] = ()) -> tuple[W
     found = Wishes(
         app_port=_whole(ours, APP_PORT, 65535),
         concurrency=_whole(ours, CONCURRENCY, 256),
-        log_level=_one_of(ours, LOG_LEVEL, LEVELS),
+        log_level=_one_of(ours, LOG_LEVEL, LOG_LEVELS),
         cpu_request=_quantity(ours, CPU_REQUEST, default.cpu_request),
         memory_request=_quantity(ours, MEMORY_REQUEST, default.memory_request),
         memory_limit=_quantity(ours, MEMORY_LIMIT, default.memory_limit),
