@@ -18,7 +18,7 @@ from sagamesh_bench.load import measure
 from sagamesh_bench.rig import rig
 from sagamesh_bench.sagas import NAMESPACE, SHAPES
 from sagamesh_bench.script import BODY
-from sagamesh_cli.commands.here.dev import provision
+from sagamesh_cli.local.mesh import provision
 from sagamesh_cli.local.nats_server import EmbeddedServer
 from sagamesh_jetstream.client.session import NatsJetStream
 

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from sagamesh_bench.floor import Floor
 from sagamesh_bench.sagas import FLOOR, NAMESPACE, PARTICIPANTS, SHAPES
 from sagamesh_bench.script import record
-from sagamesh_cli.commands.here.dev import provision
+from sagamesh_cli.local.mesh import provision
 from sagamesh_cli.local.nats_server import EmbeddedServer, die_with
 from sagamesh_cli.local.sidecars import ProcessMember
 from sagamesh_sidecar.settings import SidecarSettings

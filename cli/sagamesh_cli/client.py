@@ -24,6 +24,13 @@ PATIENCE = 40.0
 LONGEST_WAIT = 30.0
 """Seconds of one call. A longer wait is several of them."""
 MAX_ANSWER = 16 << 20
+"""Bytes. An instance of fifty steps takes some hundred KiB: what is so much larger is no answer of an API of ours."""
+TRIES = 20
+"""How often `send` tries: with its pauses that is half a minute, in which a killed sidecar is long back."""
+PAUSE, LONGEST_PAUSE = 0.1, 2.0
+"""Seconds between tries: the first one, doubled each time, and the longest."""
+TRY_PATIENCE = 10.0
+"""Seconds to answer one such try: a sidecar that is being killed may never answer."""
 _HINT = (
     "is `sagamesh dev` running, or a sidecar? Give its address with --url or SAGAMESH_URL (`sagamesh dev` prints them)"
 )
@@ -56,7 +63,7 @@ class ApiClient:
         self._class = HTTPSConnection if parts.scheme == "https" else HTTPConnection
         self._base = parts.path.rstrip("/")
 
-    def start(self, event: str, data: Any, event_id: str) -> list[JsonObject]:
+    def start(self, event: str, data: Any, event_id: str, *, patience: float = PATIENCE) -> list[JsonObject]:
         """Send an event that starts sagas: the instances, as the API answers them."""
         document = {
             "specversion": "1.0",
@@ -66,7 +73,7 @@ class ApiClient:
             "datacontenttype": "application/json",
             "data": data,
         }
-        answer = self._call("POST", "/v1/events", document, "application/cloudevents+json")
+        answer = self._call("POST", "/v1/events", document, "application/cloudevents+json", patience)
         instances = answer.get("instances")
         if not isinstance(instances, list) or not all(isinstance(i, dict) and "id" in i for i in instances):
             raise self._stranger()
@@ -78,9 +85,9 @@ class ApiClient:
         while True:
             left = min(LONGEST_WAIT, max(0.0, end - time.monotonic()))
             path = f"{_instance(saga, instance)}?wait={left:.3f}s" if left else _instance(saga, instance)
-            found = self._call("GET", path, patience=left + PATIENCE)
-            if is_finished(found) or time.monotonic() >= end:
-                return found
+            answer = self._call("GET", path, patience=left + PATIENCE)
+            if is_finished(answer) or time.monotonic() >= end:
+                return answer
             time.sleep(min(0.05, wait))  # so that an API that does not wait is not hammered
 
     def cancel(self, saga: str, instance: str, reason: str) -> JsonObject:
@@ -123,6 +130,24 @@ class ApiClient:
         return EnvironmentFault(
             f"what listens at {self.url} is not a sidecar's API (it answered {status}, with something else); {_HINT}"
         )
+
+
+async def send(api: str, event: str, event_id: str, data: Any) -> None:
+    """Send an event that starts sagas, while what it is sent to may be killed: again, until it was taken.
+
+    A start that is unknown is sent again, which is safe. Raises EnvironmentFault where it was never taken.
+    """
+    import asyncio  # noqa: PLC0415 - `demo` needs it, other commands need not wait for it
+
+    client = ApiClient(api)
+    for turn in range(TRIES):
+        try:
+            await asyncio.to_thread(client.start, event, data, event_id, patience=TRY_PATIENCE)
+        except (RefusedError, EnvironmentFault):
+            await asyncio.sleep(min(LONGEST_PAUSE, PAUSE * 2**turn))
+        else:
+            return
+    raise EnvironmentFault(f"{event} {event_id} could not be started at {api}")
 
 
 def is_finished(instance: Mapping[str, Any]) -> bool:

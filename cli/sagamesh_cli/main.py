@@ -24,8 +24,8 @@ MODULES = {
     "demo": "sagamesh_cli.commands.here.demo",
     "start": "sagamesh_cli.commands.steer.start",
     "get": "sagamesh_cli.commands.see.get",
-    "trace": "sagamesh_cli.commands.steer.start",
-    "cancel": "sagamesh_cli.commands.steer.start",
+    "trace": "sagamesh_cli.commands.see.trace",
+    "cancel": "sagamesh_cli.commands.steer.cancel",
     "doctor": "sagamesh_cli.commands.see.doctor",
 }
 """Command -> the module that holds a function of that name, in the order of the help."""

@@ -1,4 +1,7 @@
-"""Where others listen, as options say it: services, NATS and its login. What is wrong is told in one sentence."""
+"""Options and arguments that several commands share: an instance, its API, the form of the output, where others listen.
+
+Addresses that are none are told in one sentence. Options of a cluster are in `cluster`, those of waiting in `waiting`.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,14 @@ from urllib.parse import urlsplit
 import typer
 
 from sagamesh.text import whole
-from sagamesh_cli.output import Complaint
-from sagamesh_sidecar.adapters.app_client import parse_url
+from sagamesh_cli.output import Complaint, OutputFormat
 
+SagaName = Annotated[str, typer.Argument(metavar="SAGA", help="The saga's name.", show_default=False)]
+InstanceId = Annotated[str, typer.Argument(metavar="ID", help="The instance's id.", show_default=False)]
+Url = Annotated[
+    str, typer.Option(envvar="SAGAMESH_URL", metavar="URL", help="The API of any participant that takes part.")
+]
+Output = Annotated[OutputFormat, typer.Option("-o", "--output", help="How to show it.")]
 NatsDir = Annotated[
     str,
     typer.Option(
@@ -32,6 +40,8 @@ def pairs(option: str, given: list[str] | None, example: str) -> Iterator[tuple[
 
 
 def service(name: str, url: str) -> str:
+    from sagamesh_sidecar.adapters.app_client import parse_url  # noqa: PLC0415 - `trace` need not wait for it
+
     try:
         parse_url(url)
     except ValueError:

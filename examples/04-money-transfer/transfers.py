@@ -22,12 +22,13 @@ from pathlib import Path
 from typing import Any
 
 from sagamesh.log.registers import Aborted, Compensated, Completed, Instance, Register
-from sagamesh_cli.commands.here.dev import Bench, Options, interruptible, participants_of, read, running
+from sagamesh_cli.client import send
 from sagamesh_cli.errors import EnvironmentFault
 from sagamesh_cli.local.example_services import ExampleService, books, serving
+from sagamesh_cli.local.mesh import LocalMesh, MeshOptions, participants_of, read_sagas, running
 from sagamesh_cli.local.sidecars import ProcessMember
+from sagamesh_cli.local.signals import interruptible
 from sagamesh_cli.output import Complaint, complain
-from sagamesh_cli.sending import send
 
 HERE = Path(__file__).parent
 ACCOUNTS = 10
@@ -99,8 +100,8 @@ async def kill_service(service: ExampleService, tally: Tally, when: float) -> No
     tally.tell(f"the service of {service.name} is back")
 
 
-async def kill_sidecar(bench: Bench, name: str, tally: Tally, when: float) -> None:
-    member = bench.members[name]
+async def kill_sidecar(mesh: LocalMesh, name: str, tally: Tally, when: float) -> None:
+    member = mesh.members[name]
     assert isinstance(member, ProcessMember)
     await tally.reached(when)
     tally.tell(f"kill -9: the sidecar of {name} is gone (exit status {await member.kill()})")
@@ -114,20 +115,22 @@ async def together(*works: Coroutine[Any, Any, None]) -> None:
         async with asyncio.TaskGroup() as group:
             for work in works:
                 group.create_task(work)
-    except ExceptionGroup as troubles:
-        raise troubles.exceptions[0] from None
+    except ExceptionGroup as faults:
+        raise faults.exceptions[0] from None
 
 
-async def play(bench: Bench, services: Mapping[str, ExampleService], transfers: list[Transfer], tally: Tally) -> None:
+async def play(
+    mesh: LocalMesh, services: Mapping[str, ExampleService], transfers: list[Transfer], tally: Tally
+) -> None:
     """Send all at once, kill two processes on the way, and wait until everything is finished."""
-    apis = {name: urls.api for name, urls in bench.urls.items()}
+    apis = {name: urls.api for name, urls in mesh.urls.items()}
     sending = [
         send(apis[transfer["from"].partition("-")[0]], "transfer.requested", transfer["transferId"], transfer)
         for transfer in transfers
     ]
     killing = [
         kill_service(services["south"], tally, len(transfers) * 0.25),
-        kill_sidecar(bench, "north", tally, len(transfers) * 0.5),
+        kill_sidecar(mesh, "north", tally, len(transfers) * 0.5),
     ]
     try:
         async with asyncio.timeout(PATIENCE):
@@ -140,16 +143,16 @@ async def play(bench: Bench, services: Mapping[str, ExampleService], transfers: 
 async def run(number: int, seed: int) -> bool:
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(SENDERS))
     file, transfers, tally = str(HERE / "saga.yaml"), plan(number, random.Random(seed)), Tally()
-    sagas = read([file])
+    sagas = read_sagas([file])
     with tempfile.TemporaryDirectory(prefix="sagamesh-transfers-", ignore_cleanup_errors=True) as name:
         directory = Path(name)
         async with serving(HERE, participants_of(sagas), directory, "--hang-every", str(HANG_EVERY)) as services:
             before = holdings(services)
             apps = {one.name: one.url for one in services.values()}
-            options = Options(files=[file], apps=apps, state=directory, processes=True)
-            async with running(options, sagas, tally.heard, tally.tell) as bench:
+            options = MeshOptions(files=[file], apps=apps, state=directory, processes=True)
+            async with running(options, sagas, tally.heard, tally.tell) as mesh:
                 tally.tell(f"{number} transfers are sent")
-                await play(bench, services, transfers, tally)
+                await play(mesh, services, transfers, tally)
             after = holdings(services)
         print(sum(log.read_text().count("left unanswered") for log in directory.glob("*.service.log")), "calls hung")
         return conclude(number, tally, before, after, books(HERE)(directory))

@@ -75,7 +75,7 @@ def sidecars(running: Dev) -> dict[str, int]:
     return found
 
 
-def test_a_bench_from_ready_to_its_end(tmp_path: Path) -> None:
+def test_a_run_from_ready_to_its_end(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with shop(tmp_path) as running:
             listens = running.listens
@@ -232,7 +232,7 @@ def test_state_that_is_kept(tmp_path: Path) -> None:
 CUSTOMERS = ("--app", "customers=http://127.0.0.1:9")
 
 
-def test_a_saga_goes_on_where_the_last_bench_had_left_it(tmp_path: Path) -> None:
+def test_a_saga_goes_on_where_the_last_run_had_left_it(tmp_path: Path) -> None:
     async def scenario() -> None:
         held = asyncio.Event()
 

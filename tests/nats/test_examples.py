@@ -14,8 +14,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from sagamesh_cli.commands.here.dev import Bench, Options, load, participants_of, read, running
 from sagamesh_cli.local.example_services import ExampleService, books, example
+from sagamesh_cli.local.mesh import LocalMesh, MeshOptions, participants_of, read_sagas, running
 from support.processes.stage import DECLINED, ORDERS, run
 from support.processes.web import Answer, ask
 
@@ -25,12 +25,12 @@ CREDIT, MEALS, TRIPS = "01-customers-and-orders", "02-create-order", "03-trip-bo
 class Shop:
     """An example that runs."""
 
-    def __init__(self, name: str, bench: Bench, services: dict[str, ExampleService], directory: Path) -> None:
+    def __init__(self, name: str, mesh: LocalMesh, services: dict[str, ExampleService], directory: Path) -> None:
         self.name = name
         self.services = services
         self.directory = directory
-        self.saga = bench.sagas[0]
-        self.api = bench.urls[self.saga.start.participant].api
+        self.saga = mesh.sagas[0]
+        self.api = mesh.urls[self.saga.start.participant].api
 
     async def order(self, key: str, wait: str = "20s", **order: Any) -> dict[str, Any]:
         """Place an order and wait for its end: the instance, as the API shows it."""
@@ -74,15 +74,16 @@ async def shop(
 ) -> AsyncIterator[Shop]:
     """`file`: another saga over the example's services. `faults`: more options of some of them."""
     path = str(file or example(name) / "saga.yaml")
+    sagas = read_sagas([path])
     async with contextlib.AsyncExitStack() as stack:
-        services = {one: ExampleService(example(name), one, directory) for one in participants_of(read([path]))}
+        services = {one: ExampleService(example(name), one, directory) for one in participants_of(sagas)}
         for service in services.values():
             stack.push_async_callback(service.stop)
         await asyncio.gather(*(service.start(*(faults or {}).get(one, ())) for one, service in services.items()))
         apps = {one: service.url for one, service in services.items()}
-        options = Options(files=[path], apps=apps, state=directory)
-        bench = await stack.enter_async_context(running(options, load(options), lambda *_: None))
-        yield Shop(name, bench, services, directory)
+        options = MeshOptions(files=[path], apps=apps, state=directory)
+        mesh = await stack.enter_async_context(running(options, sagas, lambda *_: None))
+        yield Shop(name, mesh, services, directory)
 
 
 def steps(instance: dict[str, Any]) -> dict[str, str]:

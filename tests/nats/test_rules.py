@@ -20,7 +20,7 @@ from sagamesh.language.model import Action, Emit, Saga, StartSpec, Step
 from sagamesh.log import codec, registers
 from sagamesh.log.registers import Instance, Origin
 from sagamesh.rules.projection import project
-from sagamesh_cli.commands.here.dev import provision
+from sagamesh_cli.local.mesh import provision
 from sagamesh_cli.local.sidecars import ProcessMember, Urls
 from sagamesh_jetstream.client.session import NatsJetStream, connect
 from sagamesh_jetstream.upkeep.fleet import Fleet, read_fleet

@@ -78,7 +78,7 @@ def tell(directory: Path, *arguments: object, **expected: Any) -> str:
     return asyncio.run(told(directory, *arguments, **expected))
 
 
-# -- a bench that cannot start ---------------------------------------------------------------------------------------
+# -- a run that cannot start ----------------------------------------------------------------------------------------
 
 
 def test_a_saga_that_is_wrong(saga: Path, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from sagamesh.log.registers import Instance, Register
 from sagamesh_jetstream.client import login
 
 Heard = Callable[[Instance, Register], None]
+"""Takes each register as it is written."""
 
 
 @contextlib.asynccontextmanager

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from datetime import datetime
-
-import typer
 
 from sagamesh.log.registers import (
     SAGA,
@@ -25,8 +22,6 @@ from sagamesh.log.registers import (
 )
 from sagamesh_cli.output import in_line, paint
 from sagamesh_sidecar import json_logging
-
-Heard = Callable[[Instance, Register], None]
 
 GREEN, RED, YELLOW, BLUE = "green", "red", "yellow", "blue"
 
@@ -53,13 +48,6 @@ class NewsFormatter(logging.Formatter):
         whose = json_logging.PARTICIPANT.get() or "sagamesh"
         told = f"{time}  {whose}: {record.getMessage()}" + (f" ({about})" if about else "")
         return in_line(told) + (f"\n{self.formatException(record.exc_info)}" if record.exc_info else "")
-
-
-def follow(instance: Instance, register: Register) -> None:
-    """Print a register as it comes."""
-    told = line(instance, register)
-    if told is not None:
-        typer.echo(told)
 
 
 def _tell(register: Register) -> tuple[str, str, str] | None:

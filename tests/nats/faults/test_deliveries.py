@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from sagamesh_cli.commands.here.dev import provision
+from sagamesh_cli.local.mesh import provision
 from support.processes.stage import Stage, hasten, run, stage
 
 CREDIT = "01-customers-and-orders"

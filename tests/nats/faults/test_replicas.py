@@ -10,7 +10,7 @@ from typing import Any
 from sagamesh.log import registers
 from sagamesh.log.registers import FINISH, START
 from sagamesh.protocol.attempt import WriteRefused
-from sagamesh_cli.commands.here.dev import provision
+from sagamesh_cli.local.mesh import provision
 from sagamesh_cli.local.sidecars import ProcessMember
 from support.processes.stage import DECLINED, Stage, run, stage, until
 

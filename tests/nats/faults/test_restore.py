@@ -6,7 +6,7 @@ import asyncio
 import shutil
 from pathlib import Path
 
-from sagamesh_cli.commands.here.dev import provision
+from sagamesh_cli.local.mesh import provision
 from support.builders.orders import MEALS, Orders, conclude, mixed, place, slow_kitchen, under_way
 from support.processes.stage import Stage, run, stage, until
 

@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 
 from sagamesh.distribution import topology
-from sagamesh_cli.commands.here.dev import provision, read
 from sagamesh_cli.errors import EnvironmentFault
+from sagamesh_cli.local.mesh import provision, read_sagas
 from support.builders.documents import CHECKOUT
 from support.builders.orders import MEALS, conclude, mixed, place, slow_kitchen, under_way, unknown
 from support.processes.shared import Play, shared
@@ -233,7 +233,7 @@ def test_f39_the_account_is_full(play: Play) -> None:
         await placing
         file = on.directory / "another.yaml"
         file.write_text(CHECKOUT)
-        another = read([str(file)])
+        another = read_sagas([str(file)])
         with pytest.raises(EnvironmentFault, match="maximum number of streams reached"):
             await provision(on.server.url, another)
         await conclude(on, orders | later)

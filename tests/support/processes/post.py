@@ -15,7 +15,7 @@ from typing import Any
 from sagamesh.language.model import Action, Compensation, Emit, Saga, StartSpec, Step
 from sagamesh.log import codec, registers
 from sagamesh.log.registers import START, Instance
-from sagamesh_cli.commands.here.dev import provision
+from sagamesh_cli.local.mesh import provision
 from sagamesh_cli.local.sidecars import ProcessMember, Urls
 from sagamesh_sidecar.adapters.nats import NatsLog
 from sagamesh_sidecar.settings import SidecarSettings

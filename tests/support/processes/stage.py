@@ -26,8 +26,8 @@ from sagamesh.language.model import Saga, Step
 from sagamesh.log import codec, registers
 from sagamesh.log.registers import FINISH, Instance, Name, Register
 from sagamesh.rules.projection import project
-from sagamesh_cli.commands.here.dev import participants_of, provision, read
 from sagamesh_cli.local.example_services import ExampleService, books, example
+from sagamesh_cli.local.mesh import participants_of, provision, read_sagas
 from sagamesh_cli.local.sidecars import ProcessMember, Urls
 from sagamesh_jetstream.client.ports import JsonObject
 from sagamesh_jetstream.client.session import connect
@@ -287,7 +287,7 @@ async def stage(
     `server`: the kind of it. `wires`: between participants and the server. `haste`: how much sooner than the product
     those of `crashing_sidecar` take the server for dead. `distributed`: brings the saga to that server.
     """
-    saga = change(read([str(example(name) / "saga.yaml")])[0])
+    saga = change(read_sagas([str(example(name) / "saga.yaml")])[0])
     participants = participants_of([saga])
     async with contextlib.AsyncExitStack() as stack:
         nats = server(directory / "nats")

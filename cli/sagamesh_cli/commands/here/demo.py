@@ -20,11 +20,12 @@ from rich.table import Table
 
 from sagamesh.protocol.view.instance import finished
 from sagamesh.rules.projection import project
-from sagamesh_cli.commands.here.dev import Bench, Options, interruptible, participants_of, read, running
+from sagamesh_cli.client import send
 from sagamesh_cli.errors import EnvironmentFault
 from sagamesh_cli.local.example_services import ExampleService, books, example, serving
+from sagamesh_cli.local.mesh import LocalMesh, MeshOptions, participants_of, read_sagas, running
 from sagamesh_cli.local.sidecars import ProcessMember
-from sagamesh_cli.sending import send
+from sagamesh_cli.local.signals import interruptible
 from sagamesh_cli.views.board import Board
 
 EXAMPLE = "02-create-order"
@@ -63,7 +64,7 @@ def demo(
     raise typer.Exit(0 if ended.well else 1)
 
 
-class Ended(NamedTuple):
+class DemoEnd(NamedTuple):
     """How a run ended: the last state of the board, the closing table, what is wrong with the books."""
 
     board: Board
@@ -76,7 +77,7 @@ class Ended(NamedTuple):
         return not self.stuck and not self.discrepancies
 
 
-def _picture(path: Path, ended: Ended) -> None:
+def _picture(path: Path, ended: DemoEnd) -> None:
     screen = Console(
         record=True, file=io.StringIO(), width=96, height=40, force_terminal=True, color_system="truecolor"
     )
@@ -95,39 +96,39 @@ class Demo:
         self.orders = _orders(orders, random.Random(seed))
         self.folder = example(EXAMPLE)
         self.file = str(self.folder / "saga.yaml")
-        self.sagas = read([self.file])
+        self.sagas = read_sagas([self.file])
 
-    async def run(self) -> Ended:
+    async def run(self) -> DemoEnd:
         with tempfile.TemporaryDirectory(prefix="sagamesh-demo-", ignore_cleanup_errors=True) as name:
             directory = Path(name)
             async with AsyncExitStack() as stack:
                 names = participants_of(self.sagas)
                 services = await stack.enter_async_context(serving(self.folder, names, directory))
-                options = Options(
+                options = MeshOptions(
                     files=[self.file],
                     apps={service.name: service.url for service in services.values()},
                     state=directory,
                     processes=True,
                 )
                 board = Board(next(iter(project(self.sagas[0]).values())), self.console)
-                bench = await stack.enter_async_context(running(options, self.sagas, board.heard, board.tell))
+                mesh = await stack.enter_async_context(running(options, self.sagas, board.heard, board.tell))
                 with board.showing():
-                    await self._play(bench, services, board)
+                    await self._play(mesh, services, board)
             return self._conclude(board, books(self.folder)(directory))
 
-    async def _play(self, bench: Bench, services: dict[str, ExampleService], board: Board) -> None:
+    async def _play(self, mesh: LocalMesh, services: dict[str, ExampleService], board: Board) -> None:
         """Orders come in; two processes die; then wait until everything is finished."""
         start = self.sagas[0].start
-        api = bench.urls[start.participant].api
+        api = mesh.urls[start.participant].api
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._crash_service(services["kitchen"], board))
-                group.create_task(self._crash_sidecar(bench.members["accounting"], board))
+                group.create_task(self._crash_sidecar(mesh.members["accounting"], board))
                 for order in self.orders:
                     group.create_task(send(api, start.event, order["orderId"], order))
                     await asyncio.sleep(PACE)
-        except ExceptionGroup as troubles:
-            raise troubles.exceptions[0] from None
+        except ExceptionGroup as faults:
+            raise faults.exceptions[0] from None
         try:
             async with asyncio.timeout(PATIENCE):
                 while sum(map(finished, board.views())) < len(self.orders):
@@ -151,7 +152,7 @@ class Demo:
         await member.revived()
         board.tell("the sidecar of accounting is back")
 
-    def _conclude(self, board: Board, discrepancies: list[str]) -> Ended:
+    def _conclude(self, board: Board, discrepancies: list[str]) -> DemoEnd:
         states = [view.state for view in board.views()]
         completed, compensated = states.count("completed"), states.count("compensated")
         finished_ones = completed + compensated
@@ -159,9 +160,9 @@ class Demo:
         for heading in ("completed", "compensated", "stuck", "books"):
             table.add_column(heading, justify="right")
         stuck = len(self.orders) - finished_ones
-        verdict = "[green]balanced[/]" if not discrepancies else f"[red]{len(discrepancies)} discrepancies[/]"
-        table.add_row(str(completed), str(compensated), str(stuck), verdict)
-        return Ended(board, table, stuck, discrepancies)
+        balance = "[green]balanced[/]" if not discrepancies else f"[red]{len(discrepancies)} discrepancies[/]"
+        table.add_row(str(completed), str(compensated), str(stuck), balance)
+        return DemoEnd(board, table, stuck, discrepancies)
 
 
 def _orders(number: int, rng: random.Random) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from sagamesh.distribution import topology
 from sagamesh.errors import UnavailableError
 from sagamesh_cli import cluster
 from sagamesh_cli.cluster import FORBIDDEN, NOT_FOUND, Access, Context, Kubeconfig
-from sagamesh_cli.options import NatsDir
+from sagamesh_cli.options import NatsDir, Output
 from sagamesh_cli.output import OutputFormat, show
 from sagamesh_cli.views import doctor_checks
 from sagamesh_cli.views.doctor_checks import CLUSTER, NATS, Check, Level
@@ -38,7 +38,7 @@ def doctor(
     nats_dir: NatsDir = "",
     context: Context = None,
     kubeconfig: Kubeconfig = None,
-    output: Annotated[OutputFormat, typer.Option("-o", "--output", help="How to show it.")] = OutputFormat.TEXT,
+    output: Output = OutputFormat.TEXT,
 ) -> None:
     """Check the environment: the cluster, and NATS. Exit code 1: something is wrong; with warnings alone 0."""
     checks = asyncio.run(_all(Access(kubeconfig, context), nats, nats_dir))

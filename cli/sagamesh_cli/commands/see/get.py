@@ -9,10 +9,11 @@ from urllib.parse import quote
 import typer
 
 from sagamesh_cli import cluster
-from sagamesh_cli.client import DEFAULT_URL
+from sagamesh_cli.client import DEFAULT_URL, ApiClient
 from sagamesh_cli.cluster import EVENTS, FORBIDDEN, SAGAS, Access, Context, Kubeconfig
-from sagamesh_cli.commands.steer.start import Output, Url, show_instance
+from sagamesh_cli.options import Output, Url
 from sagamesh_cli.output import Complaint, OutputFormat, complain, in_line, show
+from sagamesh_cli.views import instance as instance_view
 from sagamesh_cli.views import saga_table
 from sagamesh_cli.views.saga_table import Shown
 from sagamesh_operator.ports import ClusterUnavailable
@@ -44,17 +45,25 @@ def get(
     if saga is not None and instance is not None:
         if namespace or everywhere or context:
             raise Complaint("an instance is shown by a participant's API, not by the cluster: name it with --url alone")
-        show_instance(saga, instance, url, output)
+        _show_instance(saga, instance, url, output)
         return
     if saga is not None and everywhere:
         raise Complaint("one saga is in one namespace: name it with -n, or leave out the saga's name")
     access = Access(kubeconfig, context)
     where = None if everywhere else namespace or cluster.namespace(access)
-    found = cluster.ask(access, lambda asked: look(asked, where))
+    sagas = cluster.ask(access, lambda asked: look(asked, where))
     if saga is None:
-        _show_all(found, where, output)
+        _show_all(sagas, where, output)
     else:
-        _show_one(found, str(where), saga, output)
+        _show_one(sagas, str(where), saga, output)
+
+
+def _show_instance(saga: str, instance: str, url: str, output: OutputFormat) -> None:
+    answer = ApiClient(url).get(saga, instance)
+    if output is not OutputFormat.TEXT:
+        show(answer, output)
+    else:
+        typer.echo("\n".join(instance_view.details(answer)))
 
 
 async def look(asked: KubernetesCluster, namespace: str | None) -> list[Shown]:
@@ -71,17 +80,17 @@ async def look(asked: KubernetesCluster, namespace: str | None) -> list[Shown]:
     return saga_table.shown(documents, events)
 
 
-def _show_all(found: list[Shown], where: str | None, output: OutputFormat) -> None:
+def _show_all(sagas: list[Shown], where: str | None, output: OutputFormat) -> None:
     if output is not OutputFormat.TEXT:
-        show({"sagas": [saga_table.document(each) for each in found]}, output)
-    elif found:
-        typer.echo("\n".join(saga_table.lines(found, datetime.now(UTC), with_namespace=where is None)))
+        show({"sagas": [saga_table.document(each) for each in sagas]}, output)
+    elif sagas:
+        typer.echo("\n".join(saga_table.lines(sagas, datetime.now(UTC), with_namespace=where is None)))
     else:
         complain(f"there are no sagas in {f'the namespace {where}' if where else 'this cluster'}")
 
 
-def _show_one(found: list[Shown], namespace: str, name: str, output: OutputFormat) -> None:
-    one = next((each for each in found if each.name == name), None)
+def _show_one(sagas: list[Shown], namespace: str, name: str, output: OutputFormat) -> None:
+    one = next((each for each in sagas if each.name == name), None)
     if one is None:
         raise UnknownSagaError(f"there is no saga {in_line(name)} in the namespace {in_line(namespace)}")
     if output is not OutputFormat.TEXT:

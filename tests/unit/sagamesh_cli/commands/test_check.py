@@ -7,7 +7,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
-from sagamesh_cli.commands.write import check
+from sagamesh_cli import saga_checks
 from sagamesh_cli.main import app
 from sagamesh_cli.output import Complaint
 
@@ -131,9 +131,9 @@ def test_what_a_file_says_does_not_reach_the_terminal_as_it_is(tmp_path: Path) -
 
 
 def test_accepted_gives_the_sagas_or_all_the_errors() -> None:
-    assert [saga.name for saga in check.accepted(str(DATA / "trip.yaml"))] == ["trip"]
+    assert [saga.name for saga in saga_checks.accepted(str(DATA / "trip.yaml"))] == ["trip"]
     with pytest.raises(Complaint) as caught:
-        check.accepted(str(DATA / "wrong.yaml"))
+        saga_checks.accepted(str(DATA / "wrong.yaml"))
     assert caught.value.exit_code == 1
     assert "SM003" in str(caught.value)
     assert "spec.deadline is not built yet" in str(caught.value)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from sagamesh_cli.commands.write.check import judge
+from sagamesh_cli.saga_checks import judge
 from support.builders.documents import CHECKOUT
 
 fuzz = settings(

@@ -1,5 +1,6 @@
 """Start, get, trace and cancel against an API of canned answers: what is sent, what is shown, which exit code."""
 
+import asyncio
 import json
 import socket
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from sagamesh_cli import client
+from sagamesh_cli.errors import EnvironmentFault
 from sagamesh_cli.main import app
 
 DONE: dict[str, Any] = {
@@ -390,3 +392,27 @@ def test_names_cannot_leave_their_place_in_the_path(api: Api) -> None:
     api.will((200, DONE))
     sagamesh(api, "get", "../x", "a/b?c#d\r\n")
     assert api.requests[0].path == "/v1/sagas/..%2Fx/a%2Fb%3Fc%23d%0D%0A"
+
+
+# -- a start that must come through ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "PAUSE", 0.001)
+    monkeypatch.setattr(client, "LONGEST_PAUSE", 0.002)
+
+
+def test_a_start_is_sent_until_it_is_taken(api: Api, hurry: None) -> None:
+    busy = {"code": "UNAVAILABLE", "detail": "NATS does not answer"}
+    api.will((503, busy), (502, b"<html>"), (202, {"instances": [STARTED]}))
+    asyncio.run(client.send(api.url, "order.placed", "e-1", {"total": 42}))
+    assert [request.body["id"] for request in api.requests] == ["e-1"] * 3
+    assert api.requests[-1].body["data"] == {"total": 42}
+
+
+def test_a_start_that_is_never_taken_is_a_sentence(api: Api, hurry: None) -> None:
+    api.problem(503, "UNAVAILABLE", "NATS does not answer")
+    with pytest.raises(EnvironmentFault, match=r"^order.placed e-1 could not be started at http://127"):
+        asyncio.run(client.send(api.url, "order.placed", "e-1", {}))
+    assert len(api.requests) == client.TRIES
