@@ -1,6 +1,7 @@
 """The cluster that the kubeconfig names, as commands ask it: how they are told which, and its errors as a sentence.
 
-The client is imported when it is needed: it costs half a second, and most commands need no cluster.
+The client is imported when it is needed: it costs half a second, most commands need no cluster, and it is there only
+with the extra `cluster`.
 """
 
 from __future__ import annotations
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from sagamesh_operator.adapters.kubernetes import KubernetesCluster
 
 SAGAS = "/apis/sagamesh.dev/v1alpha1"
+LIBRARIES = ("kubernetes", "aiohttp")
+"""What the extra `cluster` brings."""
+MISSING = "the client of Kubernetes is not installed here"
+MEND = "pip install 'sagamesh[cluster]'"
 EVENTS = "/apis/events.k8s.io/v1"
 UNAUTHORIZED, FORBIDDEN, NOT_FOUND = 401, 403, 404
 
@@ -32,7 +37,14 @@ Kubeconfig = Annotated[
     str | None,
     typer.Option(envvar="KUBECONFIG", metavar="FILE", help="The kubeconfig.", show_default="~/.kube/config"),
 ]
-Found = TypeVar("Found")
+Answer = TypeVar("Answer")
+
+
+class NoClient(NoCluster):
+    """There may be a cluster, but nothing here that could ask it."""
+
+    def __init__(self) -> None:
+        super().__init__(MISSING)
 
 
 class Access(NamedTuple):
@@ -42,36 +54,44 @@ class Access(NamedTuple):
     context: str | None
 
 
-def ask(access: Access, question: Callable[[KubernetesCluster], Awaitable[Found]]) -> Found:
-    """What the cluster answers. Raises EnvironmentTrouble."""
+def ask(access: Access, question: Callable[[KubernetesCluster], Awaitable[Answer]]) -> Answer:
+    """What the cluster answers. Raises EnvironmentFault."""
     try:
         return asyncio.run(asked(access, question))
     except ClusterUnavailable as error:
         raise EnvironmentFault(sentence(error)) from None
 
 
-async def asked(access: Access, question: Callable[[KubernetesCluster], Awaitable[Found]]) -> Found:
+async def asked(access: Access, question: Callable[[KubernetesCluster], Awaitable[Answer]]) -> Answer:
     """The same, where there is a loop. Raises ClusterUnavailable."""
     async with _adapter().connect(*access) as cluster:
         return await question(cluster)
 
 
 def namespace(access: Access) -> str:
-    """Where those are who name no namespace. Raises EnvironmentTrouble."""
+    """Where those are who name no namespace. Raises EnvironmentFault."""
     try:
-        found: str = _adapter().namespace(*access)
+        name: str = _adapter().namespace(*access)
     except NoCluster as error:
         raise EnvironmentFault(sentence(error)) from None
-    return found
+    return name
 
 
 def _adapter() -> ModuleType:
+    """Raises NoClient."""
     logging.getLogger("kubernetes").setLevel(logging.ERROR)  # that there is no kubeconfig is said by us
-    return import_module("sagamesh_operator.adapters.kubernetes")
+    try:
+        return import_module("sagamesh_operator.adapters.kubernetes")
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in LIBRARIES:
+            raise
+        raise NoClient from None
 
 
 def sentence(error: ClusterUnavailable) -> str:
     """What is wrong, and what to do about it."""
+    if isinstance(error, NoClient):
+        return f"{error}; install it with `{MEND}`"
     if isinstance(error, NoCluster):
         return f"{error}; give a kubeconfig with --kubeconfig or KUBECONFIG, and its context with --context"
     if error.status == NOT_FOUND:

@@ -77,14 +77,21 @@ def wheel(place: Path) -> Path:
 @pytest.fixture(scope="module")
 def environments(place: Path, wheel: Path) -> dict[str, Path]:
     """By extra: as the Dockerfile makes them."""
-    made = {}
-    for extra in dict.fromkeys(EXTRAS.values()):
-        made[extra] = place / extra
-        subprocess.run([_interpreter(), "-m", "venv", "--without-pip", made[extra]], check=True)
-        install = [sys.executable, "-m", "pip", "--python", made[extra] / "bin" / "python", "install", "--quiet"]
-        limits = ["--only-binary", ":all:", "--no-binary", "nkeys", "--constraint", ROOT / "constraints.txt"]
-        subprocess.run([*install, *limits, f"{wheel}[{extra}]"], check=True)
-    return made
+    return {extra: installed(wheel, extra, place / extra) for extra in dict.fromkeys(EXTRAS.values())}
+
+
+@pytest.fixture(scope="module")
+def command_line(place: Path, wheel: Path) -> Path:
+    """It is in no image: people install it."""
+    return installed(wheel, "cli", place / "cli")
+
+
+def installed(wheel: Path, extra: str, environment: Path) -> Path:
+    subprocess.run([_interpreter(), "-m", "venv", "--without-pip", environment], check=True)
+    install = [sys.executable, "-m", "pip", "--python", environment / "bin" / "python", "install", "--quiet"]
+    limits = ["--only-binary", ":all:", "--no-binary", "nkeys", "--constraint", ROOT / "constraints.txt"]
+    subprocess.run([*install, *limits, f"{wheel}[{extra}]"], check=True)
+    return environment
 
 
 class Container:
@@ -261,6 +268,23 @@ def test_every_entry_point_is_installed_and_says_what_it_lacks(
     assert ended.returncode == 2, ended.stderr
     assert ended.stderr.startswith(f"{script}: SAGAMESH_")
     assert ended.stderr.count("\n") == 1
+
+
+def test_the_command_line_alone_runs_sagas_and_says_what_a_cluster_takes(command_line: Path, place: Path) -> None:
+    def sagamesh(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return Container(command_line, "sagamesh", place / f"{arguments[0]}-cwd", {}).run(*arguments)
+
+    [packages] = command_line.glob("lib/python3*/site-packages")
+    for library in ("kopf", "kubernetes", "aiohttp", "cryptography", "sagamesh_tools", "sagamesh_bench"):
+        assert not (packages / library).exists()
+    checked = sagamesh("check", str(packages / "sagamesh_cli" / "examples" / "02-create-order" / "saga.yaml"))
+    assert (checked.returncode, checked.stdout) == (0, "1 saga: no findings\n"), checked.stderr
+    played = sagamesh("demo", "--orders", "7")
+    assert "7 of 7 orders finished" in played.stdout, played.stdout + played.stderr
+    assert played.returncode == 0
+    asked = sagamesh("get")
+    sentence = "the client of Kubernetes is not installed here; install it with `pip install 'sagamesh[cluster]'`"
+    assert (asked.returncode, asked.stdout, asked.stderr) == (3, "", f"sagamesh: {sentence}\n")
 
 
 def test_the_dockerfile_copies_all_that_the_wheel_is_made_of() -> None:

@@ -15,18 +15,22 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[2]
 PARTS = {
     "core/sagamesh": "",
-    "jetstream/sagamesh_jetstream": "sidecar",
+    "jetstream/sagamesh_jetstream": "jetstream",
     "sidecar/sagamesh_sidecar": "sidecar",
     "operator/sagamesh_operator": "operator",
+    "operator/sagamesh_operator/adapters/kubernetes.py": "cluster",
+    "operator/sagamesh_operator/crd.py": "cli",
+    "operator/sagamesh_operator/ports.py": "cli",
     "cli/sagamesh_cli": "cli",
 }
+"""A package, or one module of it -> the extra that brings what it imports."""
 DISTRIBUTIONS = packages_distributions()
 
 
-def imported(folder: Path) -> set[str]:
-    """The top-level names of everything that is imported anywhere in a package."""
+def imported(part: Path) -> set[str]:
+    """The top-level names of everything that is imported anywhere in a package or a module."""
     found = set()
-    for path in folder.rglob("*.py"):
+    for path in part.rglob("*.py") if part.is_dir() else (part,):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import):
                 found |= {name.name.partition(".")[0] for name in node.names}
@@ -45,15 +49,28 @@ def installed(name: str, extra: str) -> Iterator[str]:
                 yield from installed(requirement.name, further)
 
 
-@pytest.mark.parametrize(("folder", "extra"), PARTS.items())
-def test_an_extra_installs_all_that_its_part_imports(folder: str, extra: str) -> None:
+@pytest.mark.parametrize(("part", "extra"), PARTS.items())
+def test_an_extra_installs_all_that_its_part_imports(part: str, extra: str) -> None:
     available = set(installed("sagamesh", extra))
-    for name in imported(ROOT / folder):
+    for name in imported(ROOT / part):
         assert available & set(map(canonicalize_name, DISTRIBUTIONS[name])), (
-            f"{folder} imports {name}, [{extra}] lacks it"
+            f"{part} imports {name}, [{extra}] lacks it"
         )
 
 
 def test_the_sidecar_stays_light() -> None:
     heavy = {"aiohttp", "kopf", "kubernetes", "protobuf", "typer", "rich", "pyyaml", "pydantic"}
     assert not heavy & set(installed("sagamesh", "sidecar"))
+
+
+@pytest.mark.parametrize("extra", ["jetstream", "sidecar", "cli"])
+def test_the_libraries_of_a_cluster_come_with_its_extra_alone(extra: str) -> None:
+    of_a_cluster = {"aiohttp", "cryptography", "kopf", "kubernetes"}
+    assert not of_a_cluster & set(installed("sagamesh", extra))
+    assert {"aiohttp", "kubernetes"} <= set(installed("sagamesh", "cluster"))
+    assert of_a_cluster <= set(installed("sagamesh", "operator"))
+
+
+def test_who_speaks_to_nats_gets_it_by_one_extra() -> None:
+    for extra in ("sidecar", "operator", "cli"):
+        assert set(installed("sagamesh", "jetstream")) <= set(installed("sagamesh", extra))

@@ -32,7 +32,7 @@ class ExampleService:
         return f"http://127.0.0.1:{self.port}"
 
     async def start(self, *options: str) -> str:
-        """Start it, on the port that it had before if it had one; its URL. Raises EnvironmentTrouble."""
+        """Start it, on the port that it had before if it had one; its URL. Raises EnvironmentFault."""
         command = (str(self.example / "services.py"), self.name, "--port", str(self.port))
         database = str(self.directory / f"{self.name}.db")
         with (self.directory / f"{self.name}.service.log").open("ab") as log:

@@ -70,7 +70,7 @@ class EmbeddedServer:
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> str:
-        """Start it and wait until it takes connections; its URL. Raises EnvironmentTrouble."""
+        """Start it and wait until it takes connections; its URL. Raises EnvironmentFault."""
         if self.running:
             return self.url
         binary = find_binary()

@@ -38,7 +38,7 @@ class Member(Protocol):
     """One sidecar."""
 
     async def start(self) -> Urls:
-        """Start it and wait until it holds its rules. Raises EnvironmentTrouble."""
+        """Start it and wait until it holds its rules. Raises EnvironmentFault."""
         ...
 
     def check(self) -> None:

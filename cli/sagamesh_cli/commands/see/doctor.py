@@ -12,7 +12,8 @@ from msgspec import to_builtins
 from sagamesh.distribution import topology
 from sagamesh.errors import UnavailableError
 from sagamesh_cli import cluster
-from sagamesh_cli.cluster import FORBIDDEN, NOT_FOUND, Access, Context, Kubeconfig
+from sagamesh_cli.cluster import FORBIDDEN, NOT_FOUND, Access, Context, Kubeconfig, NoClient
+from sagamesh_cli.errors import EnvironmentFault
 from sagamesh_cli.options import NatsDir, Output
 from sagamesh_cli.output import OutputFormat, show
 from sagamesh_cli.views import doctor_checks
@@ -75,6 +76,10 @@ async def _of_cluster(access: Access, *, is_needed: bool) -> tuple[list[Check], 
 
     try:
         return await cluster.asked(access, look)
+    except NoClient as error:
+        if is_needed:
+            raise EnvironmentFault(cluster.sentence(error)) from None
+        return [Check(CLUSTER, "there is a cluster", Level.SKIPPED, str(error), cluster.MEND)], None
     except NoCluster as error:
         if is_needed:
             return [Check(CLUSTER, "there is a cluster", Level.FAILURE, str(error), "name one with --kubeconfig")], None
