@@ -42,26 +42,16 @@ bench: $(VENV)/.bench      ## sagas per second beside the floor; `make bench SVG
 soak: $(STAMP)             ## a steady rate with crashes; `make soak MINUTES=60 RATE=50`
 	$(BIN)/python -m sagamesh_bench soak --minutes $(or $(MINUTES),10) --rate $(or $(RATE),100)
 
-# sagamesh_$(1) prints what stands in the file $(2).
-same = $(BIN)/python -m sagamesh_$(1) | cmp -s - $(2) || \
-	{ echo '$(2) is not what the code says: run `make manifests`, and commit it.' >&2; exit 1; }
-
 check: $(STAMP)            ## format, lint, types, imports, what is made of the code, the chart, and the examples' sagas
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	@$(call same,operator.crd,charts/sagamesh/files/crds/sagas.yaml)
-	@$(call same,tools.reference_page,docs/saga-reference.md)
-	@$(call same,tools.dashboard,charts/sagamesh/files/dashboards/overview.json)
-	$(BIN)/python -m sagamesh_tools.chart check
+	$(BIN)/python -m sagamesh_tools check
 	$(BIN)/sagamesh check examples/*/*.yaml
 
 manifests: $(STAMP)        ## write what is made of code and chart: the resource, its reference, the dashboard, manifests, the chart's README
-	$(BIN)/python -m sagamesh_operator.crd > charts/sagamesh/files/crds/sagas.yaml
-	$(BIN)/python -m sagamesh_tools.reference_page > docs/saga-reference.md
-	$(BIN)/python -m sagamesh_tools.dashboard > charts/sagamesh/files/dashboards/overview.json
-	$(BIN)/python -m sagamesh_tools.chart write
+	$(BIN)/python -m sagamesh_tools write
 
 format: $(STAMP)           ## put the code in order
 	$(BIN)/ruff format .

@@ -1,17 +1,14 @@
 """The custom resource `sagas.sagamesh.dev`, made of core's schema: what the API server knows of a Saga.
 
 What it can judge, it judges at `kubectl apply`, by the rules in CEL below; each is also a check of core, whose code it
-names. All that follows from the saga as a whole is judged by the operator, and said in the status.
-`python -m sagamesh_operator.crd` prints the resource.
+names. All that follows from the saga as a whole is judged by the operator, and said in the status. Its file is made by
+`sagamesh_tools`.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
-
-import yaml
 
 from sagamesh.language import schema
 from sagamesh.language.schema import Schema, is_duration, rule
@@ -216,19 +213,3 @@ STATUS = {
         ),
     ),
 }
-
-
-class _Plain(yaml.SafeDumper):
-    """YAML without anchors, as `kubectl` and people like it."""
-
-    def ignore_aliases(self, _data: object) -> bool:
-        return True
-
-
-def as_yaml(document: Mapping[str, Any]) -> str:
-    return yaml.dump(document, Dumper=_Plain, sort_keys=False, width=120, allow_unicode=True)
-
-
-if __name__ == "__main__":
-    sys.stdout.write("# Made by `make manifests`; the language is in core/sagamesh/language.\n")
-    sys.stdout.write(as_yaml(resource()))

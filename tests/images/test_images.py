@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -147,6 +148,14 @@ class Container:
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0, self.log.read_text()
         assert "Traceback" not in self.log.read_text(), self.log.read_text()
+
+
+def test_the_wheel_holds_the_packages_the_examples_and_nothing_else(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    packages = {f"sagamesh{part}" for part in ("", "_jetstream", "_sidecar", "_operator", "_cli")}
+    assert {name.partition("/")[0] for name in names if ".dist-info/" not in name} == packages
+    assert not [name for name in names if name.endswith(("dashboard.py", "reference_page.py"))]
 
 
 def who(container: Container, report: list[str]) -> None:

@@ -1,1 +1,1 @@
-"""What makes the files that are shipped: resource, reference, dashboard, manifests. It is in no image itself."""
+"""What makes the files that are shipped: resource, reference, dashboard, manifests. It is in no wheel and no image."""

@@ -1,7 +1,6 @@
-"""The chart as Helm renders it, and what is made of it: the manifests, and the table of values in its README.
+"""The chart as Helm renders it, what Helm finds wrong with it, and the table of its values in its README.
 
-`python -m sagamesh_tools.chart write` writes them; `check` fails where they differ, and where Helm finds fault with
-the chart.
+What is made of the rendered objects is in `manifests`.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ import json
 import operator
 import re
 import shutil
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,14 +18,13 @@ import helm_python
 import yaml
 
 from sagamesh_jetstream.client.ports import JsonObject
-from sagamesh_operator.crd import as_yaml
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "sagamesh"
 README = CHART / "README.md"
 NAMESPACE = "sagamesh-system"
-HEAD = "# Made by `make manifests` of charts/sagamesh.\n"
-OF_HELM = ("app.kubernetes.io/managed-by", "helm.sh/chart", "helm.sh/resource-policy")
+INFO = 1
+"""Helm's number for a message that is no fault; warnings and errors are higher."""
 NOT_FETCHED = "chart directory is missing these dependencies: nats"  # it is not ours, so it is not in the repository
 
 
@@ -35,8 +32,8 @@ def render(values: Mapping[str, Any] | None = None, *, chart: Path = CHART, name
     """All objects of a release, hooks included. Raises helm_python.HelmError for values that the chart refuses."""
     with helm_python.Chart.load(chart) as loaded:
         texts = loaded.render(dict(values or {}), name=name, namespace=NAMESPACE)
-    found = [yaml.load_all(text, yaml.CSafeLoader) for path, text in sorted(texts.items()) if path.endswith(".yaml")]
-    return [document for documents in found for document in documents if document]
+    files = [yaml.load_all(text, yaml.CSafeLoader) for path, text in sorted(texts.items()) if path.endswith(".yaml")]
+    return [document for documents in files for document in documents if document]
 
 
 def complete(directory: Path) -> Path:
@@ -61,44 +58,8 @@ def faults() -> list[str]:
         message["error"]
         for values in ({}, highly_available())
         for message in helm_python.lint(CHART, values, strict=True, namespace=NAMESPACE)["messages"]
-        if message["severity"] > 1 and message["error"] != NOT_FETCHED
+        if message["severity"] > INFO and message["error"] != NOT_FETCHED
     ]
-
-
-# -- what is made of it ---------------------------------------------------------------------------------------------
-
-
-def made() -> dict[Path, str]:
-    """The text of every file that is made of the chart."""
-    objects = [plain(each) for each in render() if "helm.sh/hook" not in each["metadata"].get("annotations", {})]
-    resources = [each for each in objects if each["kind"] == "CustomResourceDefinition"]
-    others = [each for each in objects if each not in resources]
-    return {
-        ROOT / "manifests" / "crds.yaml": HEAD + joined(resources),
-        ROOT / "manifests" / "install.yaml": HEAD + joined([namespace(), *others]),
-        README: readme(),
-    }
-
-
-def plain(document: JsonObject) -> JsonObject:
-    """The object without what only Helm reads: whoever applies it has no release."""
-    template = document.get("spec", {}).get("template", {})
-    for part in (each["metadata"] for each in (document, template) if "metadata" in each):
-        for kind in part.keys() & {"labels", "annotations"}:
-            part[kind] = {key: value for key, value in part[kind].items() if key not in OF_HELM}
-            if not part[kind]:
-                del part[kind]
-    return document
-
-
-def namespace() -> JsonObject:
-    labels = {f"app.kubernetes.io/{key}": "sagamesh" for key in ("name", "instance", "part-of")}
-    labels |= {"app.kubernetes.io/component": "namespace", "pod-security.kubernetes.io/enforce": "restricted"}
-    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": labels}}
-
-
-def joined(documents: list[JsonObject]) -> str:
-    return "---\n".join(map(as_yaml, documents))
 
 
 def readme() -> str:
@@ -125,17 +86,3 @@ def documented() -> Iterator[tuple[str, Any, str]]:
                 yield name, default, meaning
                 whole = f"{name}."
             meaning = ""
-
-
-def main(task: str) -> None:
-    wrong = faults()
-    for path, text in made().items():
-        if task == "write":
-            path.write_text(text)
-        elif not path.exists() or path.read_text() != text:
-            wrong.append(f"{path.relative_to(ROOT)} is not what the chart says: run `make manifests`, and commit it.")
-    sys.exit("\n".join(wrong) or 0)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])

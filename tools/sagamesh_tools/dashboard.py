@@ -1,13 +1,12 @@
 """The Grafana dashboard of an installation: alarms, sagas, steps, and what they stand on.
 
 It asks for the metrics of sidecars, operator and injector, as Prometheus has them where each bears the namespace of its
-pod, and those of sidecars also `pod`. `python -m sagamesh_tools.dashboard` prints it.
+pod, and those of sidecars also `pod`.
 """
 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -202,6 +201,11 @@ LOOKS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
+def text() -> str:
+    """The file."""
+    return json.dumps(dashboard(), indent=2) + "\n"
+
+
 def dashboard() -> dict[str, Any]:
     """As Grafana imports it."""
     return {
@@ -277,8 +281,3 @@ def _panel(panel: Panel, place: Mapping[str, int]) -> dict[str, Any]:
             for number, query in enumerate(panel.queries)
         ],
     }
-
-
-if __name__ == "__main__":
-    json.dump(dashboard(), sys.stdout, indent=2)
-    sys.stdout.write("\n")

@@ -1,12 +1,8 @@
-"""`docs/saga-reference.md`, made of the resource: each field with its bounds, each rule with its code.
-
-`python -m sagamesh_tools.reference_page` prints the page.
-"""
+"""`docs/saga-reference.md`, made of the resource: each field with its bounds, each rule with its code."""
 
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -161,7 +157,3 @@ def _table(titles: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
 def _cell(text: str) -> str:
     """A text that Markdown shows as it is."""
     return text.replace("|", "\\|").replace("<", "\\<")
-
-
-if __name__ == "__main__":
-    sys.stdout.write(page())

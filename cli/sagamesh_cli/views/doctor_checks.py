@@ -17,7 +17,7 @@ from sagamesh_cli.output import in_line, paint
 from sagamesh_jetstream.client.ports import JsonObject
 
 CLUSTER, NATS = "cluster", "nats"
-INSTALL = "by the chart (docs/install.md), or alone: python -m sagamesh_operator.crd | kubectl apply --server-side -f -"
+INSTALL = "by the chart (docs/install.md), or alone: kubectl apply --server-side -f manifests/crds.yaml"
 SERVERS = 3
 """With so many a log survives the loss of one."""
 
