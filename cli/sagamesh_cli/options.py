@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import typer
 
+from sagamesh.environment import LAST_PORT
 from sagamesh.text import whole
 from sagamesh_cli.output import Complaint, OutputFormat
 
@@ -62,6 +63,6 @@ def server(url: str) -> str:
 
 
 def port(name: str, text: str) -> int:
-    if (number := whole(text, 0, 65535)) is None:
-        raise Complaint(f"--api {name}={text}: a port is a number from 0 to 65535")
+    if (number := whole(text, 0, LAST_PORT)) is None:
+        raise Complaint(f"--api {name}={text}: a port is a number from 0 to {LAST_PORT}")
     return number

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 
 UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+"""Seconds of each. No days, as in Go: some have 23 hours."""
 PART = re.compile(r"(\d+(?:\.\d{1,3})?)(ms|h|m|s)", re.ASCII)
 """Three decimals, so that every duration is a whole number of microseconds, here as at the API server."""
 WHOLE = re.compile(rf"(?:{PART.pattern})+", re.ASCII)
 RULE = "(hours are the largest unit; at most three decimals)"
 LONGEST = 32
-"""The most characters of a duration: enough for any that is meant."""
+"""The most characters of a duration: twice as many as the longest that is meant, `9999h59m59s999ms`."""
 
 
 def parse(text: str) -> float:

@@ -20,6 +20,9 @@ LOG_LEVELS = ("debug", "info", "warning", "error")
 """From the most lines to the fewest, by Python's names. One set for all processes, the annotation and the chart."""
 LAST_PORT = 65535
 """Of TCP, which has 16 bits for it."""
+MOST_CONCURRENCY = 256
+"""Deliveries that a sidecar may have in hand at once, as its setting and the annotation take it: with data of 256 KiB
+each they are 64 MiB, a quarter of the memory that it is given."""
 OWN_PORTS = {"nats": 4222, "tls": 4222}
 """The port that a URL means without saying one, by scheme: 4222 is NATS's. An app has none: it must say its own."""
 

@@ -26,7 +26,7 @@ def shortened(text: str, longest: int) -> str:
 
 
 def listed(names: Iterable[str], most: int = 5) -> str:
-    """The first of them, and how many more there are: `a, b and 3 more`. Five by default, which fit in a line."""
+    """The first of them, and how many more there are: `a, b and 3 more`. By default five, which fit in a line."""
     every = list(names)
     more = len(every) - most
     return ", ".join(every[:most]) + (f" and {more} more" if more > 0 else "")

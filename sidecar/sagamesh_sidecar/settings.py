@@ -7,10 +7,8 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
-from sagamesh.environment import Environment, variable
+from sagamesh.environment import MOST_CONCURRENCY, Environment, variable
 
-MOST_CONCURRENCY = 256
-"""Deliveries at once: with data of 256 KiB each they are 64 MiB, a quarter of the memory that a sidecar is given."""
 SHORTEST_POLL, LONGEST_POLL = 0.1, 3600.0
 """Seconds: from what tests need, to an hour, after which rules would be news to nobody."""
 LONGEST_GRACE = 600.0

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import msgspec
 from msgspec import Raw, json
 
 from sagamesh.errors import EventError
 
-UNDECODABLE = (msgspec.DecodeError, ValueError, RecursionError)
-"""What decoding raises for bytes that are not what they should be: no JSON or another's, no UTF-8, nested too deep.
+UNDECODABLE = (ValueError, RecursionError)
+"""What decoding raises for bytes that are not what they should be: no JSON, no UTF-8, another shape, or too deep.
 
-Named for whoever decodes, to be caught and told in words of their own. No context manager does it for them: each
-delivery decodes several registers, and entering one takes longer than that.
+msgspec's errors are ValueErrors, as those of Unicode. Whoever decodes catches these and tells them in words of its own.
+No context manager does it for them: each delivery decodes several registers, and entering one takes longer than that.
 """
 
 MAX_DEPTH = 64

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from sagamesh.environment import LOG_LEVELS
+from sagamesh.environment import LAST_PORT, LOG_LEVELS, MOST_CONCURRENCY
 from sagamesh.text import series, shortened, whole
 
 PREFIX = "sagamesh.dev/"
@@ -49,8 +49,8 @@ def wishes(annotations: Mapping[str, str], known: Sequence[str] = ()) -> tuple[W
     ]
     default = Wishes()
     found = Wishes(
-        app_port=_whole(ours, APP_PORT, 65535),
-        concurrency=_whole(ours, CONCURRENCY, 256),
+        app_port=_whole(ours, APP_PORT, LAST_PORT),
+        concurrency=_whole(ours, CONCURRENCY, MOST_CONCURRENCY),
         log_level=_one_of(ours, LOG_LEVEL, LOG_LEVELS),
         cpu_request=_quantity(ours, CPU_REQUEST, default.cpu_request),
         memory_request=_quantity(ours, MEMORY_REQUEST, default.memory_request),

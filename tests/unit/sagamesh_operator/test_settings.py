@@ -25,6 +25,7 @@ def test_a_server_is_enough() -> None:
         ("installation", "eu-1", "eu-1"),
         ("http_host", "127.0.0.1", "127.0.0.1"),
         ("http_port", "0", 0),
+        ("resync", "1", 1),
         ("resync", "3600", 3600),
         ("log_level", "error", "error"),
     ],
