@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
+PACKAGES = ("core", "jetstream", "sidecar", "operator", "cli", "tools", "bench")
 HOUSE = ("core", "jetstream", "sidecar", "operator", "cli", "tools", "examples")
 
 
@@ -183,9 +185,77 @@ def test_no_module_is_longer_than_one_can_read(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= LONGEST
 
 
+MOST = 12
+"""Modules of a folder: what one can take in at a look, and name the folder by."""
+
+
+def crowded(paths: Iterable[Path]) -> dict[str, int]:
+    """The folders with too many modules, and how many. What makes a folder a package, or a program, does not count."""
+    counted = Counter(path.parent for path in paths if path.name not in ("__init__.py", "__main__.py"))
+    return {named(folder): number for folder, number in counted.items() if number > MOST}
+
+
+def test_no_folder_has_more_modules_than_one_can_take_in() -> None:
+    assert crowded(modules(*PACKAGES)) == {}
+
+
+def test_a_folder_with_too_many_modules_is_seen() -> None:
+    folder = ROOT / "core" / "sagamesh"
+    full = [folder / f"{number}.py" for number in range(MOST)]
+    full += [folder / name for name in ("__init__.py", "__main__.py", "rules/local.py")]
+    assert crowded(full) == {}
+    assert crowded([*full, folder / "last.py"]) == {"core/sagamesh": MOST + 1}
+
+
 def test_all_rooms_were_searched() -> None:
-    for room in HOUSE:
+    for room in {*HOUSE, *PACKAGES}:
         assert modules(room), f"{room} is empty or was moved"
+
+
+# -- names -----------------------------------------------------------------------------------------------------------
+
+
+def classes(source: str) -> Iterator[str]:
+    """The names of all classes, wherever in a module they stand."""
+    yield from (node.name for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ClassDef))
+
+
+def doubled(sources: Mapping[str, str]) -> dict[str, list[str]]:
+    """The names that more than one class has, and the modules (name -> source) where they do."""
+    found = defaultdict(list)
+    for module, source in sources.items():
+        for name in classes(source):
+            found[name].append(module)
+    return {name: places for name, places in found.items() if len(places) > 1}
+
+
+def test_each_class_has_a_name_of_its_own() -> None:
+    assert doubled({named(path): path.read_text() for path in modules(*PACKAGES)}) == {}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "class Answer: ...",
+        "class Answer(Struct, frozen=True):\n    status: int",
+        "@dataclass\nclass Answer:\n    pass",
+        "class Outer:\n    class Answer: ...",
+        "def f():\n    class Answer: ...",
+        "if True:\n    class Answer: ...",
+    ],
+)
+def test_a_name_that_stands_twice_is_seen(source: str) -> None:
+    there = "class Answer(NamedTuple): ..."
+    assert doubled({"here": source, "there": there}) == {"Answer": ["here", "there"]}
+    assert doubled({"here": f"{there}\n{source}"}) == {"Answer": ["here", "here"]}
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["class Answers: ...", "from there import Answer", "Answer = Reply | None", "def Answer(): ...", "answer = 1"],
+)
+def test_what_is_no_second_class_is_let_through(source: str) -> None:
+    assert doubled({"here": source, "there": "class Answer: ..."}) == {}
 
 
 # -- the room named operator -----------------------------------------------------------------------------------------
