@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
@@ -404,3 +406,12 @@ def test_a_heavy_import_is_seen(source: str) -> None:
 )
 def test_a_light_import_is_let_through(source: str) -> None:
     assert heavy(source) == []
+
+
+def test_a_drain_begins_with_the_standard_library_alone() -> None:
+    """It runs beside the sidecar, within the same limit of memory."""
+    code = "import sys; before = set(sys.modules); import sagamesh_sidecar.__main__; print(*set(sys.modules) - before)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = {module.partition(".")[0] for module in run.stdout.split()}
+    assert "sagamesh_sidecar" in loaded
+    assert loaded - sys.stdlib_module_names - {"sagamesh", "sagamesh_sidecar"} == set()

@@ -61,7 +61,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> InjectorSet
     directory = read.text("certificate_dir")
     if directory and not Path(directory).is_dir():
         raise SettingsError(f"{variable('certificate_dir')} is {directory!r}, which is no directory")
-    kept = read.text if directory else read.needed  # only where the certificates are its own
+    kept = read.text if directory else read.needed  # needed only where the certificates are its own
     return InjectorSettings(
         sidecar_image=read.text("sidecar_image"),
         nats=read.text("nats", such_as=NATS_EXAMPLE),
