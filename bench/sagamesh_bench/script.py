@@ -14,7 +14,7 @@ from msgspec import Raw, Struct, field
 from sagamesh.log import codec
 from sagamesh.log.registers import START, Instance, Origin, Start
 from sagamesh.protocol.answers import Answered
-from sagamesh.protocol.attempt import Fetch, Operation, Put, Reply, Result, attempt
+from sagamesh.protocol.attempt import Fetch, Given, Operation, Put, Reply, Result, attempt
 from sagamesh.protocol.effects import Call, Delivery, Known
 from sagamesh.rules.compiled import prepare
 from sagamesh.rules.projection import project
@@ -93,16 +93,16 @@ class _Recording:
         for step in rules.concerned(register.name):
             known = Known(attempt=f"{register.sequence} {step.name}")
             generator = attempt(rules, known, Delivery(INSTANCE, register), step)
-            result: Result = None
+            result: Result[Given] | None = None
             while True:
                 try:
-                    operation = generator.send(result)
+                    operation = next(generator) if result is None else generator.send(result)
                 except StopIteration:
                     break
                 ops.append(_op(operation, participant))
-                result = self._execute(operation, known.attempt, participant)
+                result = Result(self._execute(operation, known.attempt, participant))
 
-    def _execute(self, operation: Operation, attempt: str, participant: str) -> Result:
+    def _execute(self, operation: Operation, attempt: str, participant: str) -> Given:
         match operation:
             case Put():
                 return self.broker.put(operation, attempt, participant)

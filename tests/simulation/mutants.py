@@ -50,7 +50,7 @@ def _functions(module: ModuleType, source: str, changed: dict[str, Any]) -> dict
     return {node.name: space[node.name] for node in tree.body if isinstance(node, ast.FunctionDef)}
 
 
-READ_AND_STOP = """        yield Pause(turn)
+READ_AND_STOP = """        take(known, (yield Pause(turn)))
     raise LogStuckError
 
 
@@ -64,7 +64,13 @@ MUTANTS = (
     Mutant(
         "an absence is believed without a marker",
         ("diamond", "two roots"),
-        ((situation, "return (Prove(name),)", "at.known.absent.add(name)\n            return (Read(()),)"),),
+        (
+            (
+                situation,
+                "return Need((Prove(name),))",
+                "at.known.absent.add(name)\n            return Need((Read(()),))",
+            ),
+        ),
     ),
     Mutant(
         "an absent read after a lost write is believed",
@@ -87,7 +93,7 @@ MUTANTS = (
     Mutant(
         "compensations do not wait for successors",
         ("straight 2", "straight 3"),
-        ((decision, "if (missing := await_all(at, *behind)) is not None:", "if (missing := None) is not None:"),),
+        ((decision, "if isinstance(undone := are_there(at, *behind), Need):", "if isinstance(undone := None, Need):"),),
     ),
     Mutant(
         "a failed step is not compensated",
@@ -151,7 +157,7 @@ MUTANTS = (
     Mutant(
         "an any-merge waits for absent inputs",
         ("choice and merge of unequal branches", "choice and merge"),
-        ((decision, "    if brings(at, at.trigger):\n        return True\n    judged", "    judged"),),
+        ((decision, "    if brings(at, at.trigger):\n        return YES\n", ""),),
     ),
     Mutant(
         "a delivery is acked when its first own step is settled",

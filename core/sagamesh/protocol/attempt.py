@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from enum import Enum, auto
+from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
 
@@ -31,7 +32,7 @@ pauses, and the log's own patience."""
 
 
 class Fetch(Struct, frozen=True):
-    """Read registers. Reply: those that were found, as a tuple of Register."""
+    """Read registers. Gives those that were found, as a tuple of Register."""
 
     names: tuple[Name, ...]
 
@@ -40,7 +41,7 @@ class Put(Struct, frozen=True):
     """Write a register once, with the attempt's id.
 
     `absent`: only while that other register is not there. `while_started`: only while the instance's `_.start` stands
-    where it stood. Reply: the Register that was stored, or why not, as a Refused.
+    where it stood. Gives the Register that was stored, or why it was not, as a WriteRefused.
     """
 
     name: Name
@@ -61,44 +62,60 @@ class WriteRefused(Enum):
 
 
 class Pause(Struct, frozen=True):
-    """Wait a little, longer with each `turn` (from 0), and never in step with others."""
+    """Wait a little, longer with each `turn` (from 0), and never in step with others. Gives None."""
 
     turn: int
 
 
 class Reply(Struct, frozen=True):
-    """The reply to a Call: the answer, and the server's time when it came, in seconds since the epoch."""
+    """What a Call gives: the answer, and the server's time when it came, in seconds since the epoch."""
 
     answer: Answer
     time: float
 
 
 Operation = Fetch | Put | Pause | Call
-Result = tuple[Register, ...] | Register | WriteRefused | Reply | None
-Steps = Generator[Operation, Result, None]
+Given = tuple[Register, ...] | Register | WriteRefused | Reply | None
+"""What the operations give, each as it says."""
+
+T = TypeVar("T")
+
+
+class Result(Struct, Generic[T], frozen=True):
+    """What an operation gave, and what has become true meanwhile.
+
+    `lease_lost`: the delivery may be in another replica's hands by now, so no call may begin.
+    """
+
+    given: T
+    lease_lost: bool = False
+
+
+Steps = Generator[Operation, Result[Any], T]
+"""A part of an attempt: yields operations, is sent the result of each, returns a T."""
 
 
 class LogStuckError(Exception):
     """The log neither takes a register nor shows it just now: nothing is decided, and another attempt goes on."""
 
 
-def attempt(rules: Rules, known: Known, delivery: Delivery, step: OwnStep) -> Generator[Operation, Result, Ack | Nak]:
-    """Handle a delivery for one own step. Yields operations, is sent their results, returns how it was settled."""
+def attempt(rules: Rules, known: Known, delivery: Delivery, step: OwnStep) -> Steps[Ack | Nak]:
+    """Handle a delivery for one own step. Returns how it was settled."""
     known.registers[delivery.register.name] = delivery.register
     try:
         while True:
             for effect in decide(rules, known, delivery, step):
-                match effect:
+                match effect:  # in the order of a plain step, since each that is passed over takes its time
+                    case Write():
+                        yield from write(known, effect)
+                    case Call():
+                        yield from _call(known, step, effect)
                     case Ack() | Nak():
                         return effect
                     case Read(names=names):
                         yield from _fetch(known, names)
-                    case Write():
-                        yield from write(known, effect)
                     case Prove(awaited=awaited):
                         yield from _prove(known, delivery, step, awaited)
-                    case Call():
-                        yield from _call(known, step, effect)
     except LogStuckError:
         return Nak(1.0, "the log neither takes a register nor shows it")
 
@@ -114,59 +131,63 @@ def settle(results: Sequence[Ack | Nak], steps: int) -> Ack | Nak | None:
     return min(naks, key=lambda nak: max(nak.delay, nak.at_least)) if naks else Ack()
 
 
-def write(known: Known, effect: Write) -> Steps:
+def take(known: Known, result: Result[T]) -> T:
+    """What an operation gave. What has become true meanwhile is known from now on."""
+    known.lease_lost = result.lease_lost
+    return result.given
+
+
+def write(known: Known, effect: Write) -> Steps[None]:
     """Write once, whatever it takes, and learn what stands."""
-    result = yield from _put(Put(effect.name, effect.value, while_started=effect.guarded))
-    if isinstance(result, Register):
-        known.registers[effect.name] = result
-    elif result is WriteRefused.EXISTS:
+    stored = yield from _put(known, Put(effect.name, effect.value, while_started=effect.guarded))
+    if isinstance(stored, Register):
+        known.registers[effect.name] = stored
+    elif stored is WriteRefused.EXISTS:
         yield from read_until_present(known, effect.name)
     else:
         known.gone = True
 
 
-def _prove(known: Known, delivery: Delivery, step: OwnStep, awaited: Name) -> Steps:
+def _prove(known: Known, delivery: Delivery, step: OwnStep, awaited: Name) -> Steps[None]:
     """Write the marker that only stands where `awaited` is absent; or learn that it is there."""
     instance = delivery.instance
     marker = registers.marker(step.name, delivery.register.sequence, awaited)
-    result = yield from _put(Put(marker, Absent(delivery.subject, instance.subject(awaited)), absent=awaited))
-    if result is WriteRefused.GUARD:
+    stored = yield from _put(known, Put(marker, Absent(delivery.subject, instance.subject(awaited)), absent=awaited))
+    if stored is WriteRefused.GUARD:
         yield from read_until_present(known, awaited)
     else:  # stored now, or by an earlier attempt at this delivery
         known.absent.add(awaited)
 
 
-def _put(put: Put) -> Generator[Operation, Result, Result]:
-    """The same write again, until its result is known."""
+def _put(known: Known, put: Put) -> Steps[Register | WriteRefused]:
+    """The same write again, until it is known what became of it."""
     for turn in range(WRITES_UNTIL_KNOWN):
-        result = yield put
-        if result is not WriteRefused.UNKNOWN:
-            return result
-        yield Pause(turn)
+        stored: Register | WriteRefused = take(known, (yield put))
+        if stored is not WriteRefused.UNKNOWN:
+            return stored
+        take(known, (yield Pause(turn)))
     raise LogStuckError
 
 
-def read_until_present(known: Known, name: Name) -> Steps:
+def read_until_present(known: Known, name: Name) -> Steps[None]:
+    """Look for a register that must be there until it is found."""
     for turn in range(READS_UNTIL_PRESENT):
         yield from _fetch(known, (name,))
         if name in known.registers:
             return
-        yield Pause(turn)
+        take(known, (yield Pause(turn)))
     raise LogStuckError
 
 
-def _fetch(known: Known, names: tuple[Name, ...]) -> Steps:
-    found = yield Fetch(names)
-    assert isinstance(found, tuple)
+def _fetch(known: Known, names: tuple[Name, ...]) -> Steps[None]:
+    found: tuple[Register, ...] = take(known, (yield Fetch(names)))
     for register in found:
-        assert isinstance(register, Register)
         known.registers[register.name] = register
     known.unseen.update(name for name in names if name not in known.registers)
 
 
-def _call(known: Known, step: OwnStep, call: Call) -> Steps:
-    reply = yield call
-    assert isinstance(reply, Reply)
+def _call(known: Known, step: OwnStep, call: Call) -> Steps[None]:
+    reply: Reply = take(known, (yield call))
     known.answer = reply.answer
     begun = known.registers.get(step.begin)
     known.within_passed = begun is not None and reply.time - begun.time >= step.rules.action.within

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Generator
 from datetime import UTC, datetime
 
 import msgspec
@@ -15,7 +14,7 @@ from msgspec import Raw
 
 from sagamesh.errors import EvaluationError, EventError
 from sagamesh.log.registers import START, Cause, Register, Start, is_instance_id
-from sagamesh.protocol.attempt import Operation, Pause, Put, Result, WriteRefused, read_until_present, write
+from sagamesh.protocol.attempt import Pause, Put, Steps, WriteRefused, read_until_present, take, write
 from sagamesh.protocol.decision import abort
 from sagamesh.protocol.effects import Known, Write
 from sagamesh.rules.compiled import Rules
@@ -61,20 +60,20 @@ def digest(event: str, data: Raw) -> str:
     return hashlib.sha256(canonical).hexdigest()
 
 
-def start(known: Known, value: Start) -> Generator[Operation, Result, Register | None]:
+def start(known: Known, value: Start) -> Steps[Register | None]:
     """Write `_.start`. Returns what stands there; None: unknown, to be sent again."""
     for turn in range(TRIES):
-        result = yield Put(START, value)
-        if isinstance(result, Register):
-            return result
-        if result is WriteRefused.EXISTS:
+        stored: Register | WriteRefused = take(known, (yield Put(START, value)))
+        if isinstance(stored, Register):
+            return stored
+        if stored is WriteRefused.EXISTS:
             yield from read_until_present(known, START)
             return known.registers[START]
-        yield Pause(turn)
+        take(known, (yield Pause(turn)))
     return None
 
 
-def cancel(rules: Rules, known: Known, reason: str) -> Generator[Operation, Result, None]:
+def cancel(rules: Rules, known: Known, reason: str) -> Steps[None]:
     """Abort an instance, if that is still possible. `known` tells afterwards what stands."""
     while True:
         for effect in abort(rules, known, Cause("cancelled", reason)):

@@ -42,7 +42,20 @@ from sagamesh.log.registers import (
 from sagamesh.protocol import calls
 from sagamesh.protocol.answers import Again, Answered, Away, Refusal, Success, judge_action, judge_compensation
 from sagamesh.protocol.effects import Delivery, Effects, Known, Read, Write
-from sagamesh.protocol.situation import ACK, Situation, await_all, come_back, look, read, retry
+from sagamesh.protocol.situation import (
+    ACK,
+    LEAVE_IT,
+    NO,
+    YES,
+    Judged,
+    Need,
+    Situation,
+    are_certain,
+    are_there,
+    come_back,
+    looked_at,
+    retry,
+)
 from sagamesh.protocol.variables import announced, needed, variables
 from sagamesh.rules.compiled import OwnStep, Rules
 
@@ -85,16 +98,16 @@ def forward(at: Situation) -> Effects:
 
 def open_step(at: Situation) -> Effects:
     """Rule 2: do the inputs make the step run, here and now? Then write `begin`."""
-    judged = judge_any(at) if at.step.rules.join == "any" else judge_all(at)
-    if not isinstance(judged, bool):
-        return judged
+    runs = runs_by_any(at) if at.step.rules.join == "any" else runs_by_all(at)
+    if isinstance(runs, Need):
+        return runs.effects
     if isinstance(notice := at.known.value(ABORT), Notice):
         return begin(at, Cancelled(notice.cause))
-    if not judged:
+    if not runs.value:
         return begin(at, Skipped(at.delivery.subject, "dead"))
     if at.step.when is not None:
-        if (unknown := look(at, *needed(at.step, at.trigger))) is not None:
-            return unknown
+        if isinstance(inputs := are_certain(at, *needed(at.step, at.trigger)), Need):
+            return inputs.effects
         if holds(at) is False:
             return begin(at, Skipped(at.delivery.subject, "when"))
     if at.known.app_away:
@@ -102,26 +115,25 @@ def open_step(at: Situation) -> Effects:
     return begin(at, Started(at.delivery.subject))
 
 
-def judge_all(at: Situation) -> Effects | bool:
-    """Whether every input brings a listened event; or what to do first, or instead."""
+def runs_by_all(at: Situation) -> Judged:
+    """Whether every input brings a listened event."""
     names = tuple(registers.end(producer) for producer in at.step.heard)
     for name in names:
         if input_settles(at, name):
-            return ACK
-    if (unknown := look(at, *names)) is not None:
-        return unknown
-    return all(brings(at, name) for name in names)
+            return LEAVE_IT
+    if isinstance(inputs := are_certain(at, *names), Need):
+        return inputs
+    return YES if all(brings(at, name) for name in names) else NO
 
 
-def judge_any(at: Situation) -> Effects | bool:
-    """Whether an input brings a listened event; or what to do first, or instead."""
+def runs_by_any(at: Situation) -> Judged:
+    """Whether an input brings a listened event."""
     if brings(at, at.trigger):
-        return True
-    judged = judge_all(at)
-    if not isinstance(judged, bool):
-        return judged
+        return YES
+    if isinstance(together := runs_by_all(at), Need):
+        return together
     names = [registers.end(producer) for producer in at.step.heard]
-    return ACK if any(brings(at, name) for name in names) else False
+    return LEAVE_IT if any(brings(at, name) for name in names) else NO
 
 
 def input_settles(at: Situation, name: Name) -> bool:
@@ -167,8 +179,8 @@ def act(at: Situation) -> Effects:
         return tail(at, ended)
     if not known.mine(step.begin) and step.end not in known.unseen:
         return (Read((step.end,)),)  # an earlier attempt may have got further
-    if (unknown := look(at, *needed(step, at.trigger))) is not None:
-        return unknown
+    if isinstance(inputs := are_certain(at, *needed(step, at.trigger)), Need):
+        return inputs.effects
     answer = at.answer
     if answer is None:
         return call_action(at)
@@ -216,9 +228,11 @@ def end_failed(at: Situation, kind: FailureKind, reason: str) -> Effects:
 
 def wait_for_app(at: Situation) -> Effects:
     """The app is away: a begun action ends failed if the saga is being aborted, else it waits on."""
-    if not at.step.must_succeed and (unread := read(at, ABORT)) is not None:
-        return unread
-    if at.step.must_succeed or ABORT not in at.known.registers:
+    if at.step.must_succeed:
+        return come_back(at, APP_AWAY)
+    if isinstance(notice := looked_at(at, ABORT), Need):
+        return notice.effects
+    if ABORT not in at.known.registers:
         return come_back(at, APP_AWAY)
     kind: FailureKind = "refused" if at.known.mine(at.step.begin) else "unknown"
     return end_failed(at, kind, "the app was away while the saga was aborted")
@@ -261,8 +275,8 @@ def commit(at: Situation) -> Effects:
     others = tuple(registers.end(sink) for sink in at.rules.local.sinks if sink != at.step.name)
     if any(isinstance(at.known.value(name), Failed) for name in others):
         return ACK
-    if (missing := await_all(at, *others)) is not None:
-        return missing
+    if isinstance(ends := are_there(at, *others), Need):
+        return ends.effects
     outcome = at.known.value(OUTCOME)
     if outcome is None:
         if at.step.rules.retriable and OUTCOME not in at.known.unseen:
@@ -283,23 +297,23 @@ def backward(at: Situation) -> Effects:
     step, known = at.step, at.known
     successors = step.rules.successors if at.rules.local.order == "reverse" else ()
     behind = tuple(registers.compensation(successor) for successor in successors)
-    if (unread := read(at, ABORT, step.begin, step.end, step.compensation, *behind)) is not None:
-        return unread
+    if isinstance(all_of_it := looked_at(at, ABORT, step.begin, step.end, step.compensation, *behind), Need):
+        return all_of_it.effects
     if (begun := known.value(step.begin)) is None:
         return cancel_step(at)
     if isinstance(begun, Started) and step.end not in known.registers:
         return come_back(at)  # its owner is still at work
     if step.compensation in known.registers:
         return finish(at)
-    if (missing := await_all(at, *behind)) is not None:
-        return missing
+    if isinstance(undone := are_there(at, *behind), Need):
+        return undone.effects
     return undo(at, begun)
 
 
 def cancel_step(at: Situation) -> Effects:
     """Rule 1: nobody may begin it any more."""
-    if (unknown := look(at, ABORT)) is not None:
-        return unknown
+    if isinstance(certain := are_certain(at, ABORT), Need):
+        return certain.effects
     notice = at.known.value(ABORT)
     if not isinstance(notice, Notice):
         return ACK  # a late delivery of an instance that was deleted
@@ -314,8 +328,8 @@ def undo(at: Situation, begun: Value) -> Effects:
     step, ended = at.step, at.known.value(at.step.end)
     if step.rules.compensation is None or not isinstance(begun, Started) or not isinstance(ended, Done | Failed):
         return (Write(step.compensation, Nothing()),)
-    if (unknown := look(at, *calls.compensation_needs(step, begun))) is not None:
-        return unknown
+    if isinstance(needs := are_certain(at, *calls.compensation_needs(step, begun)), Need):
+        return needs.effects
     answer = at.answer
     if answer is None:
         return call_compensation(at, begun, ended)
@@ -343,4 +357,6 @@ def finish(at: Situation) -> Effects:
     if at.step.name not in last or FINISH in at.known.registers:
         return ACK
     others = (registers.compensation(name) for name in last if name != at.step.name)
-    return await_all(at, *others) or (Write(FINISH, Compensated()),)
+    if isinstance(undone := are_there(at, *others), Need):
+        return undone.effects
+    return (Write(FINISH, Compensated()),)

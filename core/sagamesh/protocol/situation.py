@@ -1,9 +1,11 @@
 """What the rules of `decision` are written in: one own step in the light of one delivery, and the ways to learn more.
 
-Each helper returns the effects to carry out first, or None where the decision may go on.
+Each of them is a question, and its answer a `Judged`: it `Is` so, or there is a `Need` that comes first.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from msgspec import Struct
 
@@ -14,6 +16,26 @@ from sagamesh.protocol.effects import Ack, Delivery, Effects, Known, Nak, Prove,
 from sagamesh.rules.compiled import OwnStep, Rules
 
 ACK: Effects = (Ack(),)
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """Carry these effects out first, or instead. The question is asked again, if the step is not settled by them."""
+
+    effects: Effects
+
+
+@dataclass(frozen=True, slots=True)
+class Is:
+    """The answer."""
+
+    value: bool
+
+
+Judged = Need | Is
+YES, NO = Is(True), Is(False)
+LEAVE_IT = Need(ACK)
+"""The delivery has nothing to do here."""
 
 
 class Situation(Struct, frozen=True):
@@ -34,28 +56,28 @@ class Situation(Struct, frozen=True):
         return self.known.answer or (Away() if self.known.app_away else None)
 
 
-def read(at: Situation, *names: Name) -> Effects | None:
-    """Look once at those of `names` that are not known. None: all were looked at."""
+def looked_at(at: Situation, *names: Name) -> Judged:
+    """Whether each of `names` is known, or was looked for at least once."""
     known = at.known
-    unread = tuple(n for n in names if n not in known.registers and n not in known.absent and n not in known.unseen)
-    return (Read(unread),) if unread else None
+    unread = [n for n in names if n not in known.registers and n not in known.absent and n not in known.unseen]
+    return Need((Read(tuple(unread)),)) if unread else YES
 
 
-def look(at: Situation, *names: Name) -> Effects | None:
-    """Learn of each of `names` that it is there, or prove that it is absent. None: all are known."""
-    if (unread := read(at, *names)) is not None:
+def are_certain(at: Situation, *names: Name) -> Judged:
+    """Whether of each of `names` one knows what stands there, or that it is absent."""
+    if isinstance(unread := looked_at(at, *names), Need):
         return unread
     for name in names:
         if name not in at.known.registers and name not in at.known.absent:
-            return (Prove(name),)
-    return None
+            return Need((Prove(name),))
+    return YES
 
 
-def await_all(at: Situation, *names: Name) -> Effects | None:
-    """None once all of `names` are there. One that is proven absent comes with a delivery that will find ours: ack."""
+def are_there(at: Situation, *names: Name) -> Judged:
+    """Whether all of `names` are there. One that is proven absent comes with a delivery that will find ours."""
     if any(name in at.known.absent for name in names):
-        return ACK
-    return look(at, *names)
+        return LEAVE_IT
+    return are_certain(at, *names)
 
 
 def come_back(at: Situation, reason: str = "") -> Effects:

@@ -6,15 +6,16 @@ the seed alone draws faults, fates, interleaving and the moment of a cancel.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
 from sagamesh.log.registers import ABORT, NULL, OUTCOME, START, Instance, Start, Started
 from sagamesh.protocol import attempt as real
 from sagamesh.protocol import commands, effects
 from sagamesh.protocol.answers import Unanswered
-from sagamesh.protocol.attempt import Fetch, Operation, Put, Reply, Result
+from sagamesh.protocol.attempt import Fetch, Given, Operation, Put, Reply, Result, Steps
 from sagamesh.protocol.effects import Ack, Call, Known, Nak
 from sagamesh.simulation import faults
 from sagamesh.simulation.apps import OVER, Apps, Fate
@@ -29,9 +30,9 @@ REPLICAS = 2
 class Handlers:
     """The code under test. The tests put mutants in its place."""
 
-    attempt: Callable[..., Generator[Operation, Result, Ack | Nak]] = real.attempt
+    attempt: Callable[..., Steps[Ack | Nak]] = real.attempt
     settle: Callable[[list[Ack | Nak], int], Ack | Nak | None] = real.settle
-    cancel: Callable[..., Generator[Operation, Result, None]] = commands.cancel
+    cancel: Callable[..., Steps[None]] = commands.cancel
 
 
 HANDLERS = Handlers()
@@ -50,13 +51,13 @@ class Handling:
 
 
 class Task:
-    """A generator under way, and the result that it waits for. `handling` is None for a cancel."""
+    """A generator under way, and what its last operation gave. `handling` is None for a cancel."""
 
-    __slots__ = ("generator", "handling", "known", "participant", "process", "result", "step")
+    __slots__ = ("generator", "given", "handling", "known", "lease_lost", "participant", "process", "step", "under_way")
 
     def __init__(
         self,
-        generator: Generator[Operation, Result, Ack | Nak | None],
+        generator: Steps[Any],
         known: Known,
         participant: str,
         handling: Handling | None = None,
@@ -68,7 +69,16 @@ class Task:
         self.handling = handling
         self.step = step
         self.process = (participant, handling.replica if handling else 0)
-        self.result: Result = None
+        self.given: Given = None
+        self.lease_lost = False
+        self.under_way = False
+
+    def advance(self) -> Operation:
+        """The next operation, given what the last one gave, and whether the lease was lost since."""
+        if not self.under_way:
+            self.under_way = True
+            return next(self.generator)
+        return self.generator.send(Result(self.given, self.lease_lost))
 
 
 class World:
@@ -161,7 +171,7 @@ class World:
                 if rng.random() < 0.5:
                     for task in self.tasks:
                         if task.handling is not None and task.handling.delivery is delivery:
-                            task.known.lease_lost = True
+                            task.lease_lost = True
                 self._deliver(delivery)
         if faults.replay and rng.random() < faults.replay:
             acked = [delivery for delivery in self.broker.deliveries if delivery.acked]
@@ -192,17 +202,17 @@ class World:
         return known
 
     def _advance(self, task: Task) -> None:
-        """Give a task the result it waits for, and carry out what it asks for next."""
+        """Let a task go on, and carry out what it asks for next."""
         try:
-            operation = task.generator.send(task.result)
+            operation = task.advance()
         except StopIteration as stop:
             self.tasks.remove(task)
             if task.handling is not None:
                 self._settle(task.handling, stop.value)
             return
-        task.result = self._execute(task, operation)
+        task.given = self._execute(task, operation)
 
-    def _execute(self, task: Task, operation: Operation) -> Result:
+    def _execute(self, task: Task, operation: Operation) -> Given:
         match operation:
             case Put():
                 if isinstance(operation.value, Started) and task.known.app_away:
@@ -210,7 +220,7 @@ class World:
                 return self.broker.put(operation, task.known.attempt, task.participant)
             case Fetch(names=names):
                 return self.broker.fetch(names)
-            case Call() if task.known.lease_lost:
+            case Call() if task.lease_lost:
                 self.wrongs.append(f"{task.step} was called though the lease was lost")
                 return Reply(Unanswered("reset"), 0.0)
             case Call(kind="action"):

@@ -8,16 +8,15 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
-from collections.abc import Generator
 from itertools import count
 from time import perf_counter
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sagamesh.errors import UnavailableError
 from sagamesh.log import codec
 from sagamesh.log.registers import START, Instance, Name, Origin, Register
 from sagamesh.protocol import calls
-from sagamesh.protocol.attempt import Fetch, Operation, Pause, Put, Reply, Result, WriteRefused
+from sagamesh.protocol.attempt import Fetch, Given, Operation, Pause, Put, Reply, Result, Steps, WriteRefused
 from sagamesh.protocol.effects import Call
 from sagamesh_sidecar.deliveries.availability import Gate
 from sagamesh_sidecar.metrics import Metrics
@@ -61,8 +60,8 @@ class Executor:
         """A new attempt's id: random by process, numbered within."""
         return f"{self._process}-{next(self._numbers)}"
 
-    async def execute(self, work: Work, operation: Operation) -> Result:
-        """The result of one operation. Raises UnreadableError for a register that this version cannot read."""
+    async def execute(self, work: Work, operation: Operation) -> Given:
+        """What one operation gives. Raises UnreadableError for a register that this version cannot read."""
         match operation:
             case Put():
                 return await self._put(work, operation)
@@ -74,16 +73,16 @@ class Executor:
                 await asyncio.sleep(pause(turn))
                 return None
 
-    async def run(self, work: Work, generator: Generator[Operation, Result, Settled]) -> Settled:
+    async def run(self, work: Work, generator: Steps[Settled]) -> Settled:
         """Drive a generator to its end."""
-        result: Result = None
+        result: Result[Any] | None = None
         while True:
             try:
-                operation = generator.send(result)
+                operation = next(generator) if result is None else generator.send(result)
             except StopIteration as stop:
                 settled: Settled = stop.value
                 return settled
-            result = await self.execute(work, operation)
+            result = Result(await self.execute(work, operation))
 
     async def _put(self, work: Work, put: Put) -> Register | WriteRefused:
         headers, body = codec.encode(put.name, put.value, work.origin, self.participant, work.trace)

@@ -10,11 +10,12 @@ import asyncio
 import logging
 from collections.abc import Awaitable
 from time import monotonic
+from typing import Any
 
 from sagamesh.errors import UnreadableError
 from sagamesh.log import codec, registers
 from sagamesh.log.registers import FINISH, OUTCOME
-from sagamesh.protocol.attempt import attempt, settle
+from sagamesh.protocol.attempt import Result, attempt, settle
 from sagamesh.protocol.decision import APP_AWAY
 from sagamesh.protocol.effects import Ack, Delivery, Known, Nak
 from sagamesh.rules.compiled import OwnStep, Rules
@@ -152,17 +153,17 @@ class Relay:
         trace = hand.lease.message.headers.get(codec.TRACE, "")
         work = Work(delivery.instance, origin, step.name, trace, delivered=delivery.delivered)
         generator = attempt(rules, known, delivery, step)
-        result = None
+        result: Result[Any] | None = None
         while True:
-            known.lease_lost = monotonic() - hand.renewed > self.ack_wait
             try:
-                operation = generator.send(result)
+                operation = next(generator) if result is None else generator.send(result)
             except StopIteration as stop:
                 self._count_end(rules, known)
                 hand.spent += work.spent
                 settled: Ack | Nak = stop.value
                 return settled
-            result = await self.executor.execute(work, operation)
+            given = await self.executor.execute(work, operation)
+            result = Result(given, lease_lost=monotonic() - hand.renewed > self.ack_wait)
 
     def _count_end(self, rules: Rules, known: Known) -> None:
         """Count a saga's end, where this attempt wrote it; also where the log's answer to that was lost."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cache
 from typing import Any, Generic, TypeVar
 
@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from sagamesh.language.model import Compensation, Emit, Join, Saga, Step
 from sagamesh.log.registers import Cause, Done, Instance, Name, Origin, Register, Start, Started, Value
 from sagamesh.protocol.answers import Answered
-from sagamesh.protocol.attempt import Operation, Result
+from sagamesh.protocol.attempt import Given, Operation, Result, Steps
 from sagamesh.protocol.decision import decide
 from sagamesh.protocol.effects import Delivery, Effects, Known
 from sagamesh.rules.compiled import Rules, prepare
@@ -128,16 +128,19 @@ def no(status: int, detail: str = "because", **headers: str) -> Answered:
 class Driven(Generic[Settled]):
     """A generator driven by hand: `operation` is what it asks for, None once `result` stands."""
 
-    def __init__(self, generator: Generator[Operation, Result, Settled]) -> None:
+    def __init__(self, generator: Steps[Settled]) -> None:
         self._generator = generator
-        self.operation: Operation | None = None
         self.result: Settled | None = None
-        self.send(None)
+        self.operation: Operation | None = None
+        self._go_on(lambda: next(generator))
 
-    def send(self, result: Result) -> Operation | None:
-        """Give the result of the last operation; returns the next one."""
+    def send(self, given: Given, *, lease_lost: bool = False) -> Operation | None:
+        """Tell what the last operation gave; returns the next one."""
+        return self._go_on(lambda: self._generator.send(Result(given, lease_lost)))
+
+    def _go_on(self, go_on: Callable[[], Operation]) -> Operation | None:
         try:
-            self.operation = self._generator.send(result)
+            self.operation = go_on()
         except StopIteration as stop:
             self.operation, self.result = None, stop.value
         return self.operation

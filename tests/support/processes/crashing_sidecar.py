@@ -30,7 +30,7 @@ import uvloop
 import sagamesh_sidecar.app
 from sagamesh.log import registers
 from sagamesh.log.registers import Name
-from sagamesh.protocol.attempt import Fetch, Operation, Pause, Put, Result
+from sagamesh.protocol.attempt import Fetch, Given, Operation, Pause, Put
 from sagamesh_sidecar import json_logging
 from sagamesh_sidecar.adapters.nats import NatsLog, Timing
 from sagamesh_sidecar.deliveries.executor import Executor, Work
@@ -87,12 +87,12 @@ def _dotted(name: Name) -> str:
 
 def mortal_executor(board: Board) -> type[Executor]:
     class MortalExecutor(Executor):
-        async def execute(self, work: Work, operation: Operation) -> Result:
+        async def execute(self, work: Work, operation: Operation) -> Given:
             name = words(work, operation)
             board.before(work.instance.id, name)
-            result = await super().execute(work, operation)
+            given = await super().execute(work, operation)
             board.after(work.instance.id, name)
-            return result
+            return given
 
     return MortalExecutor
 

@@ -77,11 +77,11 @@ class Attempt(Driven[Ack | Nak]):
         self.sequence = 10
         super().__init__(attempt(rules, self.known, Delivery(INSTANCE, on, delivered), rules.steps[step]))
 
-    def store(self) -> Operation | None:
+    def store(self, *, lease_lost: bool = False) -> Operation | None:
         """The Put that it asks for is stored."""
         put = self.put()
         self.sequence += 1
-        return self.send(register(put.name, put.value, self.sequence, ME))
+        return self.send(register(put.name, put.value, self.sequence, ME), lease_lost=lease_lost)
 
     def find(self, *found: Register) -> Operation | None:
         """The Fetch that it asks for finds these."""
@@ -130,6 +130,34 @@ def test_a_plain_step_begins_calls_ends_and_acks() -> None:
     assert driven.operation == Put(end("s0"), done("s0.ok", [7]))
     driven.store()
     assert driven.result == Ack()
+
+
+def test_no_call_begins_once_it_is_told_that_the_lease_is_lost() -> None:
+    driven = at_root()
+    driven.store(lease_lost=True)
+    assert driven.result == Nak(0.2)
+
+
+def test_the_lease_is_what_the_last_result_says_of_it() -> None:
+    driven = at_root()
+    driven.send(UNKNOWN, lease_lost=True)
+    driven.send(None, lease_lost=False)  # the pause
+    driven.store()
+    assert isinstance(driven.operation, Call)
+
+
+def test_a_call_that_runs_is_finished_though_the_lease_is_lost() -> None:
+    driven = at_call()
+    driven.send(Reply(ok([7]), 1010.0), lease_lost=True)
+    assert driven.operation == Put(end("s0"), done("s0.ok", [7]))
+
+
+@pytest.mark.parametrize("given", [(), (register(begin("s0"), started(START), 2, OTHER),)])
+def test_the_lease_may_be_lost_while_registers_are_read(given: tuple[Register, ...]) -> None:
+    driven = at_root(late=True)
+    assert driven.operation == Fetch((begin("s0"), end("s0")))
+    driven.send(given, lease_lost=True)
+    assert driven.known.lease_lost
 
 
 # -- writes ----------------------------------------------------------------------------------------------------------

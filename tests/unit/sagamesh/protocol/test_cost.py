@@ -12,7 +12,7 @@ import pytest
 from sagamesh.language.model import Saga
 from sagamesh.log.registers import FINISH, OUTCOME, START, Aborted, Committed, Compensated, Completed, Name, Register
 from sagamesh.protocol.answers import Answer
-from sagamesh.protocol.attempt import Fetch, Operation, Pause, Put, Reply, Result, attempt
+from sagamesh.protocol.attempt import Fetch, Given, Operation, Pause, Put, Reply, attempt
 from sagamesh.protocol.effects import Ack, Call, Delivery, Known
 from sagamesh.simulation.broker import Broker
 from sagamesh.simulation.broker import PendingDelivery as Handed
@@ -71,7 +71,7 @@ class Run:
             assert driven.result == Ack(), "without faults nothing comes back"
         self.working += self.calls > calls
 
-    def _execute(self, operation: Operation, attempt: str, participant: str) -> Result:
+    def _execute(self, operation: Operation, attempt: str, participant: str) -> Given:
         match operation:
             case Put():
                 return self.broker.put(operation, attempt, participant)
