@@ -21,8 +21,10 @@ from sagamesh.log.registers import (
     Undone,
 )
 from sagamesh.protocol.answers import Answer
+from sagamesh.protocol.attempt import Given, Operation
 from sagamesh.rules.projection import project
 from sagamesh_sidecar.adapters.memory import MemoryLog
+from sagamesh_sidecar.deliveries.executor import Work
 from support.builders import shapes
 from support.fakes.mesh import LOST, FakeApp, Mesh, ok, scenario
 
@@ -224,6 +226,27 @@ async def test_a_long_call_keeps_its_lease():
         release.set()
         await mesh.value(OUTCOME)
         assert len(peer.app.calls) == 1
+
+
+@scenario
+async def test_an_attempt_that_lost_its_lease_leaves_the_call_to_the_next():
+    async with Mesh(shapes.straight(1), ack_wait=0.3).running() as mesh:
+        peer = mesh.peers["p-s0"]
+        execute = peer.relay.executor.execute
+
+        async def slow_at_first(work: Work, operation: Operation) -> Given:
+            given = await execute(work, operation)
+            if peer.relay.executor.execute is slow_at_first:
+                [hand] = peer.relay._in_hand
+                hand.renewed -= 1.0
+                peer.relay.executor.execute = execute
+            return given
+
+        peer.relay.executor.execute = slow_at_first
+        await mesh.start()
+        done = await mesh.value(registers.end("s0"))
+        assert isinstance(done, Done)
+        assert (done.attempts, len(peer.app.calls)) == (2, 1)
 
 
 @scenario
