@@ -157,7 +157,7 @@ MUTANTS = (
     Mutant(
         "an any-merge waits for absent inputs",
         ("choice and merge of unequal branches", "choice and merge"),
-        ((decision, "    if brings(at, at.trigger):\n        return YES\n", ""),),
+        ((decision, "    if brings(at, at.incoming):\n        return YES\n", ""),),
     ),
     Mutant(
         "a delivery is acked when its first own step is settled",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Literal, NamedTuple
 
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, field
 
 from sagamesh.errors import UnreadableError
 
@@ -181,15 +181,21 @@ class Cancelled(Value, frozen=True, tag="cancelled"):
 
 
 class Done(Value, frozen=True, tag="done", omit_defaults=True):
-    """`end`: the action succeeded; this event, with this data, is announced."""
+    """`end`: the action succeeded; this event, with this data, is announced. `deliveries`: how many it took.
+
+    The wire calls them `attempts`, as in `Failed` and `Undone`: a word that means something else by now.
+    """
 
     event: str
     data: Raw = NULL
-    attempts: int = 1
+    deliveries: int = field(default=1, name="attempts")
 
 
 class Satisfied(Value, frozen=True, tag="skipped"):
-    """`end`: the step was skipped by its `when` and counts as the last of its events, with null data."""
+    """`end`: the step was skipped by its `when` and counts as the last of its events, with null data.
+
+    Not called by its word on the wire, since a `begin` that is `Skipped` may also end dead.
+    """
 
     event: str
 
@@ -203,7 +209,7 @@ class Failed(Value, frozen=True, tag="failed", omit_defaults=True):
 
     kind: Literal["refused", "unknown"]
     reason: str
-    attempts: int = 1
+    deliveries: int = field(default=1, name="attempts")
 
 
 class Committed(Value, frozen=True, tag="committed"):
@@ -217,15 +223,21 @@ class Aborted(Value, frozen=True, tag="aborted"):
 
 
 class Notice(Value, frozen=True, tag="aborted"):
-    """`_.abort`: tells participants what the outcome already says."""
+    """`_.abort`: tells participants what the outcome already says.
+
+    Not called by its word on the wire, which is the outcome's: `Aborted` decides, this only tells.
+    """
 
     cause: Cause
 
 
 class Undone(Value, frozen=True, tag="done", omit_defaults=True):
-    """`compensation`: the app has undone the action."""
+    """`compensation`: the app has undone the action.
 
-    attempts: int = 1
+    Not called by its word on the wire, since `Done` is an action.
+    """
+
+    deliveries: int = field(default=1, name="attempts")
 
 
 class Nothing(Value, frozen=True, tag="nothing"):

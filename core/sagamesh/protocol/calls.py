@@ -13,16 +13,16 @@ from sagamesh.log import registers
 from sagamesh.log.registers import ABORT, NULL, Done, Failed, Instance, Name, Notice, Started
 from sagamesh.protocol.answers import Answered, Success
 from sagamesh.protocol.effects import Call, CallKind, Delivery, Known
-from sagamesh.protocol.variables import announced, needed, read, request, response, variables
+from sagamesh.protocol.variables import announced, decoded, needed, request, response, variables
 from sagamesh.rules.compiled import OwnStep
 
 
 def action(step: OwnStep, known: Known, delivery: Delivery) -> Call:
     """The call of a begun action. Raises EvaluationError, also where `when` cannot be evaluated."""
-    trigger = delivery.register.name
-    body = _asked(step, trigger, known, delivery.instance)
+    incoming = delivery.register.name
+    body = _asked(step, incoming, known, delivery.instance)
     spec = step.rules.action
-    return Call("action", spec.path, body, spec.timeout, _event_type(known, trigger))
+    return Call("action", spec.path, body, spec.timeout, _event_type(known, incoming))
 
 
 def choose(step: OwnStep, known: Known, delivery: Delivery, answer: Answered, success: Success) -> str:
@@ -80,43 +80,43 @@ def headers(call: Call, instance: Instance, run: str, step: str, *, attempt: int
 
 def compensation_needs(step: OwnStep, begun: Started) -> tuple[Name, ...]:
     """The registers that a compensation's call is made from."""
-    return (ABORT, *needed(step, _trigger(begun)))
+    return (ABORT, *needed(step, _incoming(begun)))
 
 
 def compensation(step: OwnStep, known: Known, delivery: Delivery, begun: Started, ended: Done | Failed) -> Call:
     """The call that undoes an action. Raises EvaluationError where the saga's own `body` fails."""
     spec = step.rules.compensation
     assert spec is not None
-    trigger = _trigger(begun)
+    incoming = _incoming(begun)
     notice = known.value(ABORT)
     assert isinstance(notice, Notice)
     try:
-        asked = Raw(_asked(step, trigger, known, delivery.instance))
+        asked = Raw(_asked(step, incoming, known, delivery.instance))
     except EvaluationError:
         asked = NULL  # then the action was never called
     result = ended.data if isinstance(ended, Done) else NULL
     if step.compensation_body is None:
         body = msgspec.json.encode({"request": asked, "result": result, "cause": notice.cause})
     else:
-        given = variables(step, step.compensation_body, trigger, known, delivery.instance)
-        given |= {"request": read(asked), "result": read(result)}
+        given = variables(step, step.compensation_body, incoming, known, delivery.instance)
+        given |= {"request": decoded(asked), "result": decoded(result)}
         body = msgspec.json.encode(step.compensation_body(given | {"cause": notice.cause.reason}))
-    event = _event_type(known, trigger)
+    event = _event_type(known, incoming)
     return Call("compensation", spec.path, body, spec.timeout, event, "done" if isinstance(ended, Done) else "failed")
 
 
-def _asked(step: OwnStep, trigger: Name, known: Known, instance: Instance) -> bytes:
+def _asked(step: OwnStep, incoming: Name, known: Known, instance: Instance) -> bytes:
     """The body of the action. Raises EvaluationError, also where `when` cannot be evaluated."""
     if step.when is not None:
-        step.when(variables(step, step.when, trigger, known, instance))
-    return request(step, trigger, known, instance)
+        step.when(variables(step, step.when, incoming, known, instance))
+    return request(step, incoming, known, instance)
 
 
-def _trigger(begun: Started) -> Name:
+def _incoming(begun: Started) -> Name:
     """The register on whose behalf a step runs."""
     return registers.parse(begun.delivery)[1]
 
 
-def _event_type(known: Known, trigger: Name) -> str:
-    heard = announced(known.registers[trigger])
+def _event_type(known: Known, incoming: Name) -> str:
+    heard = announced(known.registers[incoming])
     return heard[0] if heard else ""

@@ -72,7 +72,7 @@ def decide(rules: Rules, known: Known, delivery: Delivery, step: OwnStep) -> Eff
     if known.gone:
         return ACK
     at = Situation(rules, known, delivery, step)
-    return forward(at) if at.trigger.register in FORWARD else backward(at)
+    return forward(at) if at.incoming.register in FORWARD else backward(at)
 
 
 # -- forward: on the start, or on a predecessor's end --------------------------------------------------------------
@@ -106,7 +106,7 @@ def open_step(at: Situation) -> Effects:
     if not runs.value:
         return begin(at, Skipped(at.delivery.subject, "dead"))
     if at.step.when is not None:
-        if isinstance(inputs := are_certain(at, *needed(at.step, at.trigger)), Need):
+        if isinstance(inputs := are_certain(at, *needed(at.step, at.incoming)), Need):
             return inputs.effects
         if holds(at) is False:
             return begin(at, Skipped(at.delivery.subject, "when"))
@@ -128,7 +128,7 @@ def runs_by_all(at: Situation) -> Judged:
 
 def runs_by_any(at: Situation) -> Judged:
     """Whether an input brings a listened event."""
-    if brings(at, at.trigger):
+    if brings(at, at.incoming):
         return YES
     if isinstance(together := runs_by_all(at), Need):
         return together
@@ -155,7 +155,7 @@ def holds(at: Situation) -> bool | None:
     """The step's `when`. None: it cannot be evaluated; the step then begins, and ends failed without a call."""
     assert at.step.when is not None
     try:
-        return bool(at.step.when(variables(at.step, at.step.when, at.trigger, at.known, at.delivery.instance)))
+        return bool(at.step.when(variables(at.step, at.step.when, at.incoming, at.known, at.delivery.instance)))
     except EvaluationError:
         return None
 
@@ -179,7 +179,7 @@ def act(at: Situation) -> Effects:
         return tail(at, ended)
     if not known.mine(step.begin) and step.end not in known.unseen:
         return (Read((step.end,)),)  # an earlier attempt may have got further
-    if isinstance(inputs := are_certain(at, *needed(step, at.trigger)), Need):
+    if isinstance(inputs := are_certain(at, *needed(step, at.incoming)), Need):
         return inputs.effects
     answer = at.answer
     if answer is None:

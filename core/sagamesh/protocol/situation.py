@@ -47,7 +47,8 @@ class Situation(Struct, frozen=True):
     step: OwnStep
 
     @property
-    def trigger(self) -> Name:
+    def incoming(self) -> Name:
+        """The register that the delivery hands over."""
         return self.delivery.register.name
 
     @property

@@ -33,34 +33,34 @@ def announced(register: Register) -> tuple[str, Raw] | None:
             return None
 
 
-def needed(step: OwnStep, trigger: Name) -> tuple[Name, ...]:
-    """The registers that a step's request is made from. `trigger`: the delivery on whose behalf it runs."""
-    inputs = (trigger,) if step.single else tuple(registers.end(i) for i in step.heard)
+def needed(step: OwnStep, incoming: Name) -> tuple[Name, ...]:
+    """The registers that a step's request is made from. `incoming`: the one on whose behalf it runs."""
+    inputs = (incoming,) if step.single else tuple(registers.end(i) for i in step.heard)
     return (*inputs, *(registers.end(name) for name, _ in step.rules.needs))
 
 
-def request(step: OwnStep, trigger: Name, known: Known, instance: Instance) -> bytes:
+def request(step: OwnStep, incoming: Name, known: Known, instance: Instance) -> bytes:
     """The body of a step's action. Raises EvaluationError. All that is `needed` must be known."""
     if step.body is not None:
-        return msgspec.json.encode(step.body(variables(step, step.body, trigger, known, instance)))
+        return msgspec.json.encode(step.body(variables(step, step.body, incoming, known, instance)))
     if step.single:
-        heard = announced(known.registers[trigger])
+        heard = announced(known.registers[incoming])
         return bytes(heard[1] if heard else NULL)
     heard_by_event = [announced(known.registers[registers.end(i)]) for i in step.heard]
     return msgspec.json.encode(dict(event for event in heard_by_event if event))
 
 
-def variables(step: OwnStep, program: Program, trigger: Name, known: Known, instance: Instance) -> Variables:
+def variables(step: OwnStep, program: Program, incoming: Name, known: Known, instance: Instance) -> Variables:
     """The variables that a program names, but for `response`, `request`, `result` and `cause`."""
-    cause = known.registers[trigger]
+    register = known.registers[incoming]
     found: Variables = {}
     for name in program.names:
         if name.startswith("event."):
-            found[name] = _event(cause)[name.removeprefix("event.")]
+            found[name] = _event(register)[name.removeprefix("event.")]
         elif name == "events":
-            found[name] = _events(step, trigger, known)
+            found[name] = _events(step, incoming, known)
     if any(name.startswith("saga.") for name in program.names):
-        found |= _saga(cause, instance)
+        found |= _saga(register, instance)
     return found
 
 
@@ -73,7 +73,7 @@ def response(answer: Answered, data: Raw) -> Variables:
     }
 
 
-def read(data: bytes | Raw) -> object:
+def decoded(data: bytes | Raw) -> object:
     """Data as they stand in the log. Raises UnreadableError for what no version of ours has written there."""
     try:
         return msgspec.json.decode(data)
@@ -81,8 +81,8 @@ def read(data: bytes | Raw) -> object:
         raise UnreadableError(f"the data of an event in the log are no JSON: {error}") from error
 
 
-def _events(step: OwnStep, trigger: Name, known: Known) -> Mapping[str, object]:
-    names = {*needed(step, trigger), *(registers.end(i) for i in step.heard)}
+def _events(step: OwnStep, incoming: Name, known: Known) -> Mapping[str, object]:
+    names = {*needed(step, incoming), *(registers.end(i) for i in step.heard)}
     present = [known.registers[name] for name in names if name in known.registers]
     events = [_event(register) for register in present if announced(register)]
     return {str(event["type"]): event for event in events}
@@ -93,7 +93,7 @@ def _event(register: Register) -> Mapping[str, object]:
     event, data = announced(register) or ("", NULL)
     own_id = register.value.id if isinstance(register.value, Start) else f"{register.origin.run}/{register.name.step}"
     time = datetime.fromtimestamp(register.time, UTC)
-    return {"id": own_id, "type": event, "time": time, "data": read(data)}
+    return {"id": own_id, "type": event, "time": time, "data": decoded(data)}
 
 
 def _saga(register: Register, instance: Instance) -> Variables:

@@ -58,7 +58,7 @@ class OwnStep:
 class Rules:
     """The rules of one participant for one revision.
 
-    `listeners`: register -> the own steps that it concerns. `last`: the steps of which the one that is resolved last
+    `listeners`: register -> the own steps that it concerns. `last`: the steps of which the one that is settled last
     finishes an aborted saga; on the way back in reverse these are the roots.
     """
 

@@ -21,7 +21,7 @@ class Input(Struct, frozen=True, kw_only=True):
 
 
 class StepRules(Struct, frozen=True, kw_only=True):
-    """One own step, with everything resolved.
+    """One own step, with all that it needs of the others.
 
     `needs` lists (step, event) of each `events[...]` that its expressions use; `retriable` means downstream of the
     pivot.

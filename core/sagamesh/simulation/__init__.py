@@ -2,12 +2,12 @@
 
 `world` runs one schedule: the real `attempt` generators of several replicas of every participant, interleaved at every
 operation, on a `broker` and `apps` that misbehave as the seed says, first with faults, then without. `invariants` says
-what must hold at the end. No codec, CEL, clock or event loop is inside: a schedule is plain Python, and its seed
-replays it exactly.
+what must hold at the end. Neither codec nor CEL, neither time nor event loop is inside: a schedule is plain
+Python, and its seed replays it exactly.
 """
 
 from sagamesh.simulation.invariants import violations
-from sagamesh.simulation.scenario import Scenario
+from sagamesh.simulation.outline import Outline
 from sagamesh.simulation.world import HANDLERS, Handlers, World
 
-__all__ = ["HANDLERS", "Handlers", "Scenario", "World", "violations"]
+__all__ = ["HANDLERS", "Handlers", "Outline", "World", "violations"]

@@ -10,7 +10,7 @@ from typing import Literal
 
 from sagamesh.protocol.answers import Answer, Answered, Away, Unanswered
 from sagamesh.simulation.faults import Faults
-from sagamesh.simulation.scenario import Scenario
+from sagamesh.simulation.outline import Outline
 
 Fate = Literal["done", "refused"]
 OVER = 1e9
@@ -20,12 +20,12 @@ OVER = 1e9
 class Apps:
     """All services of one schedule. `fate` and `event`: how each step's action will end, drawn beforehand."""
 
-    def __init__(self, scenario: Scenario, rng: Random, faults: Faults, fate: dict[str, Fate]) -> None:
-        self.scenario = scenario
+    def __init__(self, outline: Outline, rng: Random, faults: Faults, fate: dict[str, Fate]) -> None:
+        self.outline = outline
         self.rng = rng
         self.faults = faults
         self.fate = fate
-        self.event = {name: rng.choice(step.emits).event for name, step in scenario.steps.items()}
+        self.event = {name: rng.choice(step.emits).event for name, step in outline.steps.items()}
         self.away: set[str] = set()
         self.done: set[str] = set()
         self.refused: set[str] = set()
@@ -35,22 +35,22 @@ class Apps:
     @property
     def standing(self) -> set[str]:
         """The steps whose effect stands; what only read has none."""
-        return {step for step in self.done - self.undone if not self.scenario.steps[step].read_only}
+        return {step for step in self.done - self.undone if not self.outline.steps[step].read_only}
 
     def act(self, step: str) -> Answer:
         """Take a call of an action."""
         faults, rng = self.faults, self.rng
-        if self.scenario.steps[step].participant in self.away:
+        if self.outline.steps[step].participant in self.away:
             return Away()
         if rng.random() < faults.not_yet:
-            return Answered(422 if step in self.scenario.retriable else 409, {}, b"")
+            return Answered(422 if step in self.outline.retriable else 409, {}, b"")
         if rng.random() < faults.unanswered:
             if rng.random() < 0.5:
                 self._do(step)
             return Unanswered("reset")
         self._do(step)
         if step in self.done and step not in self.undone:
-            if step not in self.scenario.must_succeed and rng.random() < faults.odd:
+            if step not in self.outline.must_succeed and rng.random() < faults.odd:
                 return Answered(400, {}, b"")
             return Answered(200, {"ce-type": self.event[step]}, b"")
         return Answered(422, {}, b"")
@@ -63,16 +63,16 @@ class Apps:
             self.refused.add(step)
             return
         self.done.add(step)
-        if self.scenario.saga.compensation_order == "reverse" and not self.scenario.steps[step].read_only:
+        if self.outline.saga.compensation_order == "reverse" and not self.outline.steps[step].read_only:
             self.wrongs += [
                 f"{step} acted after {undone}, which it depends on, was undone"
                 for undone in self.undone
-                if step in self.scenario.after[undone]
+                if step in self.outline.after[undone]
             ]
 
     def undo(self, step: str) -> Answer:
         """Take a call of a compensation."""
-        if self.scenario.steps[step].participant in self.away:
+        if self.outline.steps[step].participant in self.away:
             return Away()
         lost = self.rng.random() < self.faults.unanswered
         if not lost or self.rng.random() < 0.5:
@@ -80,9 +80,9 @@ class Apps:
         return Unanswered("reset") if lost else Answered(204, {}, b"")
 
     def _undo(self, step: str) -> None:
-        if step in self.scenario.must_succeed or self.scenario.steps[step].read_only:
+        if step in self.outline.must_succeed or self.outline.steps[step].read_only:
             self.wrongs.append(f"{step} was compensated, which has no compensation")
-        if step not in self.undone and self.scenario.saga.compensation_order == "reverse":
-            standing = self.scenario.after[step] & self.standing
+        if step not in self.undone and self.outline.saga.compensation_order == "reverse":
+            standing = self.outline.after[step] & self.standing
             self.wrongs += [f"{step} was undone before {later}, which depends on it" for later in standing]
         self.undone.add(step)

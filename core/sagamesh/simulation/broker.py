@@ -1,7 +1,7 @@
 """One instance's registers and deliveries, as JetStream keeps them, with the replies that a client may see.
 
 Write-once subjects and guards are enforced where the message is stored; everything else may lie: replies get lost,
-writes arrive late, reads are stale, deliveries repeat.
+writes arrive long after, reads are stale, deliveries repeat.
 """
 
 from __future__ import annotations

@@ -10,7 +10,8 @@ from random import Random
 class Faults:
     """Probabilities of each fault, wherever it can strike.
 
-    Of a write: `lost_request` (not stored, no reply), `lost_reply` (stored, no reply), `ghost` (stored late).
+    Of a write: `lost_request` (not stored, no reply), `lost_reply` (stored, no reply), `ghost` (stored after it was
+    given up for lost).
     Of a read: `stale` (what is there is not found). Of a delivery: `duplicate` (handed out while it is in hand),
     `lost_ack`, `replay` (handed out after its ack). Of a turn: `crash` (of a replica), `away` (an app begins or ends to
     be away). Of a call: `unanswered` (with or without effect), `not_yet` (to be repeated), `odd` (refused although it

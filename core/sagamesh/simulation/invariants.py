@@ -40,59 +40,59 @@ def violations(world: World) -> list[str]:
 
 def _committed(world: World) -> list[str]:
     """Every live step is done, everything else ended as the events say, nothing is undone."""
-    scenario, apps = world.scenario, world.apps
+    outline, apps = world.outline, world.apps
     wrongs = [f"committed, but {name} was undone" for name in apps.undone]
     expected = _expected(world)
-    for name in scenario.steps:
+    for name in outline.steps:
         end = _value(world, registers.end(name))
         if not isinstance(end, expected[name]):
             wrongs.append(f"committed, but {name} ended as {end}, not {expected[name].__name__}")
         if (name in apps.done) is not (expected[name] is Done):
             wrongs.append(f"committed with {name} {expected[name].__name__}, but done is {name in apps.done}")
     finish = _value(world, FINISH)
-    if isinstance(finish, Completed) is not (scenario.saga.pivot is not None):
+    if isinstance(finish, Completed) is not (outline.saga.pivot is not None):
         wrongs.append(f"committed, but finish is {finish}")
     return [*wrongs, *_unfinished(world, registers.end)]
 
 
 def _aborted(world: World) -> list[str]:
-    """Nothing stands, every step is resolved, and there was a reason."""
-    scenario = world.scenario
+    """Nothing stands, every step is settled, and there was a reason."""
+    outline = world.outline
     wrongs = [f"aborted, but {name} stands" for name in world.apps.standing]
-    for name in scenario.steps:
+    for name in outline.steps:
         if registers.compensation(name) not in world.broker.registers:
-            wrongs.append(f"aborted, but {name} was not resolved")
-        if name in scenario.must_succeed and isinstance(_value(world, registers.end(name)), Done):
+            wrongs.append(f"aborted, but {name} was not settled")
+        if name in outline.must_succeed and isinstance(_value(world, registers.end(name)), Done):
             wrongs.append(f"aborted after {name}, which cannot be undone")
     if not isinstance(_value(world, FINISH), Compensated):
         wrongs.append("aborted, but not finished")
     if ABORT not in world.broker.registers:
         wrongs.append("aborted without a notice")
-    failed = [name for name in scenario.steps if isinstance(_value(world, registers.end(name)), Failed)]
+    failed = [name for name in outline.steps if isinstance(_value(world, registers.end(name)), Failed)]
     if not failed and not world.cancelled:
         wrongs.append("aborted without a reason")
     return [*wrongs, *_unfinished(world, registers.compensation)]
 
 
-def _unfinished(world: World, resolved: Callable[[str], Name]) -> list[str]:
-    """Steps that were resolved only after the saga called itself finished."""
+def _unfinished(world: World, settled: Callable[[str], Name]) -> list[str]:
+    """Steps that were settled only after the saga called itself finished."""
     found = world.broker.registers
     end = found[FINISH].sequence if FINISH in found else world.broker.sequence
-    sequences = {name: found[resolved(name)].sequence for name in world.scenario.steps if resolved(name) in found}
-    return [f"finished before {name} was resolved" for name, sequence in sequences.items() if sequence > end]
+    sequences = {name: found[settled(name)].sequence for name in world.outline.steps if settled(name) in found}
+    return [f"finished before {name} was settled" for name, sequence in sequences.items() if sequence > end]
 
 
 def _expected(world: World) -> dict[str, type[Value]]:
     """How each step of a committed saga must have ended, by the events and conditions that were drawn."""
-    scenario, apps = world.scenario, world.apps
+    outline, apps = world.outline, world.apps
     expected: dict[str, type[Value]] = {}
-    announced = {graph.START: scenario.saga.start.event}
-    for name in scenario.in_order:
-        step = scenario.steps[name]
-        heard = [announced.get(producer) in events for producer, events in scenario.inputs[name].items()]
+    announced = {graph.START: outline.saga.start.event}
+    for name in outline.in_order:
+        step = outline.steps[name]
+        heard = [announced.get(producer) in events for producer, events in outline.inputs[name].items()]
         if not (any(heard) if step.join == "any" else all(heard)):
             expected[name] = Dead
-        elif step.when is not None and scenario.drawn[step.when] is False:
+        elif step.when is not None and outline.drawn[step.when] is False:
             expected[name] = Satisfied
             announced[name] = step.emits[-1].event
         else:

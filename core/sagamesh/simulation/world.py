@@ -1,6 +1,6 @@
 """One schedule: replicas of every participant, interleaved at every operation, until nothing moves any more.
 
-Phase one has faults; then they stop, and everything must come to rest. `World(scenario, seed).run()` is deterministic:
+Phase one has faults; then they stop, and everything must come to rest. `World(outline, seed).run()` is deterministic:
 the seed alone draws faults, fates, interleaving and the moment of a cancel.
 """
 
@@ -20,7 +20,7 @@ from sagamesh.protocol.effects import Ack, Call, Known, Nak
 from sagamesh.simulation import faults
 from sagamesh.simulation.apps import OVER, Apps, Fate
 from sagamesh.simulation.broker import Broker, PendingDelivery
-from sagamesh.simulation.scenario import Scenario
+from sagamesh.simulation.outline import Outline
 
 INSTANCE = Instance("default", "simulated", "i")
 REPLICAS = 2
@@ -84,13 +84,13 @@ class Task:
 class World:
     """A schedule. After `run`, `broker`, `apps` and `wrongs` tell what happened."""
 
-    def __init__(self, scenario: Scenario, seed: int, handlers: Handlers = HANDLERS) -> None:
-        self.scenario = scenario
+    def __init__(self, outline: Outline, seed: int, handlers: Handlers = HANDLERS) -> None:
+        self.outline = outline
         self.handlers = handlers
         self.rng = Random(seed)
         self.faults = faults.draw(self.rng)
-        self.broker = Broker(scenario.rules, self.rng, self.faults)
-        self.apps = Apps(scenario, self.rng, self.faults, self._fates())
+        self.broker = Broker(outline.rules, self.rng, self.faults)
+        self.apps = Apps(outline, self.rng, self.faults, self._fates())
         self.tasks: list[Task] = []
         self.attempts = 0
         self.cancelled = False
@@ -100,17 +100,15 @@ class World:
     def _fates(self) -> dict[str, Fate]:
         """In half of the schedules every action succeeds; a retriable step's always does in the end."""
         rate = self.rng.choice((0.0, 0.0, 0.15, 0.4))
-        pivot = self.scenario.saga.pivot
-        may_fail = {
-            n for n in self.scenario.steps if n not in self.scenario.must_succeed or (pivot and n == pivot.name)
-        }
-        return {n: "refused" if n in may_fail and self.rng.random() < rate else "done" for n in self.scenario.steps}
+        pivot = self.outline.saga.pivot
+        may_fail = {n for n in self.outline.steps if n not in self.outline.must_succeed or (pivot and n == pivot.name)}
+        return {n: "refused" if n in may_fail and self.rng.random() < rate else "done" for n in self.outline.steps}
 
     def _draw_conditions(self) -> None:
-        for name, step in self.scenario.steps.items():
+        for name, step in self.outline.steps.items():
             if step.when is not None:
-                draws = (True, False) if name in self.scenario.must_succeed else (True, True, False, False, None)
-                self.scenario.drawn[step.when] = self.rng.choice(draws)
+                draws = (True, False) if name in self.outline.must_succeed else (True, True, False, False, None)
+                self.outline.drawn[step.when] = self.rng.choice(draws)
 
     @property
     def outcome(self) -> str:
@@ -121,7 +119,7 @@ class World:
     # -- the schedule --------------------------------------------------------------------------------------------
 
     def run(self) -> World:
-        rng, size = self.rng, len(self.scenario.steps)
+        rng, size = self.rng, len(self.outline.steps)
         self.broker.store(Put(START, Start("start", "i", "app", "digest", NULL)), "start", "app")
         faulty = rng.randrange(20 + 60 * size)
         cancel_at = rng.randrange(10 + 30 * size) if rng.random() < 0.3 else -1
@@ -142,7 +140,7 @@ class World:
         if faults.crash and rng.random() < faults.crash:
             self._crash()
         if faults.away and rng.random() < faults.away:
-            self.apps.away ^= {rng.choice(list(self.scenario.rules))}
+            self.apps.away ^= {rng.choice(list(self.outline.rules))}
         if broker.ghosts and rng.random() < 0.2:
             broker.let_ghost_in()
         self._repeat()
@@ -183,7 +181,7 @@ class World:
         delivery.delivered += 1
         delivery.hands += 1
         delivery.acked = False
-        rules = self.scenario.rules[delivery.participant]
+        rules = self.outline.rules[delivery.participant]
         steps = rules.concerned(delivery.register.name)
         handling = Handling(delivery, self.rng.randrange(REPLICAS), len(steps))
         handed = effects.Delivery(INSTANCE, delivery.register, delivery.delivered)
@@ -255,6 +253,6 @@ class World:
         self.cancelled = True
         self.attempts += 1
         known = Known(attempt=f"a{self.attempts}")
-        participant = self.scenario.saga.start.participant
-        generator = self.handlers.cancel(self.scenario.rules[participant], known, "changed my mind")
+        participant = self.outline.saga.start.participant
+        generator = self.handlers.cancel(self.outline.rules[participant], known, "changed my mind")
         self.tasks.append(Task(generator, known, participant))

@@ -79,8 +79,8 @@ def start(data: object = None, **fields: Any) -> Start:
     return Start(**{"event": "start", "id": "e-1", "source": "app", "digest": "d", "data": json(data), **fields})
 
 
-def done(event: str, data: object = None, attempts: int = 1) -> Done:
-    return Done(event, json(data), attempts)
+def done(event: str, data: object = None, deliveries: int = 1) -> Done:
+    return Done(event, json(data), deliveries)
 
 
 def started(on: Name) -> Started:

@@ -1,4 +1,4 @@
-"""An instance as people see it: everything that its registers say, in the shape that the API answers with.
+"""An instance as people see it: everything that its registers say, as the API answers with it.
 
 Reads may be stale, so any register may be missing here while a later one is there: what is found counts, and nothing
 is concluded from what is not. Nothing is decided here; that is `decision`.
@@ -202,7 +202,7 @@ def _step(known: Registers, name: str, participant: str, outcome: Outcome | None
         participant=participant,
         state=_step_state(known, name, outcome),
         event=end.event if isinstance(end, Done | Satisfied) else None,
-        attempts=end.attempts if isinstance(end, Done | Failed) else 0,
+        attempts=end.deliveries if isinstance(end, Done | Failed) else 0,
         reason=trouble or (end.reason if isinstance(end, Failed) else None),
     )
 

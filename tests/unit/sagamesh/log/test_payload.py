@@ -19,7 +19,7 @@ READERS: dict[Callable[[bytes], object], type[SagameshError]] = {
     payload.read: EventError,
     heartbeat.decode: UnreadableError,
     decode_rules: UnreadableError,
-    variables.read: UnreadableError,
+    variables.decoded: UnreadableError,
     lambda body: codec.decode(codec.Message(SUBJECT, {}, body, 1, 0.0)): UnreadableError,
     lambda body: cloudevents.parse({"content-type": "application/cloudevents+json"}, body): EventError,
     lambda body: cloudevents.parse({"content-type": "application/cloudevents-batch+json"}, body): EventError,

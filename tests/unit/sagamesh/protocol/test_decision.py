@@ -655,8 +655,8 @@ def test_an_answer_that_cannot_be_used_is_unknown(kind: str, answer: Answer) -> 
 
 @pytest.mark.parametrize("delivered", [1, 2, 7])
 def test_an_end_counts_the_deliveries(delivered: int) -> None:
-    assert only(answered("plain", ok(), delivered=delivered), Write).value.attempts == delivered
-    assert only(answered("plain", no(422), delivered=delivered), Write).value.attempts == delivered
+    assert only(answered("plain", ok(), delivered=delivered), Write).value.deliveries == delivered
+    assert only(answered("plain", no(422), delivered=delivered), Write).value.deliveries == delivered
 
 
 @pytest.mark.parametrize(

@@ -91,12 +91,12 @@ def back(step: str, value: Value) -> tuple[Name, Value]:
 
 
 def test_the_json_of_a_completed_saga() -> None:
-    found = seen(BEGAN, begin("a"), end("a", Done("credit.reserved", attempts=2)), begin("b"), end("b", Done("paid")))
+    found = seen(BEGAN, begin("a"), end("a", Done("credit.reserved", deliveries=2)), begin("b"), end("b", Done("paid")))
     assert found.state == "running"
     found = seen(
         BEGAN,
         begin("a"),
-        end("a", Done("credit.reserved", attempts=2)),
+        end("a", Done("credit.reserved", deliveries=2)),
         begin("b"),
         end("b", Done("paid")),
         (OUTCOME, Committed()),

@@ -74,7 +74,7 @@ def test_what_all_participants_know() -> None:
         )
 
 
-def test_a_step_is_resolved() -> None:
+def test_a_step_is_told_what_it_needs_of_the_others() -> None:
     saga = read(CHECKOUT)
     charge = saga.steps[2]
     assert rules_of(saga)["charge-card"] == StepRules(

@@ -85,7 +85,7 @@ async def test_a_lost_answer_is_asked_for_again_with_the_same_key():
         app.answers.clear()
         done = await mesh.value(registers.end("s0"))
         assert isinstance(done, Done)
-        assert done.attempts == len(app.calls)
+        assert done.deliveries == len(app.calls)
         assert len({headers["idempotency-key"] for _, headers, _ in app.calls}) == 1
 
 
@@ -246,7 +246,7 @@ async def test_an_attempt_that_lost_its_lease_leaves_the_call_to_the_next():
         await mesh.start()
         done = await mesh.value(registers.end("s0"))
         assert isinstance(done, Done)
-        assert (done.attempts, len(peer.app.calls)) == (2, 1)
+        assert (done.deliveries, len(peer.app.calls)) == (2, 1)
 
 
 @scenario

@@ -28,8 +28,11 @@ class Choice:
         return chosen
 
 
-class Scenario:
-    """A saga ready to be simulated. Expressions are only names here: `drawn` holds what each gives in this schedule."""
+class Outline:
+    """A saga in outline, ready to be simulated.
+
+    Expressions are only names here: `drawn` holds what each gives in this schedule.
+    """
 
     def __init__(self, saga: Saga) -> None:
         self.saga = saga
