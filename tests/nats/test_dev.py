@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -322,6 +323,49 @@ def test_a_changed_file_becomes_a_new_revision(tmp_path: Path) -> None:
                 await running.stop()
 
     run(scenario())
+
+
+def test_a_file_that_is_saved_in_two_halves_is_one_change(tmp_path: Path) -> None:
+    """The second half comes as soon as the first one was looked at. A half that stays is told once, and its mending."""
+
+    async def scenario() -> None:
+        file = small(tmp_path / "a.yaml", "/before")
+        whole = SMALL.format(name="small", namespace="shop", path="/after", participant="solo")
+        half, rest = whole[:300], whole[300:]
+        async with dev(tmp_path, file, "--app", "solo=http://127.0.0.1:9") as running:
+            await saved_in_halves(file, half, rest)
+            await running.until(lambda: running.said.count("small: new instances take revision") == 2)
+            assert running.complained == ""
+            file.write_text(half)
+            await running.until(lambda: complaints(running) == 1)
+            await saved_in_halves(file, half, rest)
+            await running.until(lambda: "the files are good again" in running.said)
+            await running.stop()
+            assert complaints(running) == 1
+
+    run(scenario())
+
+
+async def saved_in_halves(file: Path, half: str, rest: str) -> None:
+    """Write one half, wait until somebody has read the file, and write the other."""
+    file.write_text(half)
+    libc = ctypes.CDLL(None, use_errno=True)
+    inotify = libc.inotify_init1(os.O_NONBLOCK)
+    try:
+        assert libc.inotify_add_watch(inotify, bytes(file), IN_CLOSE_NOWRITE) > 0
+        was_read = asyncio.Event()
+        asyncio.get_running_loop().add_reader(inotify, was_read.set)
+        async with asyncio.timeout(10):
+            await was_read.wait()
+        with file.open("a") as end:
+            end.write(rest)
+    finally:
+        asyncio.get_running_loop().remove_reader(inotify)
+        os.close(inotify)
+
+
+IN_CLOSE_NOWRITE = 0x10
+"""Of inotify(7): whoever had opened a file to read it has closed it."""
 
 
 WRONG = [

@@ -5,21 +5,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Collection
-from pathlib import Path
+
+import typer
 
 from sagamesh.language.model import Saga
 from sagamesh_cli.errors import EnvironmentFault
 from sagamesh_cli.local import rollout
+from sagamesh_cli.local.file_watch import FileWatch, Looks, look
 from sagamesh_cli.local.mesh import POD, LocalMesh, participants_of, provision, read_sagas
 from sagamesh_cli.output import Complaint, complain
 
 LOOK = 0.3
-"""Seconds between looks at the files: whoever saves one should not have to wait for it."""
+"""Seconds between looks at the files. A change is taken when two of them agree: nobody notices so short a wait, and no
+editor takes so long between the parts of a file."""
 
 
-async def keep(mesh: LocalMesh, stop: asyncio.Event) -> None:
-    """Take the files' new revisions whenever they change, and start the server again if it dies, until `stop`."""
-    seen = _stamps(mesh.options.files)
+async def keep(mesh: LocalMesh, looks: Looks, stop: asyncio.Event) -> None:
+    """Take the files' new revisions whenever they change, and start the server again if it dies, until `stop`.
+
+    `looks`: the files as they were when the mesh's sagas were read.
+    """
+    reloader = Reloader(mesh, looks)
     while not stop.is_set():
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), LOOK)
@@ -28,10 +34,8 @@ async def keep(mesh: LocalMesh, stop: asyncio.Event) -> None:
             mesh.server.start()
         for member in mesh.members.values():
             member.check()
-        stamps = _stamps(mesh.options.files)
-        if stamps != seen and not stop.is_set():
-            seen = stamps
-            await _take(mesh, stop)
+        if not stop.is_set():
+            await reloader.turn(stop)
 
 
 async def tell_revisions(mesh: LocalMesh, sagas: Collection[Saga], stop: asyncio.Event) -> None:
@@ -40,18 +44,50 @@ async def tell_revisions(mesh: LocalMesh, sagas: Collection[Saga], stop: asyncio
     await rollout.tell(mesh.nats, mesh.options.nats_dir, revisions, stop)
 
 
-async def _take(mesh: LocalMesh, stop: asyncio.Event) -> None:
-    """A changed file becomes a new revision. One that is wrong changes nothing: the old ones stay active."""
-    try:
-        sagas = read_sagas(mesh.options.files)
-        _check_cast(mesh, sagas)
-        revisions = await provision(mesh.nats, sagas, directory=mesh.options.nats_dir)
-    except (Complaint, EnvironmentFault) as fault:
-        complain(f"the files changed, but the old revisions stay: {fault}")
-        return
-    changed = {name for name, revision in revisions.items() if mesh.revisions[name] != revision}
-    mesh.revisions.update(revisions)
-    await tell_revisions(mesh, [saga for saga in sagas if saga.name in changed], stop)
+class Reloader:
+    """Changed files become new revisions. What is wrong is told once and changes nothing: the old ones stay active."""
+
+    def __init__(self, mesh: LocalMesh, looks: Looks) -> None:
+        self._mesh = mesh
+        self._watch = FileWatch(looks)
+        self._was_wrong = False
+
+    async def turn(self, stop: asyncio.Event) -> None:
+        """One look at the files, and what follows from it."""
+        files = self._mesh.options.files
+        looks = look(files)
+        if not self._watch.see(looks):
+            return
+        sagas = self._read(files)
+        if look(files) != looks:  # they moved while they were read: that may have been half of them
+            return
+        self._watch.take(looks)
+        fault = sagas if isinstance(sagas, Complaint) else await self._take(sagas, stop)
+        if fault is not None:
+            complain(f"the files changed, but the old revisions stay: {fault}")
+        self._was_wrong = fault is not None
+
+    def _read(self, files: list[str]) -> list[Saga] | Complaint:
+        """The sagas of the files, or why they cannot be taken."""
+        try:
+            sagas = read_sagas(files)
+            _check_cast(self._mesh, sagas)
+        except Complaint as complaint:
+            return complaint
+        return sagas
+
+    async def _take(self, sagas: list[Saga], stop: asyncio.Event) -> EnvironmentFault | None:
+        """Distribute them, and tell what is new; or why that cannot be done."""
+        try:
+            revisions = await provision(self._mesh.nats, sagas, directory=self._mesh.options.nats_dir)
+        except EnvironmentFault as fault:
+            return fault
+        changed = {name for name, revision in revisions.items() if self._mesh.revisions[name] != revision}
+        self._mesh.revisions.update(revisions)
+        if self._was_wrong and not changed:
+            typer.echo("the files are good again, and mean what they meant before")
+        await tell_revisions(self._mesh, [saga for saga in sagas if saga.name in changed], stop)
+        return None
 
 
 def _check_cast(mesh: LocalMesh, sagas: list[Saga]) -> None:
@@ -60,15 +96,3 @@ def _check_cast(mesh: LocalMesh, sagas: list[Saga]) -> None:
         raise Complaint(f"the new participant {min(missing)} has no sidecar here: start `sagamesh dev` again")
     if {(saga.namespace, saga.name) for saga in sagas} != {(saga.namespace, saga.name) for saga in mesh.sagas}:
         raise Complaint("a saga was added, removed or renamed, or moved to another namespace: start it again")
-
-
-def _stamps(files: Collection[str]) -> list[tuple[int, int]]:
-    """When each file was changed, and its size, for an editor empties and fills a file in one tick of that clock."""
-    stamps = []
-    for name in files:
-        try:
-            status = Path(name).stat()
-            stamps.append((status.st_mtime_ns, status.st_size))
-        except OSError:  # it is not there just now
-            stamps.append((0, 0))
-    return stamps

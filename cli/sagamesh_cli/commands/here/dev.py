@@ -16,6 +16,7 @@ from sagamesh.log.registers import Instance, Register
 from sagamesh_cli import options
 from sagamesh_cli.local import ready_file as readiness
 from sagamesh_cli.local import reloading
+from sagamesh_cli.local.file_watch import look
 from sagamesh_cli.local.mesh import LocalMesh, MeshOptions, check_options, read_sagas, running
 from sagamesh_cli.local.signals import interruptible, on_signals
 from sagamesh_cli.options import NatsDir
@@ -62,6 +63,7 @@ def dev(
 async def _run(asked: MeshOptions, ready_file: Path | None) -> None:
     """Until Ctrl-C or SIGTERM; then everything is stopped, in order."""
     stop = asyncio.Event()
+    looks = look(asked.files)  # before they are read: a change while it all starts is one, too
     sagas = read_sagas(asked.files)
     check_options(asked, sagas)
     readiness.clear(ready_file)
@@ -70,7 +72,7 @@ async def _run(asked: MeshOptions, ready_file: Path | None) -> None:
         _greet(mesh)
         await reloading.tell_revisions(mesh, mesh.sagas, stop)
         with readiness.present(ready_file, mesh.listens()):
-            await reloading.keep(mesh, stop)
+            await reloading.keep(mesh, looks, stop)
         typer.echo("stopping")
 
 
