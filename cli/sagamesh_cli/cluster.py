@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeVar
 
 import typer
 
+from sagamesh.api_group import API_VERSION
 from sagamesh_cli.errors import EnvironmentFault
 from sagamesh_cli.views.doctor_checks import INSTALL
 from sagamesh_operator.ports import ClusterUnavailable, NoCluster
@@ -22,7 +23,7 @@ from sagamesh_operator.ports import ClusterUnavailable, NoCluster
 if TYPE_CHECKING:
     from sagamesh_operator.adapters.kubernetes import KubernetesCluster
 
-SAGAS = "/apis/sagamesh.dev/v1alpha1"
+SAGAS = f"/apis/{API_VERSION}"
 LIBRARIES = ("kubernetes", "aiohttp")
 """What the extra `cluster` brings."""
 MISSING = "the client of Kubernetes is not installed here"

@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from sagamesh.api_group import GROUP, KIND
 from sagamesh.errors import SpecError
 from sagamesh.language import spec
 from sagamesh.language.model import Saga
@@ -57,7 +58,7 @@ class SourceDocument:
         if not isinstance(self.value, dict):
             return self.value is None
         group, kind = str(self.value.get("apiVersion", "")).partition("/")[0], self.value.get("kind")
-        return bool(group) and isinstance(kind, str) and kind != "Saga" and group != "sagamesh.dev"
+        return bool(group) and isinstance(kind, str) and kind != KIND and group != GROUP
 
     def line(self, path: str) -> int:
         """The line where a path stands; of what is missing, that of the nearest part of its path."""

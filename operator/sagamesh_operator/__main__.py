@@ -9,7 +9,7 @@ import time
 
 import kopf
 
-from sagamesh.distribution import topology
+from sagamesh.distribution import buckets
 from sagamesh_jetstream.client.session import Session
 from sagamesh_operator import handlers, probes
 from sagamesh_operator.adapters import kubernetes
@@ -31,7 +31,7 @@ async def serve(settings: OperatorSettings) -> None:
         session = Session(settings.nats, directory=settings.nats_dir)
         reconciler = Reconciler(session, cluster, metrics, installation=installation, resync=settings.resync)
         session.opened, session.lost = reconciler.connected, reconciler.disconnected
-        session.listen(topology.heartbeat_subjects(), reconciler.heard)
+        session.listen(buckets.heartbeat_subjects(), reconciler.heard)
 
         def alive() -> str:
             return "the watch on Sagas is dead" if reconciler.watching.dead(time.time()) else ""

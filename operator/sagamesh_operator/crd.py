@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from sagamesh.api_group import API_VERSION, CRD, GROUP, KIND, PLURAL, VERSION
 from sagamesh.language import schema
 from sagamesh.language.schema import Schema, is_duration, rule
 from sagamesh.language.spec import NAME
 
-GROUP, VERSION, KIND, PLURAL = "sagamesh.dev", "v1alpha1", "Saga", "sagas"
-CRD = f"{PLURAL}.{GROUP}"
 LABELS = {
     "app.kubernetes.io/name": "sagamesh",
     "app.kubernetes.io/part-of": "sagamesh",
@@ -135,7 +134,7 @@ def _schema() -> Schema:
         "type": "object",
         "required": ["spec"],
         "properties": {
-            "apiVersion": {"description": f"{GROUP}/{VERSION}.", "type": "string"},
+            "apiVersion": {"description": f"{API_VERSION}.", "type": "string"},
             "kind": {"description": f"{KIND}.", "type": "string"},
             "metadata": {"type": "object"},
             "spec": spec,

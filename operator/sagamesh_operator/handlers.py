@@ -11,7 +11,7 @@ from typing import Any
 
 import kopf
 
-from sagamesh_operator.crd import GROUP, PLURAL, VERSION
+from sagamesh.api_group import GROUP, OPERATOR, PLURAL, VERSION
 from sagamesh_operator.sagas.reconciler import Reconciler
 
 
@@ -40,7 +40,7 @@ def settings() -> kopf.OperatorSettings:
     found.posting.enabled = False  # our Events are our own
     found.scanning.disabled = True  # no rights on definitions and namespaces: the Saga's definition must be there
     found.peering.standalone = True  # nobody else's peering may pause us
-    found.persistence.finalizer = f"{GROUP}/operator"  # unused, as long as there is no handler that would need one
+    found.persistence.finalizer = OPERATOR  # unused, as long as there is no handler that would need one
     found.networking.request_timeout = 60.0
     found.networking.connect_timeout = 10.0
     found.watching.server_timeout = 300  # whole seconds: the API server takes no others

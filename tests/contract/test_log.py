@@ -12,7 +12,7 @@ import pytest
 import uvloop
 
 import nats
-from sagamesh.distribution import topology
+from sagamesh.distribution import buckets, topology
 from sagamesh.errors import UnavailableError
 from sagamesh.protocol.attempt import WriteRefused
 from sagamesh_sidecar.adapters.memory import MemoryLog, MemoryServer
@@ -364,10 +364,10 @@ def test_a_message_comes_back_as_it_was_written(opened, headers, body):
 async def test_the_rules_bucket(world):
     """Not write-once, and pushed as it is written."""
     with contextlib.suppress(AssertionError):  # of a test before
-        await world.provide_stream(topology.rules_bucket())
+        await world.provide_stream(buckets.rules_bucket())
     heard: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue()
-    await world.log.listen(topology.pushed_subjects("t", world.saga), lambda *what: heard.put_nowait(what))
-    key = topology.active_subject("t", world.saga, "s")
+    await world.log.listen(buckets.pushed_subjects("t", world.saga), lambda *what: heard.put_nowait(what))
+    key = buckets.active_subject("t", world.saga, "s")
     first, second = [await world.log.put(key, {}, body) for body in (b"one", b"two")]
     assert second > first
     [message] = await world.log.read("KV_sagamesh-rules", [key])

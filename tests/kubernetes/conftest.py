@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sagamesh_operator.crd import CRD
+from sagamesh.api_group import CRD
 from support.servers import control_plane, programs
 from support.servers.control_plane import Cluster, ControlPlane
 

@@ -13,9 +13,9 @@ import helm_python
 import pytest
 import yaml
 
+from sagamesh.api_group import CRD
 from sagamesh_jetstream.client.ports import JsonObject
 from sagamesh_operator.adapters import kubernetes
-from sagamesh_operator.crd import CRD
 from sagamesh_operator.injection.certificate_store import Keeper
 from sagamesh_operator.injection.certificates import Schedule
 from sagamesh_operator.ports import ClusterUnavailable

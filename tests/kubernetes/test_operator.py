@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from sagamesh.distribution import topology
+from sagamesh.distribution import buckets
 from sagamesh.log.registers import stream
 from sagamesh_jetstream.client.ports import JetStreamError, JsonObject
 from sagamesh_jetstream.client.session import connect
@@ -52,14 +52,14 @@ class World:
 
     async def entries(self, saga: str) -> dict[str, bytes]:
         """What the rules bucket holds about a saga, by subject."""
-        wanted = {"subjects_filter": topology.saga_subjects(self.namespace, saga)}
+        wanted = {"subjects_filter": buckets.saga_subjects(self.namespace, saga)}
         async with connect(self.nats.url) as js:
-            found = await js.api(f"STREAM.INFO.KV_{topology.RULES_BUCKET}", wanted)
+            found = await js.api(f"STREAM.INFO.{buckets.RULES_STREAM}", wanted)
             subjects = [each for each in found["state"].get("subjects") or () if not each.endswith(".retired")]
             return await read_entries(js, subjects)
 
     async def active(self, participant: str, saga: str) -> str:
-        return (await self.entries(saga))[topology.active_subject(self.namespace, participant, saga)].decode()
+        return (await self.entries(saga))[buckets.active_subject(self.namespace, participant, saga)].decode()
 
     async def until_gone(self, saga: str) -> None:
         async with asyncio.timeout(30):

@@ -17,9 +17,10 @@ import yaml
 from kubernetes import config
 from kubernetes.dynamic import DynamicClient
 
+from sagamesh import api_group
+from sagamesh.api_group import CRD
 from sagamesh.language import checks, spec
 from sagamesh.language.descriptions import FIELDS
-from sagamesh_operator.crd import CRD
 from sagamesh_operator.sagas import acceptance
 from support.builders.documents import CHECKOUT, in_language_page, put
 from support.servers.control_plane import Cluster, until
@@ -401,8 +402,13 @@ def operate(resources: Cluster, namespace: str) -> Iterator[Callable[[Document],
         client = DynamicClient(api)
 
         def applied(status: Document, name: str = LONGEST) -> Document:
-            body = {"apiVersion": spec.API_VERSION, "kind": spec.KIND, "metadata": {"name": name}, "status": status}
-            path = f"/apis/{spec.API_VERSION}/namespaces/{namespace}/sagas/{name}/status"
+            body = {
+                "apiVersion": api_group.API_VERSION,
+                "kind": api_group.KIND,
+                "metadata": {"name": name},
+                "status": status,
+            }
+            path = f"/apis/{api_group.API_VERSION}/namespaces/{namespace}/sagas/{name}/status"
             how = {"content_type": "application/apply-patch+yaml", "field_manager": "sagamesh-operator"}
             return client.request("patch", path, body=body, **how).to_dict()
 

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from sagamesh.distribution import heartbeat, topology
+from sagamesh.distribution import buckets, heartbeat
 from sagamesh.distribution.heartbeat import Heartbeat
 from sagamesh.log.registers import SagaKey
 from sagamesh_jetstream.client.ports import JsonObject
@@ -34,14 +34,14 @@ class World:
             self.session, self.cluster, OperatorMetrics(), installation="test", now=lambda: 1e9 + self.skew
         )
         self.session.opened, self.session.lost = operator.connected, operator.disconnected
-        self.session.listen(topology.heartbeat_subjects(), operator.heard)
+        self.session.listen(buckets.heartbeat_subjects(), operator.heard)
         self.cluster.watched = operator.told
         return operator
 
     async def report(self, participant: str, pod: str = "1", **told: Any) -> None:
         """A heartbeat."""
         body = heartbeat.encode(Heartbeat(namespace="shop", participant=participant, pod=pod, **told))
-        await self.session.publish(topology.heartbeat_subject("shop", participant, pod), body)
+        await self.session.publish(buckets.heartbeat_subject("shop", participant, pod), body)
 
     def revision(self, name: str) -> str:
         revision: str = self.cluster.objects[SagaKey("shop", name)]["status"]["activeRevision"]
@@ -88,7 +88,7 @@ def test_it_is_ready_when_all_have_said_so_and_no_more_when_one_is_behind_or_gon
         await on.shows("a", "Ready", "False", "SidecarsBehind")
         await on.report("payments", pod="2", holds={"a": (revision,)})
         await on.shows("a", "Ready", "True", "Ready")
-        await on.session.publish(topology.heartbeat_subject("shop", "payments", "2"), b"")
+        await on.session.publish(buckets.heartbeat_subject("shop", "payments", "2"), b"")
         await until(lambda: on.cluster.objects[SagaKey("shop", "a")]["status"]["synced"] == "2/2")
         assert [note.reason for note in on.cluster.events] == ["SidecarsMissing", "Ready", "Ready"]
 

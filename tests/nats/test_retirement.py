@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sagamesh.distribution import topology
+from sagamesh.distribution import buckets
 from sagamesh.language.model import Action, Emit, Saga, StartSpec, Step
 from sagamesh.log import codec, registers
 from sagamesh.log.registers import FINISH, OUTCOME, START, Instance, Name, Origin, SagaKey, Value
@@ -72,8 +72,8 @@ class Stage:
         return True
 
     async def entries(self) -> dict[str, int]:
-        wanted = {"subjects_filter": topology.saga_subjects(*KEY)}
-        info = await self.js.api(f"STREAM.INFO.KV_{topology.RULES_BUCKET}", wanted)
+        wanted = {"subjects_filter": buckets.saga_subjects(*KEY)}
+        info = await self.js.api(f"STREAM.INFO.{buckets.RULES_STREAM}", wanted)
         found: dict[str, int] = info["state"].get("subjects") or {}
         return {subject: number for subject, number in found.items() if not subject.endswith(".retired")}
 
@@ -102,8 +102,8 @@ def test_without_instances_it_is_gone_at_once(server: EmbeddedServer) -> None:
         assert not await on.is_there()
         assert await on.entries() == {}
         assert await on.retire() is None, "and again is nothing to do"
-        told = [topology.retired_subject("shop", participant, "checkout") for participant in ("orders", "payments")]
-        assert len(await on.js.last(f"KV_{topology.RULES_BUCKET}", told)) == 2, "each participant hears of it"
+        told = [buckets.retired_subject("shop", participant, "checkout") for participant in ("orders", "payments")]
+        assert len(await on.js.last(buckets.RULES_STREAM, told)) == 2, "each participant hears of it"
         assert await left_over(on.js, "default") == set()
 
     play(server, scenario)
@@ -116,8 +116,8 @@ def test_what_runs_may_end_first_and_nobody_starts_it_any_more(server: EmbeddedS
         await on.write("c", OUTCOME, registers.Committed())
         await on.write("c", FINISH, registers.Completed())
         assert await on.retire() == Retiring(2)
-        active = topology.active_subject(*KEY, "checkout").replace(".checkout.checkout.", ".orders.checkout.")
-        [entry] = await on.js.last(f"KV_{topology.RULES_BUCKET}", [active])
+        active = buckets.active_subject(*KEY, "checkout").replace(".checkout.checkout.", ".orders.checkout.")
+        [entry] = await on.js.last(buckets.RULES_STREAM, [active])
         assert entry.body == b"", "the starting participant is told"
         assert len(await on.entries()) == 3, "the rules stay"
         await on.write("a", OUTCOME, registers.Committed())

@@ -14,7 +14,7 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 import nats
-from sagamesh.distribution import topology
+from sagamesh.distribution import buckets
 from sagamesh.distribution.heartbeat import Heartbeat
 from sagamesh.language.model import Action, Emit, Saga, StartSpec, Step
 from sagamesh.log import codec, registers
@@ -141,7 +141,7 @@ def test_a_sidecar_that_died_or_lost_the_server_tells_again(tmp_path: Path) -> N
         async with place(tmp_path) as on:
             await on.told(lambda live: any(one.starts for one in live))
             [subject] = (await on.js.api(STATE, {"subjects_filter": ">"}))["state"]["subjects"]
-            assert subject == topology.heartbeat_subject("shop", "solo", "solo.local")
+            assert subject == buckets.heartbeat_subject("shop", "solo", "solo.local")
             await on.js.api(f"STREAM.PURGE.{SIDECARS}")
             assert await on.member.kill() == -signal.SIGKILL
             on.urls = await on.member.revived()
@@ -155,9 +155,9 @@ def test_a_sidecar_that_died_or_lost_the_server_tells_again(tmp_path: Path) -> N
     run(scenario())
 
 
-SIDECARS = f"KV_{topology.SIDECARS_BUCKET}"
+SIDECARS = buckets.SIDECARS_STREAM
 STATE = f"STREAM.INFO.{SIDECARS}"
-RULES = f"KV_{topology.RULES_BUCKET}"
+RULES = buckets.RULES_STREAM
 
 
 def test_a_sidecar_without_the_bucket_of_heartbeats_works_as_well(tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ def test_a_sidecar_without_the_bucket_of_heartbeats_works_as_well(tmp_path: Path
 class Silent(GovernedServer):
     """Sidecars may not tell anything of themselves here."""
 
-    denied = (f"$KV.{topology.SIDECARS_BUCKET}.>",)
+    denied = (buckets.bucket_keys(buckets.SIDECARS_BUCKET),)
 
 
 def test_a_sidecar_that_may_not_tell_anything_works_as_well(tmp_path: Path) -> None:
@@ -196,7 +196,7 @@ def test_a_sidecar_that_starts_without_the_rules_bucket_has_the_rules_of_before(
             await on.restart()
             assert await on.ready() == 200
             assert await on.carry_out("i-1") == "/old"
-            await on.js.api(f"STREAM.CREATE.{RULES}", topology.rules_bucket())  # anew, by hand, and empty
+            await on.js.api(f"STREAM.CREATE.{RULES}", buckets.rules_bucket())  # anew, by hand, and empty
             assert await on.carry_out("i-2") == "/old"
             await on.js.api(f"STREAM.DELETE.{RULES}")
             await provision(on.server.url, [NEW])

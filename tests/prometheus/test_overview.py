@@ -15,7 +15,7 @@ from pathlib import Path
 import yaml
 from msgspec.structs import replace
 
-from sagamesh.distribution import heartbeat, topology
+from sagamesh.distribution import buckets, heartbeat
 from sagamesh.distribution.heartbeat import Heartbeat
 from sagamesh.language.model import Saga
 from sagamesh.log.registers import START
@@ -60,7 +60,7 @@ async def operating(nats: str, cluster: MemoryCluster) -> AsyncIterator[Operator
     metrics = OperatorMetrics(connected=lambda: not session.problem)
     reconciler = Reconciler(session, cluster, metrics, installation="test")
     session.opened, session.lost = reconciler.connected, reconciler.disconnected
-    session.listen(topology.heartbeat_subjects(), reconciler.heard)
+    session.listen(buckets.heartbeat_subjects(), reconciler.heard)
     cluster.watched = reconciler.told
     async with probes.serving("127.0.0.1", 0, metrics=metrics.exposition, alive=str, ready=str) as url:
         tasks = [asyncio.create_task(session.run()), asyncio.create_task(reconciler.run())]
@@ -187,7 +187,7 @@ async def trouble(on: Stage, operator: Operator) -> None:
     await on.start("parked")
     await on.log.put(on.instance("forged").subject(START), {}, b"rubbish")
     body = heartbeat.encode(Heartbeat(namespace="shop", participant="kitchen", pod="old"))
-    await operator.session.publish(topology.heartbeat_subject("shop", "kitchen", "old"), body)
+    await operator.session.publish(buckets.heartbeat_subject("shop", "kitchen", "old"), body)
 
 
 def governed(on: Stage) -> GovernedServer:

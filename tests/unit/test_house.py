@@ -270,7 +270,7 @@ def test_operator_does_not_shadow_the_standard_library() -> None:
 
 # -- subjects --------------------------------------------------------------------------------------------------------
 
-SUBJECT_MAKERS = {"core/sagamesh/log/registers.py", "core/sagamesh/distribution/topology.py"}
+SUBJECT_MAKER = "core/sagamesh/log/registers.py"
 PREFIX = re.compile(r"(^|[^\w.$])(saga\.|SAGA_)([\w*-]+[._])*$")
 """The beginning of a subject or of a stream's name, at the end of a piece of text: something is about to follow."""
 TEMPLATE = re.compile(r"(^|[^\w.$])(saga\.|SAGA_)([\w-]+[._])*(\{|%[sr(]|[*>])")
@@ -297,13 +297,13 @@ def _formats(node: ast.AST) -> bool:
             return False
 
 
-@pytest.mark.parametrize("path", [p for p in modules(*HOUSE) if named(p) not in SUBJECT_MAKERS], ids=named)
-def test_only_registers_and_topology_format_a_subject(path: Path) -> None:
+@pytest.mark.parametrize("path", [p for p in modules(*HOUSE) if named(p) != SUBJECT_MAKER], ids=named)
+def test_only_registers_formats_a_subject(path: Path) -> None:
     assert subjects_formatted(path.read_text()) == []
 
 
 def test_those_that_format_subjects_are_seen_to_do_so() -> None:
-    assert subjects_formatted((ROOT / "core/sagamesh/log/registers.py").read_text())
+    assert subjects_formatted((ROOT / SUBJECT_MAKER).read_text())
 
 
 @pytest.mark.parametrize(
@@ -344,7 +344,6 @@ def test_a_subject_that_is_formatted_is_seen(source: str) -> None:
         'f"{folder}/saga.yaml"',
         'f"the saga. {what} follows"',
         'f"saga {name!r} is gone"',
-        'f"$KV.x.{saga}.>"',
         'f"start.saga.{x}"',
         '".".join(["x", "saga"])',
         '"sagas.%s"',
@@ -352,6 +351,88 @@ def test_a_subject_that_is_formatted_is_seen(source: str) -> None:
 )
 def test_what_only_looks_like_a_subject_is_let_through(source: str) -> None:
     assert subjects_formatted(source) == []
+
+
+# -- names that one module spells ------------------------------------------------------------------------------------
+
+PACKAGES = ("core", "jetstream", "sidecar", "operator", "cli", "tools", "bench")
+SPELLED_BY = {
+    "core/sagamesh/distribution/buckets.py": re.compile(r"KV_|\$KV|\.(active|retired)\b"),
+    "core/sagamesh/api_group.py": re.compile(r"sagamesh\.dev\b"),
+}
+"""Buckets and the words that their keys end with; the API group. Docstrings and comments are free."""
+
+
+def spelled(source: str, name: re.Pattern[str]) -> list[int]:
+    """The lines on which a text holds the name."""
+    tree = ast.parse(source)
+    docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    texts = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in docstrings]
+    return sorted({text.lineno for text in texts if name.search(_text(text.value))})
+
+
+def _text(value: object) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else value if isinstance(value, str) else ""
+
+
+@pytest.mark.parametrize("speller", SPELLED_BY)
+@pytest.mark.parametrize("path", modules(*PACKAGES), ids=named)
+def test_a_name_is_spelled_by_one_module(path: Path, speller: str) -> None:
+    if named(path) != speller:
+        assert spelled(path.read_text(), SPELLED_BY[speller]) == []
+
+
+@pytest.mark.parametrize("speller", SPELLED_BY)
+def test_who_spells_a_name_is_seen_to_do_so(speller: str) -> None:
+    assert spelled((ROOT / speller).read_text(), SPELLED_BY[speller])
+
+
+BUCKETS, API_GROUP = SPELLED_BY.values()
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ('f"KV_{bucket}"', BUCKETS),
+        ('x = "STREAM.INFO.KV_sagamesh-rules"', BUCKETS),
+        ('f"STREAM.INFO.KV_{name}"', BUCKETS),
+        ('"KV_" + name', BUCKETS),
+        ('f"$KV.x.{saga}.>"', BUCKETS),
+        ('subject.startswith("$KV.")', BUCKETS),
+        ('".".join(["$KV", bucket, key])', BUCKETS),
+        ('subject.endswith(".active")', BUCKETS),
+        ('f"{key}.retired"', BUCKETS),
+        ('x = "shop.orders.checkout.active"', BUCKETS),
+        ('x = {"a": [b"$KV.x"]}', BUCKETS),
+        ('def f():\n    """Of `KV_`."""\n    return "KV_"', BUCKETS),
+        ('PREFIX = "sagamesh.dev/"', API_GROUP),
+        ('x = "kubectl get sagas.sagamesh.dev"', API_GROUP),
+        ('f"/apis/sagamesh.dev/{version}"', API_GROUP),
+        ('x = b"sagamesh.dev"', API_GROUP),
+        ('call(name="injector.sagamesh.dev")', API_GROUP),
+    ],
+)
+def test_a_name_that_is_spelled_elsewhere_is_seen(source: str, name: re.Pattern[str]) -> None:
+    assert spelled(source, name)
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ('"""A bucket is the stream `KV_<bucket>`, its keys are `$KV.<bucket>.>`."""', BUCKETS),
+        ('x = 1\n"""The entry `.active`."""', BUCKETS),
+        ('def f():\n    """Of `.retired`."""', BUCKETS),
+        ("x = 1  # KV_", BUCKETS),
+        ("rulebook.retired = standing.active", BUCKETS),
+        ('x = ".status.activeRevision"', BUCKETS),
+        ('x = "active"', BUCKETS),
+        ('"""The resource `sagas.sagamesh.dev`."""', API_GROUP),
+        ('x = "sagamesh.develop"', API_GROUP),
+        ("sagamesh.dev", API_GROUP),
+    ],
+)
+def test_what_only_looks_like_such_a_name_is_let_through(source: str, name: re.Pattern[str]) -> None:
+    assert spelled(source, name) == []
 
 
 # -- the sidecar stays light -----------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from sagamesh.api_group import CRD, VERSION
 from sagamesh.language.schema import Schema
 from sagamesh_operator import crd
 
@@ -70,8 +71,8 @@ def page() -> str:
     top = version["schema"]["openAPIV3Schema"]
     spec, status = (list(_places(name, name, top["properties"][name], top)) for name in ("spec", "status"))
     return PAGE.format(
-        name=crd.CRD,
-        version=crd.VERSION,
+        name=CRD,
+        version=VERSION,
         spec=_table(("field", "type", "default", "bounds", "meaning"), map(_row, spec)),
         rules=_table(("about", "rule"), _rules(top, spec)),
         status=_table(("field", "type", "meaning"), (_row(place)[:2] + _row(place)[-1:] for place in status)),

@@ -11,6 +11,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from sagamesh.api_group import CRD
 from sagamesh.distribution.plan import installation_of
 from sagamesh.text import listed
 from sagamesh_cli.output import in_line, paint
@@ -83,7 +84,7 @@ def _served(found: JsonObject, version: str) -> Check:
     if established and served:
         return Check(CLUSTER, what, Level.OK)
     why = f"{version} is not served" if established else "it is not established"
-    return Check(CLUSTER, what, Level.FAILURE, why, "kubectl describe crd sagas.sagamesh.dev")
+    return Check(CLUSTER, what, Level.FAILURE, why, f"kubectl describe crd {CRD}")
 
 
 def _compared(theirs: JsonObject, ours: JsonObject) -> Check:

@@ -11,13 +11,13 @@ from typing import Any
 
 from msgspec import Struct, to_builtins
 
+from sagamesh.api_group import KIND, OPERATOR, PREFIX
 from sagamesh_cli.output import in_line, paint, table
 from sagamesh_jetstream.client.ports import JsonObject
 
 READY, RETIRING, RETIRED, UNKNOWN = "Ready", "Retiring", "Retired", "Unknown"
 COLOURS = {"True": "green", "False": "red", UNKNOWN: "yellow", RETIRING: "yellow"}
 """Of what stands in the column READY."""
-GROUP, REPORTER = "sagamesh.dev", "sagamesh.dev/operator"
 TITLES = ("NAME", "READY", "REVISION", "PARTICIPANTS", "SYNCED", "AGE")
 UNSEEN = "the operator has not looked at its latest change yet"
 
@@ -102,9 +102,9 @@ def _retiring(events: Iterable[JsonObject]) -> Iterable[Shown]:
 
 def _is_ours(event: JsonObject) -> bool:
     about = event.get("regarding") or {}
-    is_about_a_saga = about.get("kind") == "Saga" and about.get("apiVersion", "").startswith(f"{GROUP}/")
+    is_about_a_saga = about.get("kind") == KIND and about.get("apiVersion", "").startswith(PREFIX)
     reporter = event.get("reportingController")
-    return is_about_a_saga and reporter == REPORTER and event.get("reason") in (RETIRING, RETIRED)
+    return is_about_a_saga and reporter == OPERATOR and event.get("reason") in (RETIRING, RETIRED)
 
 
 def _moment(event: JsonObject) -> datetime:

@@ -13,19 +13,20 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
+from types import MappingProxyType
 from typing import NamedTuple
 
 from msgspec import json, structs
 
-from sagamesh.distribution import topology
+from sagamesh.api_group import PREFIX
+from sagamesh.distribution import buckets, topology
 from sagamesh.distribution.topology import Config
 from sagamesh.errors import SagameshError, UnreadableError
 from sagamesh.log import registers
 from sagamesh.rules import codec
 from sagamesh.rules.local import LocalRules
 
-INSTALLATION = "sagamesh.dev/installation"
-FINGERPRINT = "sagamesh.dev/config"
+INSTALLATION, FINGERPRINT = f"{PREFIX}installation", f"{PREFIX}config"
 """Metadata: whose it is; and the hash of what we asked for, since the server adds to what it stores."""
 
 
@@ -93,8 +94,8 @@ def wanted_streams(documents: Mapping[str, LocalRules], replicas: int) -> tuple[
     """The buckets of all sagas, and the saga's log. `replicas`: of each."""
     saga = any_document(documents)
     return (
-        topology.rules_bucket(replicas=replicas),
-        topology.sidecars_bucket(replicas=replicas),
+        buckets.rules_bucket(replicas=replicas),
+        buckets.sidecars_bucket(replicas=replicas),
         *topology.streams(saga.namespace, saga.saga, replicas=replicas),
     )
 
@@ -125,7 +126,9 @@ def _plan_consumers(documents: Mapping[str, LocalRules], observed: Observed, ins
             yield ApiRequest(f"CONSUMER.CREATE.{stream}.{participant}", body)
 
 
-def needed_filters(documents: Mapping[str, LocalRules], entries: Mapping[str, bytes]) -> dict[str, frozenset[str]]:
+def needed_filters(
+    documents: Mapping[str, LocalRules], entries: Mapping[str, bytes] = MappingProxyType({})
+) -> dict[str, frozenset[str]]:
     """Participant -> filters, by these documents and by all that stand.
 
     A consumer alone does not remember them well enough: whoever updates one may overwrite the filters of somebody who
@@ -162,8 +165,8 @@ def _filters(body: bytes) -> tuple[str, frozenset[str]] | None:
 def _entries(documents: Mapping[str, LocalRules]) -> dict[str, bytes]:
     """Subject -> body, `active` last. A document's key holds its content's hash: what differs there is damaged."""
     saga = any_document(documents)
-    entries = {topology.rules_subject(rules): codec.encode_rules(rules) for rules in documents.values()}
-    active = topology.active_subject(saga.namespace, saga.start_participant, saga.saga)
+    entries = {buckets.rules_subject(rules): codec.encode_rules(rules) for rules in documents.values()}
+    active = buckets.active_subject(saga.namespace, saga.start_participant, saga.saga)
     return {**entries, active: saga.revision.encode()}
 
 
@@ -179,15 +182,14 @@ def _bystanders(documents: Mapping[str, LocalRules], entries: Mapping[str, bytes
         for rules in {rules.revision: rules for rules in every}.values()
         for participant in sorted(everybody - {rules.start_participant, *rules.outline.values()})
     ]
-    return {topology.rules_subject(rules): codec.encode_rules(rules) for rules in idle}
+    return {buckets.rules_subject(rules): codec.encode_rules(rules) for rules in idle}
 
 
 def _withdrawn(documents: Mapping[str, LocalRules], entries: Mapping[str, bytes]) -> dict[str, bytes]:
     """`active` of those who started the saga before: emptied, or two participants would start it."""
     saga = any_document(documents)
-    ours = topology.active_subject(saga.namespace, saga.start_participant, saga.saga)
-    every = topology.active_subject(saga.namespace, "*", saga.saga)
-    return {s: b"" for s in entries if s != ours and topology.fits_wildcard(s, every)}
+    ours = buckets.active_subject(saga.namespace, saga.start_participant, saga.saga)
+    return {subject: b"" for subject in entries if subject != ours and buckets.is_active_key(subject)}
 
 
 def any_document(documents: Mapping[str, LocalRules]) -> LocalRules:

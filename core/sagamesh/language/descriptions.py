@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from sagamesh.api_group import PARTICIPANT
+
 FIELDS: Mapping[str, str] = {
     "spec": "A long-lived transaction over several services: who starts it, which step listens to which events, and "
     "how each step is undone. A changed spec is a new revision: new instances take it, running ones keep theirs for "
@@ -19,7 +21,7 @@ FIELDS: Mapping[str, str] = {
     "spec.steps": "The saga's local transactions. Their order here means nothing; who listens to whom decides.",
     "spec.steps.name": "The step's name: a DNS label, unique in the saga.",
     "spec.steps.participant": "The service that owns the step: a DNS label, in the saga's own namespace. Its pods "
-    "carry the label sagamesh.dev/participant with this value.",
+    f"carry the label {PARTICIPANT} with this value.",
     "spec.steps.on": "The events that the step listens to: the starting one, or what other steps emit. With several, "
     "see join.",
     "spec.steps.true": "The field `on`, as YAML 1.1 readers (kubectl among them) take the bare word on for the boolean "

@@ -10,13 +10,11 @@ import re
 from collections.abc import Mapping
 from typing import cast
 
+from sagamesh.api_group import API_VERSION, KIND
 from sagamesh.errors import SpecError
 from sagamesh.language.document import Form, Node, node
 from sagamesh.language.model import Action, Compensation, Emit, Join, Order, Retry, Saga, StartSpec, Step
 from sagamesh.text import LABEL, LONGEST_LABEL
-
-API_VERSION = "sagamesh.dev/v1alpha1"
-KIND = "Saga"
 
 MOST_STEPS = 500
 MOST_INPUTS = 100

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
-from sagamesh.distribution import topology
+from sagamesh.distribution import buckets
 from sagamesh.distribution.plan import (
     ApiRequest,
     Change,
@@ -103,11 +103,11 @@ async def observe(
 ) -> Observed:
     """Gather everything that `plan` judges by. `known`: entries that were read a moment ago."""
     saga = any_document(documents)
-    [stream], bucket = registers.streams(saga.namespace, saga.saga), f"KV_{topology.RULES_BUCKET}"
-    ours = {"subjects_filter": topology.saga_subjects(saga.namespace, saga.saga)}
+    [stream] = registers.streams(saga.namespace, saga.saga)
+    ours = {"subjects_filter": buckets.saga_subjects(saga.namespace, saga.saga)}
     streams = await ask_all(js, {s["name"]: (f"STREAM.INFO.{s['name']}", ours) for s in wanted_streams(documents, 1)})
 
-    entries = await read_entries(js, subjects(streams.get(bucket)), known)
+    entries = await read_entries(js, subjects(streams.get(buckets.RULES_STREAM)), known)
     participants = needed_filters(documents, entries)
     consumers = await ask_all(js, {p: (f"CONSUMER.INFO.{stream}.{p}", None) for p in participants})
     return Observed(_configs(streams), _configs(consumers), entries)
@@ -121,13 +121,13 @@ async def read_entries(
     Documents are never rewritten: those that are known are not read again, and of the others many at once from
     whichever server is near. What is not found that way, and `active`, which does change, is asked of the leader.
     """
-    bucket = f"KV_{topology.RULES_BUCKET}"
-    documents = [subject for subject in wanted if not subject.endswith(".active")]
+    documents = [subject for subject in wanted if not buckets.is_active_key(subject)]
     bodies = {subject: known[subject] for subject in documents if subject in known}
     unknown = [subject for subject in documents if subject not in bodies]
     for at in range(0, len(unknown), PAGE):
-        bodies |= {message.subject: message.body for message in await js.last(bucket, unknown[at : at + PAGE])}
-    return bodies | await stored(js, bucket, [subject for subject in wanted if subject not in bodies])
+        page = await js.last(buckets.RULES_STREAM, unknown[at : at + PAGE])
+        bodies |= {message.subject: message.body for message in page}
+    return bodies | await stored(js, buckets.RULES_STREAM, [subject for subject in wanted if subject not in bodies])
 
 
 def _configs(infos: Mapping[str, JsonObject]) -> dict[str, Config]:

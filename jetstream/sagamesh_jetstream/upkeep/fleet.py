@@ -5,15 +5,13 @@ from __future__ import annotations
 import logging
 from typing import NamedTuple
 
-from sagamesh.distribution import heartbeat, topology
+from sagamesh.distribution import buckets, heartbeat
 from sagamesh.distribution.heartbeat import Heartbeat
 from sagamesh.errors import UnreadableError
 from sagamesh_jetstream.client.ports import JetStream
 from sagamesh_jetstream.upkeep.lookups import ask, stored, subjects
 
 logger = logging.getLogger(__name__)
-
-STREAM = f"KV_{topology.SIDECARS_BUCKET}"
 
 
 class LastHeartbeat(NamedTuple):
@@ -46,7 +44,7 @@ class Fleet:
         self._heard[subject] = LastHeartbeat(told, max(at, before.at) if before else at)
         return None if before and before.heartbeat == told else told
 
-    def expire(self, now: float, ttl: float = topology.HEARTBEAT_TTL) -> tuple[Heartbeat, ...]:
+    def expire(self, now: float, ttl: float = buckets.HEARTBEAT_TTL) -> tuple[Heartbeat, ...]:
         """Forget who was silent for `ttl` seconds, and say whom."""
         silent = {subject: heard for subject, heard in self._heard.items() if now - heard.at >= ttl}
         for subject in silent:
@@ -72,7 +70,7 @@ class Fleet:
 
 def _read(subject: str, body: bytes) -> Heartbeat:
     told = heartbeat.decode(body)
-    if topology.heartbeat_subject(told.namespace, told.participant, told.pod) != subject:
+    if buckets.heartbeat_subject(told.namespace, told.participant, told.pod) != subject:
         raise UnreadableError("it says that it belongs elsewhere")
     return told
 
@@ -82,10 +80,10 @@ async def heartbeats(js: JetStream, namespace: str = "*") -> dict[str, bytes]:
 
     Without the bucket nothing does. Raises JetStreamError and UnavailableError.
     """
-    wanted = topology.heartbeat_subjects(namespace)
-    listed = subjects(await ask(js, f"STREAM.INFO.{STREAM}", {"subjects_filter": wanted}))
+    wanted = buckets.heartbeat_subjects(namespace)
+    listed = subjects(await ask(js, f"STREAM.INFO.{buckets.SIDECARS_STREAM}", {"subjects_filter": wanted}))
     # What has just run out is as if goodbye had been said.
-    return dict.fromkeys(listed, b"") | await stored(js, STREAM, listed)
+    return dict.fromkeys(listed, b"") | await stored(js, buckets.SIDECARS_STREAM, listed)
 
 
 async def read_fleet(js: JetStream, namespace: str = "*") -> Fleet:

@@ -11,7 +11,8 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
-from sagamesh.distribution import topology
+from sagamesh.distribution import buckets, topology
+from sagamesh.distribution.buckets import RULES_STREAM
 from sagamesh.distribution.plan import installation_of, readable
 from sagamesh.errors import UnreadableError
 from sagamesh.log import codec, registers
@@ -19,8 +20,6 @@ from sagamesh.log.registers import FINISH, OUTCOME, START, Instance, Name, SagaK
 from sagamesh_jetstream.client.ports import JetStream, JsonObject
 from sagamesh_jetstream.upkeep.distribute import PAGE, read_entries
 from sagamesh_jetstream.upkeep.lookups import ask, subjects
-
-BUCKET = f"KV_{topology.RULES_BUCKET}"
 
 
 class Retiring(NamedTuple):
@@ -36,11 +35,11 @@ async def retire(js: JetStream, key: SagaKey, *, starting: bool, installation: s
     """
     [stream] = registers.streams(*key)
     log = await ask(js, f"STREAM.INFO.{stream}")
-    bucket = await ask(js, f"STREAM.INFO.{BUCKET}", {"subjects_filter": topology.saga_subjects(*key)})
+    bucket = await ask(js, f"STREAM.INFO.{RULES_STREAM}", {"subjects_filter": buckets.saga_subjects(*key)})
     if _is_foreign(log, installation) or _is_foreign(bucket, installation):
         return None
     found = await read_entries(js, _entries(bucket))
-    for subject in _active(key, found):
+    for subject in _active(found):
         await js.publish(subject, b"")
     if log is not None and not await _end(js, key, log["config"], _pivots(found), starting=starting):
         return Retiring(await running(js, key, _pivots(found)))
@@ -50,10 +49,11 @@ async def retire(js: JetStream, key: SagaKey, *, starting: bool, installation: s
 
 async def left_over(js: JetStream, installation: str) -> set[SagaKey]:
     """Every saga of this installation of which NATS holds something."""
-    bucket = await ask(js, f"STREAM.INFO.{BUCKET}", {"subjects_filter": f"$KV.{topology.RULES_BUCKET}.>"})
+    every = {"subjects_filter": buckets.bucket_keys(buckets.RULES_BUCKET)}
+    bucket = await ask(js, f"STREAM.INFO.{RULES_STREAM}", every)
     if bucket is None or _is_foreign(bucket, installation):
         return set()
-    found = {topology.saga_of_entry(subject) for subject in _entries(bucket)}
+    found = {buckets.saga_of_key(subject) for subject in _entries(bucket)}
     async for stream in _streams(js):
         saga = registers.saga_of_stream(stream["config"]["name"])
         if saga and not _is_foreign(stream, installation):
@@ -80,7 +80,7 @@ async def _end(js: JetStream, key: SagaKey, config: JsonObject, pivots: Mapping[
         return False
     name = config["name"]
     # From here on a start is answered by nobody: its sender hears that it is unknown, and sends it again.
-    await js.api(f"STREAM.UPDATE.{name}", {**config, "subjects": [f"retired.{key.namespace}.{key.saga}.>"]})
+    await js.api(f"STREAM.UPDATE.{name}", topology.retired_log(config, *key))
     if await running(js, key, pivots):
         await js.api(f"STREAM.UPDATE.{name}", {**config, "subjects": [*registers.subjects(*key)]})
         return False
@@ -90,16 +90,16 @@ async def _end(js: JetStream, key: SagaKey, config: JsonObject, pivots: Mapping[
 
 async def _clear(js: JetStream, found: Iterable[str]) -> None:
     """Tell each participant that the saga has ended, then remove what the bucket holds of it."""
-    keys = {topology.bucket_key_of(subject)[:3] for subject in found}
-    for retired in sorted(topology.retired_subject(*key) for key in keys):
+    keys = map(buckets.bucket_key_of, found)
+    for retired in sorted({buckets.retired_subject(key.namespace, key.participant, key.saga) for key in keys}):
         await js.publish(retired, b"")
     for subject in found:
-        await js.api(f"STREAM.PURGE.{BUCKET}", {"filter": subject})
+        await js.api(f"STREAM.PURGE.{RULES_STREAM}", {"filter": subject})
 
 
-def _active(key: SagaKey, found: Mapping[str, bytes]) -> Iterator[str]:
-    every = topology.active_subject(key.namespace, "*", key.saga)
-    return (subject for subject, body in found.items() if body and topology.fits_wildcard(subject, every))
+def _active(entries: Mapping[str, bytes]) -> Iterator[str]:
+    """Where a participant still finds that it starts the saga."""
+    return (subject for subject, body in entries.items() if body and buckets.is_active_key(subject))
 
 
 def _pivots(found: Mapping[str, bytes]) -> dict[str, bool]:
@@ -142,7 +142,7 @@ async def _streams(js: JetStream) -> AsyncIterator[JsonObject]:
 
 def _entries(bucket: JsonObject | None) -> list[str]:
     """What the bucket holds of sagas, but for the word that one was deleted."""
-    return [subject for subject in subjects(bucket) if not subject.endswith(".retired")]
+    return [subject for subject in subjects(bucket) if not buckets.is_retired_key(subject)]
 
 
 def _is_foreign(info: JsonObject | None, installation: str) -> bool:

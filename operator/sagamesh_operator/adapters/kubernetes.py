@@ -18,10 +18,10 @@ from kubernetes.aio.dynamic import DynamicClient
 from kubernetes.aio.dynamic.exceptions import DynamicApiError
 from yaml import YAMLError
 
+from sagamesh.api_group import API_VERSION, KIND, OPERATOR, PLURAL
 from sagamesh.log.registers import SagaKey
 from sagamesh.text import rfc3339, shortened
 from sagamesh_jetstream.client.ports import JsonObject
-from sagamesh_operator.crd import GROUP, KIND, PLURAL, VERSION
 from sagamesh_operator.ports import ClusterUnavailable, NoCluster
 from sagamesh_operator.resource import Note, Resource
 
@@ -30,7 +30,7 @@ TIMEOUT = 15.0
 """Seconds for one request."""
 PAGE = 500
 LONGEST_NOTE = 1024
-SAGAS = f"/apis/{GROUP}/{VERSION}"
+SAGAS = f"/apis/{API_VERSION}"
 NOT_FOUND, CONFLICT = 404, 409
 POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
@@ -81,7 +81,7 @@ class KubernetesCluster:
     async def apply_status(self, resource: Resource, status: JsonObject) -> str | None:
         namespace, name = resource.key
         body = {
-            "apiVersion": f"{GROUP}/{VERSION}",
+            "apiVersion": API_VERSION,
             "kind": KIND,
             "metadata": {"name": name, "namespace": namespace, "uid": resource.uid},
             "status": status,
@@ -92,7 +92,7 @@ class KubernetesCluster:
         return None if found is None else str(found["metadata"]["resourceVersion"])
 
     async def record(self, key: SagaKey, uid: str, note: Note) -> None:
-        regarding = {"apiVersion": f"{GROUP}/{VERSION}", "kind": KIND, "namespace": key.namespace, "name": key.saga}
+        regarding = {"apiVersion": API_VERSION, "kind": KIND, "namespace": key.namespace, "name": key.saga}
         body = {
             "apiVersion": "events.k8s.io/v1",
             "kind": "Event",
@@ -103,7 +103,7 @@ class KubernetesCluster:
             "reason": note.reason,
             "note": shortened(note.message, LONGEST_NOTE),
             "action": "Reconcile",
-            "reportingController": f"{GROUP}/operator",
+            "reportingController": OPERATOR,
             "reportingInstance": self._instance,
         }
         await self._ask("post", f"/apis/events.k8s.io/v1/namespaces/{key.namespace}/events", body=body)

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from sagamesh.api_group import PREFIX
 from sagamesh.environment import LAST_PORT, LOG_LEVELS, MOST_CONCURRENCY
 from sagamesh.text import series, shortened, whole
 
-PREFIX = "sagamesh.dev/"
 APP_PORT, CONCURRENCY, LOG_LEVEL, NATIVE = "app-port", "concurrency", "log-level", "native-sidecar"
 CPU_REQUEST, MEMORY_REQUEST, MEMORY_LIMIT = "cpu-request", "memory-request", "memory-limit"
 ANNOTATIONS = (APP_PORT, CONCURRENCY, LOG_LEVEL, CPU_REQUEST, MEMORY_REQUEST, MEMORY_LIMIT, NATIVE)

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from sagamesh.api_group import PARTICIPANT, PREFIX
 from sagamesh.errors import SagameshError
 from sagamesh.text import is_label
 from sagamesh_jetstream.client.ports import JsonObject
-from sagamesh_operator.injection.annotations import APP_PORT, PREFIX, Wishes, wishes
+from sagamesh_operator.injection.annotations import APP_PORT, Wishes, wishes
 from sagamesh_operator.injection.container import (
     API_PORT,
     HEALTH_PORT,
@@ -24,8 +25,6 @@ from sagamesh_operator.injection.container import (
     volumes,
 )
 
-PARTICIPANT = f"{PREFIX}participant"
-"""The label that opts a Pod in; its value names the participant."""
 INJECTED = f"{PREFIX}injected"
 """The annotation that marks a Pod which has our sidecar; its value is the image."""
 VOLUMES = (STATE_VOLUME, NATS_VOLUME)

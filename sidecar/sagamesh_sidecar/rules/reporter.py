@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from sagamesh.distribution import heartbeat, topology
+from sagamesh.distribution import buckets, heartbeat
 from sagamesh_sidecar.ports import Log
 from sagamesh_sidecar.rules.rulebook import Rulebook
 
@@ -25,12 +25,12 @@ GOODBYE = 1.0
 class Reporter:
     """The heartbeat of one sidecar."""
 
-    def __init__(self, source: Log, rulebook: Rulebook, *, pod: str, every: float = topology.HEARTBEAT_EVERY) -> None:
+    def __init__(self, source: Log, rulebook: Rulebook, *, pod: str, every: float = buckets.HEARTBEAT_EVERY) -> None:
         self._log = source
         self._rulebook = rulebook
         self._pod = pod
         self._every = every
-        self._subject = topology.heartbeat_subject(rulebook.namespace, rulebook.participant, pod)
+        self._subject = buckets.heartbeat_subject(rulebook.namespace, rulebook.participant, pod)
         self._changed = asyncio.Event()
 
     def changed(self) -> None:

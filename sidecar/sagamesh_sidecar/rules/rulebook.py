@@ -11,7 +11,8 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 
-from sagamesh.distribution import topology
+from sagamesh.distribution import buckets
+from sagamesh.distribution.buckets import RULES_STREAM, BucketKey
 from sagamesh.errors import SagameshError, UnavailableError, UnreadableError
 from sagamesh.log import codec
 from sagamesh.rules.codec import decode_rules
@@ -21,8 +22,6 @@ from sagamesh_sidecar.ports import Log
 
 logger = logging.getLogger("sagamesh.rules")
 
-ACTIVE, RETIRED = "active", "retired"
-STREAM = f"KV_{topology.RULES_BUCKET}"
 UNREAD_POLL = 0.5
 """Seconds between tries, until the bucket was read for the first time."""
 
@@ -115,7 +114,7 @@ class Rulebook:
 
     async def run(self) -> None:
         """Read the bucket whenever something is pushed or missed, and every `poll` seconds anyway."""
-        pushed = topology.pushed_subjects(self.namespace, self.participant)
+        pushed = buckets.pushed_subjects(self.namespace, self.participant)
         await self.source.listen(pushed, lambda _subject, _body: self._asked.set())
         read = False
         while True:
@@ -149,12 +148,12 @@ class Rulebook:
 
     async def _written(self, again: bool) -> tuple[codec.Message, ...]:
         """What is new in the bucket; all of it, if it is another bucket than the last time."""
-        subjects = topology.participant_subjects(self.namespace, self.participant)
+        subjects = buckets.participant_subjects(self.namespace, self.participant)
         found: tuple[codec.Message, ...] = ()
         if self._last is not None and not again:
-            found = await self.source.read_after(STREAM, subjects, self._last.sequence - 1)
+            found = await self.source.read_after(RULES_STREAM, subjects, self._last.sequence - 1)
         if not any(self._stands(message) for message in found):
-            found = await self.source.read_after(STREAM, subjects, 0)
+            found = await self.source.read_after(RULES_STREAM, subjects, 0)
             self._last = None
         self._last = found[-1] if found else self._last
         return found
@@ -168,25 +167,30 @@ class Rulebook:
 
     def _take(self, subject: str, body: bytes) -> None:
         """An entry of the bucket, or of its copy."""
-        ours = topology.participant_subjects(self.namespace, self.participant)[:-1] + "*.*"
-        if not topology.fits_wildcard(subject, ours):
+        key = self._own_key(subject)
+        if key is None:
             return
-        saga, key = subject.rsplit(".", 2)[1:]
-        if key == ACTIVE:
-            self._wanted[saga] = body.decode(errors="replace")
+        if buckets.is_active_key(subject):
+            self._wanted[key.saga] = body.decode(errors="replace")
             self.entries[subject] = body
-        elif key == RETIRED:
-            self._forget(saga)
-        elif key not in self._revisions.get(saga, {}) and self._bad.get(subject) != body:
+        elif buckets.is_retired_key(subject):
+            self._forget(key.saga)
+        elif key.entry not in self._revisions.get(key.saga, {}) and self._bad.get(subject) != body:
             self._load(subject, body)
+
+    def _own_key(self, subject: str) -> BucketKey | None:
+        """None: it is no key of the bucket, or not one of this participant."""
+        try:
+            key = buckets.bucket_key_of(subject)
+        except UnreadableError:
+            return None
+        return key if (key.namespace, key.participant) == (self.namespace, self.participant) else None
 
     def _forget(self, saga: str) -> None:
         """A saga was deleted, and everything of it has ended. What follows in the bucket is a new one of its name."""
         self._active.pop(saga, None)
         self._wanted.pop(saga, None)
-        self.entries = {
-            subject: body for subject, body in self.entries.items() if topology.saga_of_entry(subject).saga != saga
-        }
+        self.entries = {s: body for s, body in self.entries.items() if buckets.saga_of_key(s).saga != saga}
         if self._revisions.pop(saga, None):
             logger.info("a saga was deleted", extra={"saga": saga})
             self.metrics.forgets(saga)
@@ -201,7 +205,7 @@ class Rulebook:
     def _load(self, subject: str, body: bytes) -> None:
         try:
             rules = prepare(decode_rules(body))
-            if topology.rules_subject(rules.local) != subject:
+            if buckets.rules_subject(rules.local) != subject:
                 raise UnreadableError("this document says that it belongs elsewhere")
         except SagameshError as error:
             self._bad[subject] = body

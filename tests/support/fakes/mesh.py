@@ -11,7 +11,8 @@ from typing import Any
 
 from msgspec import Raw
 
-from sagamesh.distribution import topology
+from sagamesh.distribution import buckets, topology
+from sagamesh.distribution.plan import needed_filters
 from sagamesh.language.model import Saga
 from sagamesh.log import codec, registers
 from sagamesh.log.codec import Message
@@ -145,10 +146,10 @@ class Mesh:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Mesh]:
-        self.server.create_stream(topology.rules_bucket())
+        self.server.create_stream(buckets.rules_bucket())
         for config in topology.streams(self.saga.namespace, self.saga.name):
             self.server.create_stream(config)
-        for name, subjects in topology.consumers(self.documents).items():
+        for name, subjects in needed_filters(self.documents).items():
             config = {**topology.consumer(name, subjects), "ack_wait": int(self.ack_wait * topology.SECOND)}
             self.server.create_consumer(self.stream, config)
         await self.distribute()
@@ -160,8 +161,8 @@ class Mesh:
     async def distribute(self) -> None:
         log = MemoryLog(self.server)
         for name, rules in self.documents.items():
-            await log.put(topology.rules_subject(rules), {}, encode_rules(rules))
-            active = topology.active_subject(self.saga.namespace, name, self.saga.name)
+            await log.put(buckets.rules_subject(rules), {}, encode_rules(rules))
+            active = buckets.active_subject(self.saga.namespace, name, self.saga.name)
             if name == self.saga.start.participant:
                 await log.put(active, {}, rules.revision.encode())
 

@@ -20,7 +20,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from sagamesh.distribution import topology
+from sagamesh.distribution import buckets, topology
+from sagamesh.distribution.plan import needed_filters
 from sagamesh.errors import UnavailableError
 from sagamesh.language.model import Saga, Step
 from sagamesh.log import codec, registers
@@ -298,7 +299,7 @@ async def stage(
         log = await stack.enter_async_context(NatsLog(nats.url, name="test"))
         built = Stage(name=name, saga=saga, directory=directory, server=nats, services=apps, log=log)
         if isinstance(nats, Cluster):
-            await nats.replicate(f"KV_{topology.RULES_BUCKET}", built.stream)
+            await nats.replicate(buckets.RULES_STREAM, built.stream)
         if ack_wait is not None:
             await hasten(built, ack_wait)
         for app in apps.values():
@@ -323,7 +324,7 @@ async def _meddle(meddler: Meddler, service: ExampleService, call: Call) -> byte
 
 async def hasten(built: Stage, ack_wait: float) -> None:
     """Let the server hand out again what was not settled for so long, whatever the sidecars believe."""
-    for name in topology.consumers(project(built.saga)):
+    for name in needed_filters(project(built.saga)):
         path = f"{built.stream}.{name}"
         config = (await built.api(f"CONSUMER.INFO.{path}"))["config"] | {"ack_wait": int(ack_wait * topology.SECOND)}
         await built.api(f"CONSUMER.CREATE.{path}", {"stream_name": built.stream, "config": config, "action": "update"})

@@ -11,7 +11,7 @@ from kubernetes import config
 from kubernetes.dynamic import DynamicClient
 from kubernetes.dynamic.exceptions import DynamicApiError
 
-from sagamesh_operator.crd import GROUP, PLURAL, VERSION
+from sagamesh.api_group import GROUP, PLURAL, VERSION
 from support.servers.control_plane import Cluster
 
 Document = Mapping[Any, Any]

@@ -9,10 +9,11 @@ import logging
 import pytest
 from msgspec.structs import replace
 
-from sagamesh.distribution import heartbeat, topology
+from sagamesh.distribution import buckets, heartbeat
 from sagamesh.distribution.heartbeat import Heartbeat
 from sagamesh_jetstream.client.ports import JetStreamError, JsonObject
 from sagamesh_jetstream.upkeep.fleet import Fleet, read_fleet
+from sagamesh_sidecar.adapters.memory.subjects import matches
 
 ONE = Heartbeat(namespace="shop", participant="orders", pod="orders-1", holds={"checkout": ("a", "b")})
 TWO = replace(ONE, pod="orders-2", holds={"checkout": ("a",)})
@@ -20,7 +21,7 @@ OTHER = replace(ONE, participant="payments", pod="payments-1")
 
 
 def subject(told: Heartbeat) -> str:
-    return topology.heartbeat_subject(told.namespace, told.participant, told.pod)
+    return buckets.heartbeat_subject(told.namespace, told.participant, told.pod)
 
 
 def hear(fleet: Fleet, told: Heartbeat, at: float = 0.0) -> Heartbeat | None:
@@ -89,7 +90,7 @@ class Bucket:
         if self.entries is None:
             raise JetStreamError(verb, 404, 10059, "stream not found")
         if verb == "STREAM.INFO.KV_sagamesh-sidecars":
-            subjects = [s for s in self.entries if topology.fits_wildcard(s, body["subjects_filter"])]
+            subjects = [s for s in self.entries if matches(s, [body["subjects_filter"]])]
             return {"state": {"subjects": dict.fromkeys(subjects, 1)} if subjects else {}}
         assert verb == "STREAM.MSG.GET.KV_sagamesh-sidecars"
         found = self.entries[body["last_by_subj"]]

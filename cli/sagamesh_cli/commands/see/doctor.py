@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from msgspec import to_builtins
 
-from sagamesh.distribution import topology
+from sagamesh.api_group import CRD, VERSION
+from sagamesh.distribution import buckets
 from sagamesh.errors import UnavailableError
 from sagamesh_cli import cluster
 from sagamesh_cli.cluster import FORBIDDEN, NOT_FOUND, Access, Context, Kubeconfig, NoClient
@@ -26,8 +27,8 @@ from sagamesh_operator.ports import ClusterUnavailable, NoCluster
 if TYPE_CHECKING:
     from sagamesh_operator.adapters.kubernetes import KubernetesCluster
 
-DEFINITION = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{crd.CRD}"
-BUCKETS = (topology.RULES_BUCKET, topology.SIDECARS_BUCKET)
+DEFINITION = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{CRD}"
+BUCKETS = (buckets.RULES_BUCKET, buckets.SIDECARS_BUCKET)
 TIMEOUT = 5.0
 """Seconds that NATS has for one answer."""
 
@@ -96,7 +97,7 @@ async def _of_definition(asked: KubernetesCluster) -> AsyncIterator[Check]:
             raise
         yield Check(CLUSTER, "the Saga definition", Level.SKIPPED, "not visible: you may not read definitions")
         return
-    for check in doctor_checks.definition(found, crd.resource(), crd.VERSION):
+    for check in doctor_checks.definition(found, crd.resource(), VERSION):
         yield check
 
 
@@ -150,4 +151,4 @@ async def _of_jetstream(js: JetStream, said: JsonObject, installation: str | Non
 
 
 async def _bucket(js: JetStream, name: str) -> JsonObject | None:
-    return await ask(js, f"STREAM.INFO.KV_{name}")
+    return await ask(js, f"STREAM.INFO.{buckets.bucket_stream(name)}")

@@ -10,7 +10,8 @@ from msgspec import json
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from sagamesh.distribution.topology import MAX_MESSAGE, SIDECARS_BUCKET
+from sagamesh.distribution.buckets import SIDECARS_BUCKET, bucket_prefix
+from sagamesh.distribution.topology import MAX_MESSAGE
 from sagamesh.errors import UnavailableError
 from sagamesh.log.codec import Message
 from sagamesh.protocol.attempt import WriteRefused
@@ -28,7 +29,7 @@ Heard = Callable[[str, bytes], None]
 
 END, NOTHING = "204", "404"
 TOO_MANY = "413"
-HEARTBEATS = f"$KV.{SIDECARS_BUCKET}."
+HEARTBEATS = bucket_prefix(SIDECARS_BUCKET)
 """For display: who has no right to write there works as well."""
 PAGE = 256
 """Messages asked for at once, where there may be very many."""

@@ -1,4 +1,4 @@
-"""Streams, consumers and buckets say what the design demands, setting by setting."""
+"""A log and its consumers say what the design demands, setting by setting."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import pytest
 from msgspec.structs import replace
 
 from sagamesh.distribution import topology
+from sagamesh.distribution.plan import needed_filters
 from sagamesh.language.model import Saga
 from sagamesh.log import registers
-from sagamesh.log.registers import ABORT, SAGA, START, Instance, Name, SagaKey, compensation, end, filter_subject
+from sagamesh.log.registers import ABORT, SAGA, START, Instance, Name, compensation, end, filter_subject
 from sagamesh.rules.projection import project
 from support.builders import shapes
 from support.builders.attempts import shape
@@ -54,10 +55,8 @@ def test_a_saga_s_log_has_neither_rollups_nor_expiry_and_leaves_the_janitor_its_
 
 
 @pytest.mark.parametrize("replicas", [1, 3])
-def test_streams_and_buckets_take_as_many_replicas_as_they_are_given(replicas: int) -> None:
+def test_a_log_takes_as_many_replicas_as_it_is_given(replicas: int) -> None:
     assert one_stream(replicas=replicas)["num_replicas"] == replicas
-    assert topology.rules_bucket(replicas=replicas)["num_replicas"] == replicas
-    assert topology.sidecars_bucket(replicas=replicas)["num_replicas"] == replicas
 
 
 CONSUMER: dict[str, Any] = {
@@ -82,52 +81,6 @@ def test_a_participant_has_a_durable_consumer_that_never_gives_up(setting: str, 
 )
 def test_a_consumer_is_pulled_from_and_has_no_backoff(setting: str) -> None:
     assert not topology.consumer("payments", {"a.*"}).get(setting)
-
-
-BUCKET: dict[str, Any] = {
-    "storage": "file",
-    "retention": "limits",
-    "num_replicas": 1,
-    "max_msgs_per_subject": 1,
-    "discard": "new",
-    "allow_direct": True,
-    "allow_rollup_hdrs": True,
-}
-
-
-@pytest.mark.parametrize(("setting", "value"), BUCKET.items())
-def test_both_buckets_are_key_value_buckets_of_one_version_a_key(setting: str, value: object) -> None:
-    assert topology.rules_bucket()[setting] == value
-    assert topology.sidecars_bucket()[setting] == value
-
-
-def test_the_rules_bucket_pushes_what_is_written_and_forgets_nothing() -> None:
-    bucket = topology.rules_bucket()
-    assert (bucket["name"], bucket["subjects"]) == ("KV_sagamesh-rules", ["$KV.sagamesh-rules.>"])
-    assert bucket["republish"] == {"src": "$KV.sagamesh-rules.>", "dest": "sagamesh.rules.>"}
-    assert bucket["max_age"] == 0
-
-
-def test_the_sidecars_bucket_forgets_who_does_not_report() -> None:
-    bucket = topology.sidecars_bucket()
-    assert (bucket["name"], bucket["subjects"]) == ("KV_sagamesh-sidecars", ["$KV.sagamesh-sidecars.>"])
-    assert bucket["max_age"] == 90 * SECOND
-    assert "republish" not in bucket
-
-
-def test_keys_of_the_rules_bucket() -> None:
-    rules = project(shapes.straight(1))["p-s0"]
-    key = f"$KV.sagamesh-rules.default.p-s0.simulated.{rules.revision}"
-    assert topology.rules_subject(rules) == key
-    assert topology.active_subject("default", "app", "simulated") == "$KV.sagamesh-rules.default.app.simulated.active"
-    assert topology.participant_subjects("default", "p-s0") == "$KV.sagamesh-rules.default.p-s0.>"
-    assert topology.pushed_subjects("default", "p-s0") == "sagamesh.rules.default.p-s0.>"
-
-
-def test_what_a_participant_reads_is_pushed_to_it_under_the_republished_subject() -> None:
-    source, destination = topology.rules_bucket()["republish"].values()
-    read = topology.participant_subjects("shop", "orders")
-    assert read.replace(source[:-1], destination[:-1]) == topology.pushed_subjects("shop", "orders")
 
 
 # -- filters ---------------------------------------------------------------------------------------------------------
@@ -175,7 +128,7 @@ def test_a_participant_listens_to_just_what_its_steps_need(saga: Saga, participa
 def test_who_owns_no_step_listens_to_nothing_and_has_no_consumer() -> None:
     documents = project(shapes.straight(2))
     assert topology.filters(documents["app"]) == frozenset()
-    assert topology.consumers(documents).keys() == {"p-s0", "p-s1"}
+    assert needed_filters(documents).keys() == {"p-s0", "p-s1"}
 
 
 @pytest.mark.parametrize("name", shapes.SHAPES)
@@ -190,7 +143,7 @@ def test_every_register_is_delivered_to_exactly_those_whose_steps_it_concerns(na
         for producer in producers - {SAGA} if reverse else ():
             owner = next(other.participant for other in saga.steps if other.name == producer)
             listens.setdefault(owner, set()).add(compensation(step.name))
-    assert {who: heard(saga, who) for who in topology.consumers(project(saga))} == listens
+    assert {who: heard(saga, who) for who in needed_filters(project(saga))} == listens
 
 
 def test_filters_are_of_one_saga_in_one_namespace() -> None:
@@ -207,17 +160,10 @@ def test_filters_of_a_consumer_do_not_overlap() -> None:
     """The server refuses those that do."""
     instance = Instance("default", "simulated", "i")
     for name in shapes.SHAPES:
-        for subjects in topology.consumers(project(shape(name))).values():
+        for subjects in needed_filters(project(shape(name))).values():
             literal = [subject.replace("*", instance.id) for subject in subjects]
             assert len(set(literal)) == len(literal)
             assert not any(">" in subject for subject in subjects)
-
-
-@pytest.mark.parametrize("entry", ["0123456789", "active", "retired"])
-def test_an_entry_s_subject_tells_its_key(entry: str) -> None:
-    subject = f"$KV.sagamesh-rules.shop.orders.checkout.{entry}"
-    assert topology.bucket_key_of(subject) == topology.BucketKey("shop", "orders", "checkout", entry)
-    assert topology.saga_of_entry(subject) == SagaKey("shop", "checkout")
 
 
 def test_each_stream_of_a_log_has_its_own_subjects(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,28 +171,3 @@ def test_each_stream_of_a_log_has_its_own_subjects(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(registers, "subjects", lambda *saga: ("saga.a.>", "saga.b.>"))
     configs = topology.streams("shop", "checkout")
     assert [(c["name"], c["subjects"]) for c in configs] == [("SAGA_a", ["saga.a.>"]), ("SAGA_b", ["saga.b.>"])]
-
-
-# -- heartbeats ------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("pod", "token"),
-    [
-        ("orders-7d4b-x2x", "orders-7d4b-x2x"),
-        ("laptop.local", "laptop_local"),
-        ("a b*c>d\r\n", "a_b_c_d__"),
-        ("é", "_"),
-        ("", "_"),
-    ],
-)
-def test_a_heartbeat_has_one_key_whatever_the_pod_is_called(pod: str, token: str) -> None:
-    subject = topology.heartbeat_subject("shop", "orders", pod)
-    assert subject == f"$KV.sagamesh-sidecars.shop.orders.{token}"
-    assert topology.fits_wildcard(subject, topology.heartbeat_subjects())
-    assert topology.fits_wildcard(subject, topology.heartbeat_subjects("shop"))
-    assert not topology.fits_wildcard(subject, topology.heartbeat_subjects("bar"))
-
-
-def test_two_heartbeats_may_get_lost_before_a_sidecar_counts_as_gone() -> None:
-    assert topology.sidecars_bucket()["max_age"] / SECOND >= topology.HEARTBEAT_EVERY * 3

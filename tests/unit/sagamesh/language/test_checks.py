@@ -14,6 +14,7 @@ import msgspec
 import pytest
 import yaml
 
+from sagamesh import api_group
 from sagamesh.language import spec
 from sagamesh.language.checks import CODES, Finding, check
 from sagamesh.language.findings import WARNINGS
@@ -28,7 +29,7 @@ WITHOUT_EXAMPLE = {"SM016"}
 
 def document(text: str) -> dict[str, Any]:
     written: dict[str, Any] = {"start": {"participant": "orders", "event": "order.placed"}, **yaml.safe_load(text)}
-    return {"apiVersion": spec.API_VERSION, "kind": "Saga", "metadata": {"name": "checkout"}, "spec": written}
+    return {"apiVersion": api_group.API_VERSION, "kind": "Saga", "metadata": {"name": "checkout"}, "spec": written}
 
 
 def saga(text: str) -> Saga:

@@ -9,6 +9,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sagamesh import api_group
 from sagamesh.language import checks, spec
 from sagamesh.language.findings import WARNINGS
 from sagamesh.language.model import Action, Compensation, Emit, Retry, Saga, StartSpec, Step
@@ -94,8 +95,8 @@ def document(saga: Saga) -> dict[str, Any]:
         )
 
     return {
-        "apiVersion": spec.API_VERSION,
-        "kind": spec.KIND,
+        "apiVersion": api_group.API_VERSION,
+        "kind": api_group.KIND,
         "metadata": {"name": saga.name, "namespace": saga.namespace},
         "spec": {
             "start": present(participant=saga.start.participant, event=saga.start.event, key=saga.start.key),

@@ -11,6 +11,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sagamesh import api_group
 from sagamesh.errors import SpecError
 from sagamesh.language import spec
 from sagamesh.language.model import Action, Compensation, Emit, Retry, Saga, StartSpec, Step
@@ -51,7 +52,7 @@ def document(**spec_fields: Any) -> dict[str, Any]:
     """The least document, with fields of `spec` set, or removed where they are `...`."""
     fields: dict[str, Any] = {"start": {"participant": "orders", "event": "order.placed"}, "steps": [step()]}
     fields = {name: value for name, value in {**fields, **spec_fields}.items() if value is not ...}
-    return {"apiVersion": spec.API_VERSION, "kind": "Saga", "metadata": {"name": "checkout"}, "spec": fields}
+    return {"apiVersion": api_group.API_VERSION, "kind": "Saga", "metadata": {"name": "checkout"}, "spec": fields}
 
 
 def step(**fields: Any) -> dict[str, Any]:

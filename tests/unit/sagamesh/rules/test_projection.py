@@ -8,6 +8,7 @@ import msgspec
 import yaml
 from msgspec.structs import replace
 
+from sagamesh import api_group
 from sagamesh.language import spec
 from sagamesh.language.model import Saga
 from sagamesh.rules import codec
@@ -25,7 +26,7 @@ def read(text: str) -> Saga:
 def steps(*written: dict[str, Any]) -> Saga:
     own = [{"participant": "app", "action": {"path": "/a"}, "readOnly": True, **step} for step in written]
     start = {"participant": "app", "event": "start"}
-    document = {"apiVersion": spec.API_VERSION, "kind": "Saga", "metadata": {"name": "s"}}
+    document = {"apiVersion": api_group.API_VERSION, "kind": "Saga", "metadata": {"name": "s"}}
     return spec.read({**document, "spec": {"start": start, "steps": own}})
 
 

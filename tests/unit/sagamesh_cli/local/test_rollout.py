@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from sagamesh.distribution import heartbeat, topology
+from sagamesh.distribution import buckets, heartbeat
 from sagamesh.distribution.heartbeat import Heartbeat
 from sagamesh_cli.local.rollout import awaited
 from sagamesh_jetstream.upkeep.fleet import Fleet
@@ -35,6 +35,6 @@ LATE = {AWAITED.saga: ("0123456789",)}
 def test_who_has_not_told_yet(live: list[Heartbeat], missing: list[str]) -> None:
     fleet = Fleet()
     for one in live:
-        subject = topology.heartbeat_subject(one.namespace, one.participant, one.pod)
+        subject = buckets.heartbeat_subject(one.namespace, one.participant, one.pod)
         fleet.hear(subject, heartbeat.encode(one), 0.0)
     assert sorted(AWAITED.missing(fleet)) == missing

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from sagamesh.distribution import topology
+from sagamesh.distribution import buckets, topology
 from sagamesh.language.model import Action, Compensation, Emit, Saga, StartSpec, Step
 from sagamesh.log import codec, registers
 from sagamesh.log.codec import Message
@@ -136,7 +136,7 @@ class World:
 
     def __init__(self) -> None:
         self.nats = MemoryServer()
-        self.nats.create_stream(topology.rules_bucket())
+        self.nats.create_stream(buckets.rules_bucket())
         self.log = WatchedLog(self.nats)
         app, metrics = NoApp(), PrometheusMetrics(app_up=lambda: False, connected=lambda: True)
         self.rulebook = Rulebook("shop", "orders", self.log, metrics, poll=60.0)
@@ -164,8 +164,8 @@ class World:
         for one in sagas:
             rules = project(one)["orders"]
             self.nats.create_stream(*topology.streams("shop", one.name))
-            active = topology.active_subject("shop", "orders", one.name)
-            await self.log.put(topology.rules_subject(rules), {}, encode_rules(rules))
+            active = buckets.active_subject("shop", "orders", one.name)
+            await self.log.put(buckets.rules_subject(rules), {}, encode_rules(rules))
             await self.log.put(active, {}, rules.revision.encode())
         await self.rulebook.refresh()
 

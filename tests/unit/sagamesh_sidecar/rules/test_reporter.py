@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from sagamesh.distribution import heartbeat, topology
+from sagamesh.distribution import buckets, heartbeat
 from sagamesh.distribution.heartbeat import Heartbeat
 from sagamesh.rules import codec
 from sagamesh_sidecar.adapters.memory import MemoryLog, MemoryServer
@@ -21,8 +21,8 @@ from unit.sagamesh_sidecar.rules.test_rulebook import RULES
 
 SUBJECT = "$KV.sagamesh-sidecars.default.app.app-1"
 KEPT = {
-    topology.rules_subject(RULES): codec.encode_rules(RULES),
-    topology.active_subject("default", "app", "simulated"): RULES.revision.encode(),
+    buckets.rules_subject(RULES): codec.encode_rules(RULES),
+    buckets.active_subject("default", "app", "simulated"): RULES.revision.encode(),
 }
 
 
@@ -32,7 +32,7 @@ class Heart:
     def __init__(self, bucket: bool = True) -> None:
         self.server = MemoryServer()
         if bucket:
-            self.server.create_stream(topology.sidecars_bucket())
+            self.server.create_stream(buckets.sidecars_bucket())
         log = MemoryLog(self.server)
         metrics = PrometheusMetrics(app_up=lambda: True, connected=lambda: True)
         self.heard: list[bytes] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from sagamesh.distribution import topology
+from sagamesh.distribution import buckets
 from sagamesh.rules import codec
 from sagamesh.rules.local import LocalRules
 from sagamesh.rules.projection import project
@@ -32,9 +32,9 @@ class Bucket:
     def anew(self, *documents: LocalRules) -> None:
         """Another bucket in the place of the one there was; it holds these documents, in this order."""
         server = MemoryServer()
-        server.create_stream(topology.rules_bucket())
+        server.create_stream(buckets.rules_bucket())
         for rules in documents:
-            server.put(topology.rules_subject(rules), {}, codec.encode_rules(rules), None)
+            server.put(buckets.rules_subject(rules), {}, codec.encode_rules(rules), None)
         self.log = MemoryLog(server)
         if hasattr(self, "book"):
             self.book.source = self.log
@@ -44,10 +44,10 @@ class Bucket:
         await self.book.refresh()
 
     async def document(self, rules: LocalRules, body: bytes | None = None) -> None:
-        await self.put(topology.rules_subject(rules), body or codec.encode_rules(rules))
+        await self.put(buckets.rules_subject(rules), body or codec.encode_rules(rules))
 
     async def activate(self, revision: bytes) -> None:
-        await self.put(topology.active_subject("default", "app", "simulated"), revision)
+        await self.put(buckets.active_subject("default", "app", "simulated"), revision)
 
     @property
     def active(self) -> list[str]:
@@ -109,7 +109,7 @@ async def test_who_starts_a_saga_no_more_is_told_so_by_an_empty_entry():
 
 
 NEWER = replace(RULES, revision="2222222222")
-KEY, ACTIVE = topology.rules_subject(RULES), topology.active_subject("default", "app", "simulated")
+KEY, ACTIVE = buckets.rules_subject(RULES), buckets.active_subject("default", "app", "simulated")
 KEPT = {KEY: codec.encode_rules(RULES), ACTIVE: RULES.revision.encode()}
 
 
@@ -157,7 +157,7 @@ async def test_rules_from_before_stay_where_the_bucket_is_empty():
 async def test_of_rules_from_before_only_what_is_sound_and_its_own_is_used():
     bucket = Bucket()
     other = replace(RULES, participant="other")
-    bucket.book.restore({KEY: b"{", topology.rules_subject(other): codec.encode_rules(other), "x": b"", "a.b.c": b"?"})
+    bucket.book.restore({KEY: b"{", buckets.rules_subject(other): codec.encode_rules(other), "x": b"", "a.b.c": b"?"})
     assert not bucket.book.loaded.is_set()
     assert bucket.book.holds == {}
     await bucket.document(RULES)
@@ -204,11 +204,11 @@ async def test_what_was_deleted_is_forgotten_and_may_come_again():
     await bucket.activate(RULES.revision.encode())
     other = replace(RULES, saga="other", revision="2222222222")
     await bucket.document(other)
-    await bucket.put(topology.retired_subject("default", "app", "simulated"), b"")
+    await bucket.put(buckets.retired_subject("default", "app", "simulated"), b"")
     assert gone == ["simulated"]
     assert bucket.active == []
     assert bucket.book.of("simulated", RULES.revision) is None
-    assert list(bucket.book.entries) == [topology.rules_subject(other)]
+    assert list(bucket.book.entries) == [buckets.rules_subject(other)]
     assert list(bucket.book.holds) == ["other"]
     await bucket.document(RULES)
     await bucket.activate(RULES.revision.encode())
@@ -218,7 +218,7 @@ async def test_what_was_deleted_is_forgotten_and_may_come_again():
 @scenario
 async def test_whoever_reads_all_from_the_beginning_forgets_what_stands_before_that_word_only():
     bucket = Bucket()
-    await bucket.put(topology.retired_subject("default", "app", "simulated"), b"")
+    await bucket.put(buckets.retired_subject("default", "app", "simulated"), b"")
     await bucket.document(RULES)
     bucket.book._again = True
     await bucket.book.refresh()
