@@ -47,6 +47,10 @@ class World:
         revision: str = self.cluster.objects[SagaKey("shop", name)]["status"]["activeRevision"]
         return revision
 
+    def stands(self, name: str) -> bool:
+        """Whether this operator has distributed it, whatever was said of that."""
+        return self.operator.records.of(SagaKey("shop", name)).standing is not None
+
     async def shows(self, name: str, kind: str, *wanted: str) -> None:
         await until(lambda: self.cluster.condition(name, kind) == wanted)
 
@@ -123,7 +127,7 @@ def test_a_dead_watch_is_found_out_and_the_list_serves_meanwhile(tmp_path: Path)
         assert on.operator.watching.dead(1e9 + GRACE + 1)
         on.cluster.delete("a")
         await on.operator._look(repair=False)
-        await until(lambda: not on.operator._sagas)
+        await until(lambda: not on.operator.records.present())
 
     play(tmp_path, scenario)
 
@@ -139,7 +143,7 @@ def test_a_list_that_is_older_than_what_the_watch_told_takes_nothing_away(tmp_pa
 
         on.cluster.sagas = old  # type: ignore[method-assign]
         await on.operator._look(repair=False)
-        assert list(on.operator._sagas) == [SagaKey("shop", "newer")]
+        assert list(on.operator.records.present()) == [SagaKey("shop", "newer")]
 
     play(tmp_path, scenario)
 
@@ -148,7 +152,7 @@ def test_what_cannot_be_said_is_said_later(tmp_path: Path) -> None:
     async def scenario(on: World) -> None:
         on.cluster.away = True
         on.cluster.apply("a")
-        await until(lambda: on.operator._standing)
+        await until(lambda: on.stands("a"))
         assert on.cluster.condition("a", "Distributed") == ("", "")
         on.cluster.away = False
         await on.shows("a", "Distributed", "True", "Distributed")
@@ -165,7 +169,7 @@ def test_an_operator_that_starts_again_says_nothing_twice(tmp_path: Path) -> Non
         again = asyncio.create_task(on.operator.run())
         on.operator.connected()
         await on.operator.synced.wait()
-        await until(lambda: on.operator._standing and not len(on.operator._queue))
+        await until(lambda: on.stands("a") and not len(on.operator._queue))
         assert (on.cluster.patches, len(on.cluster.events)) == (patches, events)
         again.cancel()
         await asyncio.wait([again])

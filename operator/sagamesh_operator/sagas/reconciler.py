@@ -1,27 +1,23 @@
 """The operator's one loop: whatever is told, a saga gets its turn, and in it everything about it is looked at anew.
 
 Level-based: no event is needed twice, none is waited for, and a restart is nothing special. Nothing is decided here,
-but in `acceptance`, `distribute`, `status` and `retire`. Kubernetes and NATS may both be away at any time; then what
-cannot be done is done later. In no saga's path.
+but in `acceptance`, `standing`, `distribute`, `status` and `retire`; what is remembered from turn to turn is `record`'s.
+Kubernetes and NATS may both be away at any time; then what cannot be done is done later. In no saga's path.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
 from msgspec.structs import replace
 
-from sagamesh.distribution.plan import ForeignStreamError
 from sagamesh.errors import SagameshError, UnavailableError
 from sagamesh.log.registers import SagaKey
-from sagamesh.rules.local import FORMAT
 from sagamesh_jetstream.client.ports import JetStream, JetStreamError, JsonObject
 from sagamesh_jetstream.upkeep.distribute import distribute
 from sagamesh_jetstream.upkeep.fleet import Fleet, heartbeats
@@ -30,24 +26,28 @@ from sagamesh_operator.metrics import OperatorMetrics
 from sagamesh_operator.ports import Cluster, ClusterUnavailable
 from sagamesh_operator.resource import Note, Resource, resource
 from sagamesh_operator.sagas import status as statuses
-from sagamesh_operator.sagas.acceptance import Acceptance, judge
-from sagamesh_operator.sagas.status import NotDistributed, Readiness, Standing
+from sagamesh_operator.sagas.acceptance import Acceptance
+from sagamesh_operator.sagas.record import SagaRecord, SagaRecords
+from sagamesh_operator.sagas.standing import Standing, readiness, remembered, too_old, why_not
 from sagamesh_operator.sagas.watch_health import Watching
-from sagamesh_operator.sagas.workqueue import Workqueue
+from sagamesh_operator.sagas.workqueue import FIRST_DELAY, Workqueue, backoff
 
 logger = logging.getLogger("sagamesh.operator")
 
 WORKERS = 8
+"""Sagas that have their turn at once: most of it they wait for replies, and one that waits long holds up none."""
 REPLICAS = 3
+"""Of what is created, where NATS has so many servers: the fewest with which one may fail."""
 RESYNC = 60.0
-"""Seconds between two looks at everything that Kubernetes and NATS hold."""
+"""Seconds between two looks at everything that Kubernetes and NATS hold: as long as a lost deletion may be missed."""
 REPAIR = 10
 """So many of them apart, every saga is distributed again: somebody may have meddled with its stream."""
 COALESCE = 0.05
-"""Seconds for which the news of sidecars are gathered."""
+"""Seconds for which the news of sidecars are gathered: a Deployment that starts tells of all its pods together."""
 AWAY = 2.0
-"""Seconds that NATS may be away before the status says so."""
-FIRST_DELAY, MAX_DELAY = 1.0, 30.0
+"""Seconds that NATS may be away before the status says so: where a server is there, the next client takes less."""
+SILENCE = 5.0
+"""Seconds between two looks for sidecars that say nothing any more: few beside the ninety that they may be silent."""
 TOLD_AGAIN = 30 * 60.0
 """Seconds between Events about a deleted saga that still runs: Kubernetes forgets them after an hour."""
 
@@ -76,14 +76,7 @@ class Reconciler:
         self.synced = asyncio.Event()
         """Set once everything was listed."""
         self._queue: Workqueue[SagaKey] = Workqueue()
-        self._sagas: dict[SagaKey, Resource] = {}
-        self._verdicts: dict[SagaKey, tuple[Resource, Acceptance]] = {}
-        self._standing: dict[SagaKey, Standing] = {}
-        self._dirty: set[SagaKey] = set()
-        self._said: dict[SagaKey, tuple[int, Mapping[str, Any]]] = {}
-        self._failures: Counter[SagaKey] = Counter()
-        self._gone: dict[SagaKey, str] = {}
-        self._told_of: dict[SagaKey, float] = {}
+        self.records = SagaRecords()
         self._connected = asyncio.Event()
         self._fleet_read = False
         metrics.queue(lambda: len(self._queue))
@@ -92,13 +85,13 @@ class Reconciler:
 
     def told(self, kind: str | None, document: Mapping[str, Any]) -> None:
         """The watch says that a Saga is there, has changed, or was deleted."""
-        found = resource(document)
+        told = resource(document)
         if kind == "DELETED":
-            self.watching.forget(found.key)
-            self._lose(found.key)
+            self.watching.forget(told.key)
+            self._lose(told.key)
         else:
-            self.watching.told(found.key, found.version)
-            self._see(found)
+            self.watching.told(told.key, told.version)
+            self._see(told)
 
     def heard(self, subject: str, body: bytes) -> None:
         """A sidecar's heartbeat."""
@@ -111,43 +104,27 @@ class Reconciler:
 
     def disconnected(self) -> None:
         self._fleet_read = False
-        for key in self._sagas:
-            self._dirty.add(key)
-            self._queue.add(key, after=AWAY)
+        self._distribute_all(after=AWAY)
 
-    def _see(self, found: Resource) -> None:
-        known = self._sagas.get(found.key)
-        same = known is not None and known.uid == found.uid
-        if known is not None and same and int(known.version) > int(found.version):
-            return
-        self._sagas[found.key] = found
-        self._gone.pop(found.key, None)
-        if not same:
-            self._said.pop(found.key, None)
-        version, _ = self._said.get(found.key, (0, {}))
-        if int(found.version) >= version:
-            self._said[found.key] = int(found.version), found.status
-        if known is None or not same or known.generation != found.generation:
-            self._dirty.add(found.key)
-            self._queue.add(found.key)
+    def _see(self, seen: Resource) -> None:
+        if self.records.of(seen.key).see(seen):
+            self._queue.add(seen.key)
 
     def _lose(self, key: SagaKey) -> None:
-        if lost := self._sagas.pop(key, None):
-            self._gone[key] = lost.uid
-        for about in (self._verdicts, self._standing, self._said):
-            about.pop(key, None)
-        self._dirty.discard(key)
+        self.records.of(key).lose()
         self._metrics.forget(key)
         self._queue.add(key)
 
     def _touch(self, namespace: str, participant: str) -> None:
         """Sagas in which it takes part get a turn; and deleted ones, which may have waited for it."""
-        for key, (_, verdict) in self._verdicts.items():
-            if key.namespace == namespace and participant in verdict.documents:
-                self._queue.add(key, after=COALESCE)
-        for key in self._gone:
-            if key.namespace == namespace:
-                self._queue.add(key, after=COALESCE)
+        for key in self.records.concerned(namespace, participant):
+            self._queue.add(key, after=COALESCE)
+
+    def _distribute_all(self, *, after: float = 0.0) -> None:
+        """Every Saga that is there has its turn, and is distributed in it."""
+        for key in self.records.present():
+            self.records.of(key).due = True
+            self._queue.add(key, after=after)
 
     # -- the tasks
 
@@ -166,19 +143,21 @@ class Reconciler:
         while True:
             async with self._queue.turn() as key:
                 began = time.monotonic()
-                again = await self._safely(key)
+                record = self.records.of(key)
+                again = await self._safely(key, record)
                 if again:
-                    self._failures[key] += 1
-                    self._queue.add(key, after=self._delay(key))
+                    record.failures += 1
+                    self._queue.add(key, after=backoff(record.failures))
                 else:
-                    self._failures.pop(key, None)
+                    record.failures = 0
                 self._metrics.reconciled(time.monotonic() - began, "again" if again else "done")
 
-    async def _safely(self, key: SagaKey) -> bool:
+    async def _safely(self, key: SagaKey, record: SagaRecord) -> bool:
         """Whether it needs another turn. Nothing that the world does, and no fault of ours, ends a worker."""
         try:
-            found = self._sagas.get(key)
-            return await (self._retire(key) if found is None else self._bring(found))
+            if record.resource is None:
+                return await self._retire(key, record)
+            return await self._bring(record, record.resource)
         except (ClusterUnavailable, UnavailableError) as error:
             logger.warning("%s: %s", key, error)
         except JetStreamError as error:
@@ -187,83 +166,51 @@ class Reconciler:
             logger.exception("%s could not be looked at", key)
         return True
 
-    def _delay(self, key: SagaKey) -> float:
-        return random.uniform(0.5, 1.0) * min(MAX_DELAY, FIRST_DELAY * 2.0 ** min(10, self._failures[key] - 1))
-
     # -- a saga that is there
 
-    async def _bring(self, found: Resource) -> bool:
+    async def _bring(self, record: SagaRecord, wanted: Resource) -> bool:
         """From what is wanted to what stands, and what is said of it. Whether it needs another turn."""
-        verdict = self._judged(found)
-        standing = self._standing.get(found.key) or _remembered(found)
-        if not verdict.documents:
-            self._dirty.discard(found.key)
+        acceptance = record.acceptance_of(wanted)
+        standing = record.standing or remembered(wanted)
+        if not acceptance.documents:
+            record.due = False
             standing = replace(standing, problem=None)
-        elif found.key in self._dirty:
-            standing = await self._distributed(found.key, verdict, standing)
-            now = self._sagas.get(found.key)
-            if now is None or now.uid != found.uid:  # deleted meanwhile: that has a turn of its own
+        elif record.due:
+            standing = await self._distribute(record, wanted.key, acceptance, standing)
+            if not record.is_still(wanted):  # deleted meanwhile: that has a turn of its own
                 return False
-        participants = self._participants(found.key, verdict)
-        self._standing[found.key] = standing
-        await self._say(
-            found, statuses.status(found, verdict, replace(standing, participants=participants), self._now())
-        )
+        record.standing = standing
+        participants = readiness(wanted.key, acceptance, self.fleet)
+        said = statuses.status(wanted, acceptance, replace(standing, participants=participants), self._now())
+        await self._say(record, wanted, said)
         return standing.problem is not None
 
-    def _judged(self, found: Resource) -> Acceptance:
-        known = self._verdicts.get(found.key)
-        if known is not None and (known[0].uid, known[0].generation) == (found.uid, found.generation):
-            return known[1]
-        verdict = judge(found.document)
-        self._verdicts[found.key] = found, verdict
-        return verdict
-
-    async def _distributed(self, key: SagaKey, verdict: Acceptance, before: Standing) -> Standing:
+    async def _distribute(self, record: SagaRecord, key: SagaKey, accepted: Acceptance, before: Standing) -> Standing:
         """Make the revision stand; or why it does not, with what stood before."""
-        problem = self._too_old(key, verdict)
+        problem = too_old(key, accepted, self.fleet)
         if problem is None:
-            self._dirty.discard(key)  # now: what comes in meanwhile is for the next turn
+            record.due = False  # now: what comes in meanwhile is for the next turn
             try:
-                done = await distribute(self._js, verdict.documents, installation=self._installation, replicas=REPLICAS)
+                done = await distribute(
+                    self._js, accepted.documents, installation=self._installation, replicas=REPLICAS
+                )
                 return Standing(active=done.revision, replicas=done.replicas)
             except SagameshError as error:
-                problem = _why_not(error)
-        self._dirty.add(key)
+                problem = why_not(error)
+        record.due = True
         return replace(before, problem=problem)
 
-    def _too_old(self, key: SagaKey, verdict: Acceptance) -> NotDistributed | None:
-        """A sidecar that cannot read the rules would hold every delivery of the new revision."""
-        for participant in verdict.documents:
-            for sidecar in self.fleet.of(key.namespace, participant):
-                if FORMAT not in sidecar.formats:
-                    message = (
-                        f"the sidecar in pod {sidecar.pod} of {participant} cannot read rules of format {FORMAT}; "
-                        f"restart it with a newer sidecar, and the revision will become active"
-                    )
-                    return NotDistributed(statuses.SIDECAR_TOO_OLD, message, lasting=True)
-        return None
-
-    def _participants(self, key: SagaKey, verdict: Acceptance) -> tuple[Readiness, ...]:
-        return tuple(
-            Readiness(name, *self.fleet.count(key.namespace, name, key.saga, verdict.revision))
-            for name in verdict.documents
-        )
-
-    async def _say(self, found: Resource, status: JsonObject) -> None:
+    async def _say(self, record: SagaRecord, wanted: Resource, status: JsonObject) -> None:
         """One PATCH, and one Event, where anything has changed."""
-        version, before = self._said.get(found.key, (0, {}))
-        self._metrics.saga(found.key, status)
-        if status == before:
+        before = record.said
+        self._metrics.saga(wanted.key, status)
+        if status == before or (written := await self._cluster.apply_status(wanted, status)) is None:
             return
-        written = await self._cluster.apply_status(found, status)
-        if written is None:
-            return
-        self._said[found.key] = max(version, int(written)), status
+        record.say(int(written), status)
         if note := statuses.news(before, status):
-            await self._record(found.key, found.uid, note)
+            await self._report(wanted.key, wanted.uid, note)
 
-    async def _record(self, key: SagaKey, uid: str, note: Note) -> None:
+    async def _report(self, key: SagaKey, uid: str, note: Note) -> None:
         logger.info("%s: %s: %s", key, note.reason, note.message)
         try:
             await self._cluster.record(key, uid, note)
@@ -272,25 +219,31 @@ class Reconciler:
 
     # -- a saga that was deleted
 
-    async def _retire(self, key: SagaKey) -> bool:
+    async def _retire(self, key: SagaKey, record: SagaRecord) -> bool:
         if not self._fleet_read:
             raise UnavailableError("who starts the saga is not known yet")
         starting = self.fleet.starts(key.namespace, key.saga)
         left = await retire(self._js, key, starting=starting, installation=self._installation)
-        if key in self._sagas:  # it was created again meanwhile
-            self._dirty.add(key)
+        if record.resource is not None:  # it was created again meanwhile
+            record.due = True
             return True
         self._metrics.retiring(key, left.running if left else None)
         if left is None:
-            if self._told_of.pop(key, None) is not None:
-                await self._record(key, self._gone.get(key, ""), Note("Normal", "Retired", "log and rules are gone"))
-            self._gone.pop(key, None)
+            await self._forget(key, record)
             return False
-        if self._now() - self._told_of.get(key, 0.0) > TOLD_AGAIN:
-            self._told_of[key] = self._now()
+        if record.told_at is None or self._now() - record.told_at > TOLD_AGAIN:
+            record.told_at = self._now()
             message = f"{left.running} of its instances still run; log and rules stay until they end"
-            await self._record(key, self._gone.setdefault(key, ""), Note("Normal", "Retiring", message))
+            await self._report(key, record.uid, Note("Normal", "Retiring", message))
         return True
+
+    async def _forget(self, key: SagaKey, record: SagaRecord) -> None:
+        """Nothing of a deleted saga is left: say so to whoever was told that something was."""
+        if record.told_at is not None:
+            record.told_at = None
+            await self._report(key, record.uid, Note("Normal", "Retired", "log and rules are gone"))
+        if record.resource is None:  # else it was created again meanwhile
+            self.records.drop(key)
 
     # -- everything
 
@@ -309,18 +262,17 @@ class Reconciler:
     async def _look(self, *, repair: bool) -> None:
         """What the list shows and the watch did not tell, deletions above all; and what only NATS still knows."""
         documents, version = await self._cluster.sagas()
-        found = {each.key: each for each in map(resource, documents)}
-        self.watching.listed({key: each.version for key, each in found.items()}, self._now())
-        for each in found.values():
+        listed = {each.key: each for each in map(resource, documents)}
+        self.watching.listed({key: each.version for key, each in listed.items()}, self._now())
+        for each in listed.values():
             self._see(each)
-            if repair:
-                self._dirty.add(each.key)
-                self._queue.add(each.key)
-        for key, known in tuple(self._sagas.items()):
-            if key not in found and int(known.version) <= version:
+        for key, known in self.records.present().items():
+            if key not in listed and int(known.version) <= version:
                 self._lose(key)
+        if repair:
+            self._distribute_all()
         self.synced.set()
-        for key in await left_over(self._js, self._installation) - self._sagas.keys():
+        for key in await left_over(self._js, self._installation) - self.records.present().keys():
             self._queue.add(key)
 
     async def _follow_fleet(self) -> None:
@@ -336,25 +288,10 @@ class Reconciler:
                 logger.warning("the sidecars' heartbeats cannot be read: %s", error)
                 await asyncio.sleep(FIRST_DELAY)
                 self._connected.set()
-            for key in self._sagas:
-                self._dirty.add(key)
-                self._queue.add(key)
+            self._distribute_all()
 
     async def _expire(self) -> None:
         while True:
-            await asyncio.sleep(5.0)
+            await asyncio.sleep(SILENCE)
             for heartbeat in self.fleet.expire(self._now()):
                 self._touch(heartbeat.namespace, heartbeat.participant)
-
-
-def _remembered(found: Resource) -> Standing:
-    """What the status says of an operator's earlier life."""
-    return Standing(active=found.status.get("activeRevision", ""), replicas=found.status.get("replicas", 0))
-
-
-def _why_not(error: SagameshError) -> NotDistributed:
-    if isinstance(error, ForeignStreamError):
-        return NotDistributed(statuses.FOREIGN, str(error), lasting=True)
-    if isinstance(error, UnavailableError):
-        return NotDistributed(statuses.NATS_UNAVAILABLE, str(error), lasting=False)
-    return NotDistributed(statuses.NATS_REFUSED, str(error), lasting=True)

@@ -10,49 +10,19 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from msgspec import Struct
-
 from sagamesh.text import counted, listed, rfc3339, shortened
 from sagamesh_jetstream.client.ports import JsonObject
 from sagamesh_operator.resource import Note, Resource
 from sagamesh_operator.sagas.acceptance import Acceptance
+from sagamesh_operator.sagas.standing import NATS_UNAVAILABLE, Standing
 
 LONGEST = 4000
 """Characters of a message; an Event takes 1024."""
 
 ACCEPTED, DISTRIBUTED, READY, STALLED = "Accepted", "Distributed", "Ready", "Stalled"
 NOT_ACCEPTED, NOT_DISTRIBUTED = "NotAccepted", "NotDistributed"
-NATS_UNAVAILABLE, NATS_REFUSED, FOREIGN = "NatsUnavailable", "NatsRefused", "ForeignStream"
-SIDECAR_TOO_OLD, SIDECARS_MISSING, SIDECARS_BEHIND = "SidecarTooOld", "SidecarsMissing", "SidecarsBehind"
+SIDECARS_MISSING, SIDECARS_BEHIND = "SidecarsMissing", "SidecarsBehind"
 PROGRESSING = "Progressing"
-
-
-class Readiness(NamedTuple):
-    """How many live sidecars it has, and how many of them hold the revision."""
-
-    name: str
-    sidecars: int
-    synced: int
-
-
-class NotDistributed(NamedTuple):
-    """Why a revision does not stand. `lasting`: it will not, unless somebody changes something."""
-
-    reason: str
-    message: str
-    lasting: bool
-
-
-class Standing(Struct, frozen=True, kw_only=True):
-    """What is known of a saga outside of Kubernetes. `active`: the revision that new instances take.
-
-    `replicas`: on how many servers each entry of its log is; 0: not known.
-    """
-
-    active: str = ""
-    replicas: int = 0
-    problem: NotDistributed | None = None
-    participants: tuple[Readiness, ...] = ()
 
 
 class Condition(NamedTuple):
@@ -62,16 +32,16 @@ class Condition(NamedTuple):
     message: str
 
 
-def status(resource: Resource, verdict: Acceptance, standing: Standing, now: float) -> JsonObject:
+def status(resource: Resource, acceptance: Acceptance, standing: Standing, now: float) -> JsonObject:
     """The whole status. `now` in seconds since the epoch."""
-    found = conditions(verdict, standing)
+    found = conditions(acceptance, standing)
     sidecars = sum(participant.sidecars for participant in standing.participants)
     synced = sum(participant.synced for participant in standing.participants)
     return {
         "observedGeneration": resource.generation,
-        "revision": verdict.revision,
+        "revision": acceptance.revision,
         "activeRevision": standing.active,
-        "steps": verdict.steps,
+        "steps": acceptance.steps,
         "participantCount": len(standing.participants),
         "synced": f"{synced}/{sidecars}",
         "replicas": standing.replicas,
@@ -80,23 +50,23 @@ def status(resource: Resource, verdict: Acceptance, standing: Standing, now: flo
     }
 
 
-def conditions(verdict: Acceptance, standing: Standing) -> tuple[Condition, ...]:
+def conditions(acceptance: Acceptance, standing: Standing) -> tuple[Condition, ...]:
     """All four, always."""
-    accepted = _accepted(verdict)
-    distributed = _distributed(verdict, standing)
+    accepted = _accepted(acceptance)
+    distributed = _distributed(acceptance, standing)
     ready = _ready(distributed, standing)
     return accepted, distributed, ready, _stalled(accepted, ready, standing)
 
 
-def _accepted(verdict: Acceptance) -> Condition:
-    if not verdict.documents:
-        return Condition(ACCEPTED, "False", verdict.reason, verdict.message)
-    many = f"{counted(verdict.steps, 'step')} of {counted(len(verdict.documents), 'participant')}"
-    return Condition(ACCEPTED, "True", verdict.reason, "; ".join(filter(None, [many, verdict.message])))
+def _accepted(acceptance: Acceptance) -> Condition:
+    if not acceptance.documents:
+        return Condition(ACCEPTED, "False", acceptance.reason, acceptance.message)
+    many = f"{counted(acceptance.steps, 'step')} of {counted(len(acceptance.documents), 'participant')}"
+    return Condition(ACCEPTED, "True", acceptance.reason, "; ".join(filter(None, [many, acceptance.message])))
 
 
-def _distributed(verdict: Acceptance, standing: Standing) -> Condition:
-    if not verdict.documents:
+def _distributed(acceptance: Acceptance, standing: Standing) -> Condition:
+    if not acceptance.documents:
         stays = f"; revision {standing.active} stays active" if standing.active else ""
         return Condition(DISTRIBUTED, "False", NOT_ACCEPTED, f"the checks refuse this spec{stays}")
     if problem := standing.problem:

@@ -7,11 +7,20 @@ have no contents: a worker looks at what is true when its turn comes.
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
 from typing import Generic, TypeVar
 
+FIRST_DELAY, MAX_DELAY = 1.0, 30.0
+"""Seconds between turns that do not suffice: most faults pass in a few, and what lasts is tried twice a minute."""
+
 K = TypeVar("K", bound=Hashable)
+
+
+def backoff(failures: int) -> float:
+    """Seconds until the next turn, after so many in a row that did not suffice: doubling, with jitter."""
+    return random.uniform(0.5, 1.0) * min(MAX_DELAY, FIRST_DELAY * 2.0 ** min(10, failures - 1))
 
 
 class Workqueue(Generic[K]):

@@ -14,7 +14,8 @@ from sagamesh.language.checks import CODES
 from sagamesh_operator import crd
 from sagamesh_operator.resource import resource
 from sagamesh_operator.sagas.acceptance import judge
-from sagamesh_operator.sagas.status import Readiness, Standing, status
+from sagamesh_operator.sagas.standing import Readiness, Standing
+from sagamesh_operator.sagas.status import status
 from sagamesh_tools import reference_page, resource_file
 from support.builders.documents import CHECKOUT
 

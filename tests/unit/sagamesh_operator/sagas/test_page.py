@@ -12,9 +12,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from sagamesh.environment import variable
 from sagamesh.log.registers import SagaKey
 from sagamesh_operator.metrics import OperatorMetrics
-from sagamesh_operator.sagas import acceptance, status
+from sagamesh_operator.sagas import acceptance, standing, status
 from sagamesh_operator.sagas.acceptance import Acceptance, judge
-from sagamesh_operator.sagas.status import NotDistributed, Readiness, Standing, conditions
+from sagamesh_operator.sagas.standing import NotDistributed, Readiness, Standing
+from sagamesh_operator.sagas.status import conditions
 from sagamesh_operator.settings import OperatorSettings
 
 PAGE = (Path(__file__).parents[4] / "docs" / "operator.md").read_text()
@@ -30,17 +31,17 @@ GOOD = judge(
         },
     }
 )
-VERDICTS = [
+ACCEPTANCES = [
     GOOD,
     *(Acceptance(documents={}, steps=0, reason=why, message="") for why in (CODES, acceptance.UNREADABLE)),
 ]
 LASTING = {
-    status.NATS_UNAVAILABLE: False,
-    status.NATS_REFUSED: True,
-    status.FOREIGN: True,
-    status.SIDECAR_TOO_OLD: True,
+    standing.NATS_UNAVAILABLE: False,
+    standing.NATS_REFUSED: True,
+    standing.FOREIGN: True,
+    standing.SIDECAR_TOO_OLD: True,
 }
-TROUBLES = [None, *(NotDistributed(reason, "", lasting) for reason, lasting in LASTING.items())]
+PROBLEMS = [None, *(NotDistributed(reason, "", lasting) for reason, lasting in LASTING.items())]
 SIDECARS = [(0, 0), (1, 0), (1, 1)]
 
 
@@ -59,7 +60,7 @@ def bare(cell: str) -> str:
 def test_every_condition_with_every_status_and_reason() -> None:
     told = {
         (each.kind, each.status, each.reason)
-        for judged, problem, (live, synced) in product(VERDICTS, TROUBLES, SIDECARS)
+        for judged, problem, (live, synced) in product(ACCEPTANCES, PROBLEMS, SIDECARS)
         if judged.documents or problem is None
         for each in conditions(judged, Standing(problem=problem, participants=(Readiness("p", live, synced),)))
     }
@@ -68,7 +69,8 @@ def test_every_condition_with_every_status_and_reason() -> None:
 
 
 def test_every_word_of_the_status_is_there() -> None:
-    words = {value for name, value in vars(status).items() if name.isupper() and isinstance(value, str)}
+    names = {**vars(status), **vars(standing)}
+    words = {value for name, value in names.items() if name.isupper() and isinstance(value, str)}
     page = {bare(cell) for row in rows("Conditions") for cell in (row[0], row[2])} - {bare(CODES)}
     assert page == words | {acceptance.UNREADABLE}
 

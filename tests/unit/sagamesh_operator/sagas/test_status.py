@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from sagamesh.log.registers import SagaKey
 from sagamesh_operator.resource import Note, Resource
 from sagamesh_operator.sagas.acceptance import Acceptance, judge
-from sagamesh_operator.sagas.status import (
+from sagamesh_operator.sagas.standing import (
     FOREIGN,
     NATS_REFUSED,
     NATS_UNAVAILABLE,
@@ -18,10 +18,8 @@ from sagamesh_operator.sagas.status import (
     NotDistributed,
     Readiness,
     Standing,
-    conditions,
-    news,
-    status,
 )
+from sagamesh_operator.sagas.status import conditions, news, status
 
 DOCUMENT = {
     "apiVersion": "sagamesh.dev/v1alpha1",
@@ -63,8 +61,8 @@ def seen(**more: Any) -> Resource:
     )
 
 
-def said(verdict: Acceptance, standing: Standing) -> dict[str, tuple[str, str]]:
-    return {each.kind: (each.status, each.reason) for each in conditions(verdict, standing)}
+def said(acceptance: Acceptance, standing: Standing) -> dict[str, tuple[str, str]]:
+    return {each.kind: (each.status, each.reason) for each in conditions(acceptance, standing)}
 
 
 def test_all_is_well() -> None:
@@ -187,9 +185,11 @@ def test_a_message_of_any_length_fits() -> None:
 # -- Events --------------------------------------------------------------------------------------------------------
 
 
-def told(before: Standing | None, after: Standing, verdict: Acceptance = GOOD, old: Acceptance = GOOD) -> Note | None:
+def told(
+    before: Standing | None, after: Standing, acceptance: Acceptance = GOOD, old: Acceptance = GOOD
+) -> Note | None:
     first = status(seen(), old, before, 0.0) if before else {}
-    return news(first, status(seen(), verdict, after, 1.0))
+    return news(first, status(seen(), acceptance, after, 1.0))
 
 
 NOBODY = replace(STANDS, participants=(Readiness("orders", 0, 0), Readiness("payments", 0, 0)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from sagamesh_operator.sagas.workqueue import Workqueue
+from sagamesh_operator.sagas.workqueue import Workqueue, backoff
 from support.fakes.mesh import scenario
 
 
@@ -69,3 +69,8 @@ async def test_now_is_sooner_than_any_delay_and_one_turn_serves_both():
     queue.add("b", after=0.05)
     async with asyncio.timeout(5):
         assert await taken(queue) == "b", "and not the one that was served already"
+
+
+def test_the_pause_between_turns_doubles_up_to_half_a_minute() -> None:
+    for failures, longest in ((1, 1.0), (2, 2.0), (3, 4.0), (5, 16.0), (6, 30.0), (10_000, 30.0)):
+        assert all(longest / 2 <= backoff(failures) <= longest for _ in range(50))
