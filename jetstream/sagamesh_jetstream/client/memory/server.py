@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from sagamesh.errors import UnavailableError
 from sagamesh.log.codec import Message
+from sagamesh.text import rfc3339
 from sagamesh_jetstream.client.memory import configs
 from sagamesh_jetstream.client.memory.stream import MemoryStream
 from sagamesh_jetstream.client.memory.subjects import matches, overlap
@@ -139,7 +140,7 @@ class MemoryStreams:
         found = stream.at(asked["seq"]) if "seq" in asked else next(iter(by_subject), None)
         if found is None:
             raise JetStreamError(verb, 404, 10037, "no message found")
-        time_ = datetime.fromtimestamp(found.time, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        time_ = rfc3339(datetime.fromtimestamp(found.time, UTC), "microseconds")
         data = {"data": base64.b64encode(found.body).decode()} if found.body else {}
         return {"message": {"subject": found.subject, "seq": found.sequence, "time": time_, **data}}
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 
 from sagamesh.log.codec import Message
+from sagamesh.text import rfc3339
 from sagamesh_jetstream.client.memory.subjects import matches
 from sagamesh_jetstream.client.ports import JetStreamError, JsonObject
 
@@ -136,4 +137,4 @@ class MemoryStream:
 
 
 def _moment(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return rfc3339(datetime.fromtimestamp(seconds, UTC), "microseconds")
