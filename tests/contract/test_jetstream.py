@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sagamesh.distribution import topology
+from sagamesh.distribution import buckets, topology
 from sagamesh.errors import UnavailableError
 from sagamesh_jetstream.client.memory import MemoryJetStream, MemoryStreams, PageSizes
 from sagamesh_jetstream.client.memory.subjects import matches, overlap
@@ -339,7 +339,7 @@ async def test_in_a_log_a_subject_is_written_once(on):
 
 
 def bucket(on: World, **changes: object) -> JsonObject:
-    config = {**topology.rules_bucket(), "name": f"KV_{on.saga}", "subjects": [f"{on.saga}.>"]}
+    config = {**buckets.rules_bucket(), "name": f"KV_{on.saga}", "subjects": [f"{on.saga}.>"]}
     return {**config, "republish": {"src": f"{on.saga}.>", "dest": f"pushed.{on.saga}.>"}, **changes}
 
 
@@ -453,7 +453,7 @@ async def _conversation(on: World) -> list[object]:
     said = [await on.stream(metadata={"x": "y"})]
     plain = {"name": f"{on.log}x", "subjects": [f"x.{on.saga}"]}
     said += [await on.js.api(f"STREAM.CREATE.{on.log}x", plain)]
-    for config in (topology.rules_bucket(), topology.sidecars_bucket()):
+    for config in (buckets.rules_bucket(), buckets.sidecars_bucket()):
         name = f"{config['name']}-{on.saga}"
         said += [await on.js.api(f"STREAM.CREATE.{name}", config | {"name": name, "subjects": [f"{name}.>"]})]
     said += [await on.consumer("p", "*.a.end", "*.b.end"), await on.consumer("q", filter_subjects=[on.subject(">")])]
