@@ -1,13 +1,34 @@
 """The protocol: what a participant does about one delivery, for one of its own steps.
 
 `decide` is a pure function over (rules, known, delivery, step). It returns effects; `attempt` executes them and asks
-again with what it learned, until the step is settled by an ack or a nak. Registers that are known never change, so
-every call starts at the top and runs down to the first thing that is not known yet.
+again with what it learned, until the step is settled by an ack or a nak. There is nobody else who decides: a saga comes
+out right because every participant asks this function about every delivery. It rests on five things.
 
-The functions below follow the design's two lists of rules, in their order: forward 1 to 5, backward 1 to 5. What a
-rule rests on is said there once: present is final, absent proves nothing, acks are an optimisation.
+1. *Present is final, absent proves nothing.* What was read in a register stands there for ever, so `known` only grows,
+   and every call starts at the top and runs down to the first thing that is not known yet. A read that finds nothing
+   may be stale. It may spare work (`forward`, `act` and `commit` look before they write); nothing follows from it.
 
-Neighbours: `answers` says what the app's answer means, `calls` what a call carries.
+2. *Who needs "it is not there" writes something that the server refuses if it is there.* Mostly the register itself,
+   since the one write that wins decides for all: a step's `begin` says whose it is, the pivot's `begin` is the latch
+   that an abort must close first (`abort`). Where only the absence matters it is a marker (`are_certain`). So a join
+   can wait with nobody there to count: an input that was absent when its sibling was handled is stored after that, and
+   its own delivery finds the sibling there. It is enough that the last one acts (`runs_by_all`, `commit`, `finish`).
+
+3. *A write that timed out is written again with the same attempt id; a refused one is read until it is there.* So
+   after each `Write` it is known what stands, and by the attempt id who wrote it. Who has won `begin` knows that nobody
+   has called the app before (`act`, `wait_for_app`).
+
+4. *Acks are an optimisation.* Any delivery may come again, at any time, in any order, to any replica. So every rule
+   asks first what stands, and what follows from an `end` is done by whoever sees it, not by whoever wrote it (`tail`):
+   what one attempt left undone, the next carries on.
+
+5. *The outcome is one write-once register.* That is enforced where a message is stored, but a guard is looked at where
+   it is proposed, when another write may be on its way. So guards protect progress: a marker, or the write of somebody
+   who comes `late`. The outcome is written without any, by whoever comes first (`conclude_abort`, `commit`).
+
+The functions follow the two lists of rules in `docs/protocol.md`, in their order: forward 1 to 5, backward 1 to 5.
+Neighbours: `situation` asks what is known, `answers` says what the app's answer means, `calls` what a call carries.
+What those owe who carry the effects out stands in `attempt`.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ A log is a dictionary from register to value here, in the order of their sequenc
 from __future__ import annotations
 
 import json as plain_json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -42,6 +43,7 @@ from sagamesh.log.registers import (
     compensation,
     end,
 )
+from sagamesh.protocol import decision
 from sagamesh.protocol.answers import Answer, Answered, Away, Unanswered
 from sagamesh.protocol.attempt import Fetch, Put, Reply, attempt
 from sagamesh.protocol.effects import Ack, Call, Delivery, Effects, Known, Nak, Prove, Read, Write
@@ -101,6 +103,13 @@ def only(effects: Effects, kind: type[Any]) -> Any:
     (effect,) = effects
     assert isinstance(effect, kind), effect
     return effect
+
+
+def test_what_the_decision_rests_on_is_told_by_functions_that_are_there() -> None:
+    essay = decision.__doc__ or ""
+    told = {name for group in re.findall(r"\(((?:`\w+`(?:, | and )?)+)", essay) for name in re.findall(r"\w+", group)}
+    assert {"abort", "tail", "runs_by_all", "conclude_abort"} <= told
+    assert all(hasattr(decision, name) for name in told - {"and"})
 
 
 # -- forward 1: whose is the step? -----------------------------------------------------------------------------------
