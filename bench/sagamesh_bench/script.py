@@ -6,7 +6,6 @@ the sidecars by construction, and a test counts them on both.
 
 from __future__ import annotations
 
-from random import Random
 from typing import Literal, NamedTuple
 
 from msgspec import Raw, Struct, field
@@ -18,6 +17,7 @@ from sagamesh.protocol.attempt import Fetch, Given, Operation, Put, Reply, Resul
 from sagamesh.protocol.effects import Call, Delivery, Known
 from sagamesh.rules.compiled import prepare
 from sagamesh.rules.projection import project
+from sagamesh.simulation import seeded
 from sagamesh.simulation.broker import Broker
 from sagamesh.simulation.broker import PendingDelivery as Handed
 from sagamesh.simulation.faults import NONE
@@ -73,7 +73,7 @@ class _Recording:
     def __init__(self, shape: Shape) -> None:
         self.late = shape.late
         self.rules = {name: prepare(local) for name, local in project(shape.saga).items()}
-        self.broker = Broker(self.rules, Random(0), NONE)
+        self.broker = Broker(self.rules, seeded(0), NONE)
         begun = Start(shape.saga.start.event, INSTANCE.id, "/bench", "0" * 64, Raw(data(INSTANCE.id)), "")
         self.broker.put(Put(START, begun), "start", shape.saga.start.participant)
         start = _put(Put(START, begun), shape.saga.start.participant)

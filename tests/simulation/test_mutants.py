@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sagamesh.language import graph
-from sagamesh.simulation import HANDLERS, Handlers, Outline, World, violations
+from sagamesh.simulation import HANDLERS, Handlers, Outline, World, seeded, violations
 from sagamesh.simulation.broker import PendingDelivery
 from simulation.mutants import MUTANTS, Mutant, mutate
 from support.builders import shapes
@@ -16,7 +16,7 @@ ENOUGH = 3_000
 
 def caught(shape: str, handlers: Handlers, kind: type[World] = World) -> bool:
     outline = Outline(shapes.SHAPES[shape])
-    return any(violations(kind(outline, seed, handlers).run()) for seed in range(ENOUGH))
+    return any(violations(kind(outline, seeded(seed), handlers).run()) for seed in range(ENOUGH))
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
@@ -28,7 +28,7 @@ def test_mutant_is_caught(mutant: Mutant) -> None:
 def test_no_mutation_is_no_mutant() -> None:
     handlers = mutate(Mutant("none", (), ()))
     outline = Outline(shapes.SHAPES["diamond"])
-    assert not any(violations(World(outline, seed, handlers).run()) for seed in range(200))
+    assert not any(violations(World(outline, seeded(seed), handlers).run()) for seed in range(200))
 
 
 class AcksFirst(World):

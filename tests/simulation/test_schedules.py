@@ -8,7 +8,7 @@ import pytest
 
 from sagamesh.language.checks import check
 from sagamesh.language.model import Saga
-from sagamesh.simulation import Outline, World, violations
+from sagamesh.simulation import Outline, World, seeded, violations
 from support.builders import shapes
 
 LEAST = 2_000
@@ -28,7 +28,7 @@ def run(name: str, saga: Saga, least: int, request: pytest.FixtureRequest, repor
     outline = Outline(saga)
     outcomes: dict[str, int] = {}
     for seed in seeds(request, least):
-        world = World(outline, seed).run()
+        world = World(outline, seeded(seed)).run()
         assert not violations(world), f"{name}, seed {seed}: {violations(world)}"
         outcome = world.outcome
         outcomes[outcome] = outcomes.get(outcome, 0) + 1
@@ -54,7 +54,7 @@ def test_random_sagas(request: pytest.FixtureRequest, report: list[str]) -> None
     joins = schedules = 0
     for seed in seeds(request, LEAST):
         saga = shapes.draw(Random(seed), lambda candidate: not errors(candidate))
-        world = World(Outline(saga), seed).run()
+        world = World(Outline(saga), seeded(seed)).run()
         assert not violations(world), f"random saga, seed {seed}: {violations(world)}"
         joins += any(len(step.on) > 1 for step in saga.steps)
         schedules += 1

@@ -5,10 +5,10 @@ Their ledger is what the invariants look at: not what the registers claim, but w
 
 from __future__ import annotations
 
-from random import Random
 from typing import Literal
 
 from sagamesh.protocol.answers import Answer, Answered, Away, Unanswered
+from sagamesh.simulation.chooser import Chooser
 from sagamesh.simulation.faults import Faults
 from sagamesh.simulation.outline import Outline
 
@@ -20,12 +20,12 @@ OVER = 1e9
 class Apps:
     """All services of one schedule. `fate` and `event`: how each step's action will end, drawn beforehand."""
 
-    def __init__(self, outline: Outline, rng: Random, faults: Faults, fate: dict[str, Fate]) -> None:
+    def __init__(self, outline: Outline, chooser: Chooser, faults: Faults, fate: dict[str, Fate]) -> None:
         self.outline = outline
-        self.rng = rng
+        self.chooser = chooser
         self.faults = faults
         self.fate = fate
-        self.event = {name: rng.choice(step.emits).event for name, step in outline.steps.items()}
+        self.event = {name: chooser.choice(step.emits).event for name, step in outline.steps.items()}
         self.away: set[str] = set()
         self.done: set[str] = set()
         self.refused: set[str] = set()
@@ -39,18 +39,18 @@ class Apps:
 
     def act(self, step: str) -> Answer:
         """Take a call of an action."""
-        faults, rng = self.faults, self.rng
+        faults, chooser = self.faults, self.chooser
         if self.outline.steps[step].participant in self.away:
             return Away()
-        if rng.random() < faults.not_yet:
+        if chooser.random() < faults.not_yet:
             return Answered(422 if step in self.outline.retriable else 409, {}, b"")
-        if rng.random() < faults.unanswered:
-            if rng.random() < 0.5:
+        if chooser.random() < faults.unanswered:
+            if chooser.random() < 0.5:
                 self._do(step)
             return Unanswered("reset")
         self._do(step)
         if step in self.done and step not in self.undone:
-            if step not in self.outline.must_succeed and rng.random() < faults.odd:
+            if step not in self.outline.must_succeed and chooser.random() < faults.odd:
                 return Answered(400, {}, b"")
             return Answered(200, {"ce-type": self.event[step]}, b"")
         return Answered(422, {}, b"")
@@ -74,8 +74,8 @@ class Apps:
         """Take a call of a compensation."""
         if self.outline.steps[step].participant in self.away:
             return Away()
-        lost = self.rng.random() < self.faults.unanswered
-        if not lost or self.rng.random() < 0.5:
+        lost = self.chooser.random() < self.faults.unanswered
+        if not lost or self.chooser.random() < 0.5:
             self._undo(step)
         return Unanswered("reset") if lost else Answered(204, {}, b"")
 

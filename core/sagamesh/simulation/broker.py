@@ -7,11 +7,11 @@ writes arrive long after, reads are stale, deliveries repeat.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from random import Random
 
 from sagamesh.log.registers import START, Name, Origin, Register
 from sagamesh.protocol.attempt import Put, WriteRefused
 from sagamesh.rules.compiled import Rules
+from sagamesh.simulation.chooser import Chooser
 from sagamesh.simulation.faults import Faults
 
 
@@ -31,9 +31,9 @@ class PendingDelivery:
 class Broker:
     """The log of one instance, and who is still to hear of what."""
 
-    def __init__(self, rules: Mapping[str, Rules], rng: Random, faults: Faults) -> None:
+    def __init__(self, rules: Mapping[str, Rules], chooser: Chooser, faults: Faults) -> None:
         self.rules = rules
-        self.rng = rng
+        self.chooser = chooser
         self.faults = faults
         self.registers: dict[Name, Register] = {}
         self.sequence = 0
@@ -44,14 +44,14 @@ class Broker:
     def put(self, put: Put, attempt: str, participant: str) -> Register | WriteRefused:
         """Store or refuse, and reply, or not."""
         self.writes += 1
-        rng, faults = self.rng, self.faults
-        if faults.lost_request and rng.random() < faults.lost_request:
+        chooser, faults = self.chooser, self.faults
+        if faults.lost_request and chooser.random() < faults.lost_request:
             return WriteRefused.UNKNOWN
-        if faults.ghost and rng.random() < faults.ghost:
+        if faults.ghost and chooser.random() < faults.ghost:
             self.ghosts.append((put, attempt, participant))
             return WriteRefused.UNKNOWN
         result = self.store(put, attempt, participant)
-        if faults.lost_reply and rng.random() < faults.lost_reply:
+        if faults.lost_reply and chooser.random() < faults.lost_reply:
             return WriteRefused.UNKNOWN
         return result
 
@@ -60,7 +60,7 @@ class Broker:
         exists = put.name in self.registers
         guarded = put.absent in self.registers or (put.while_started and START not in self.registers)
         if exists and guarded:
-            return self.rng.choice((WriteRefused.EXISTS, WriteRefused.GUARD))
+            return self.chooser.choice((WriteRefused.EXISTS, WriteRefused.GUARD))
         if exists:
             return WriteRefused.EXISTS
         if guarded:
@@ -76,11 +76,11 @@ class Broker:
 
     def let_ghost_in(self) -> None:
         """A write that was given up for lost arrives."""
-        put, attempt, participant = self.ghosts.pop(self.rng.randrange(len(self.ghosts)))
+        put, attempt, participant = self.ghosts.pop(self.chooser.randrange(len(self.ghosts)))
         self.store(put, attempt, participant)
 
     def fetch(self, names: tuple[Name, ...]) -> tuple[Register, ...]:
         """What is there of these registers, as far as the reader's copy got."""
-        stale, rng = self.faults.stale, self.rng
-        found = (self.registers.get(name) for name in names)
-        return tuple(register for register in found if register is not None and not (stale and rng.random() < stale))
+        stale, chooser = self.faults.stale, self.chooser
+        there = (self.registers[name] for name in names if name in self.registers)
+        return tuple(register for register in there if not (stale and chooser.random() < stale))

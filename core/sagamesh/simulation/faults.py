@@ -1,9 +1,10 @@
-"""What may go wrong in a schedule, and how often. Drawn per seed, each seed with a subset of its own."""
+"""What may go wrong in a schedule, and how often. Drawn for each schedule, a subset of its own."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from random import Random
+
+from sagamesh.simulation.chooser import Chooser
 
 
 @dataclass(slots=True)
@@ -39,7 +40,7 @@ MOST = Faults(0.2, 0.2, 0.1, 0.5, 0.1, 0.3, 0.03, 0.05, 0.03, 0.3, 0.2, 0.05, 0.
 NONE = Faults()
 
 
-def draw(rng: Random) -> Faults:
-    """Each fault is off in half of the seeds, and anywhere up to its highest rate in the others."""
-    rates = {field.name: rng.random() * getattr(MOST, field.name) for field in fields(Faults) if rng.random() < 0.5}
-    return Faults(**rates)
+def draw(chooser: Chooser) -> Faults:
+    """Each fault is off in half of the schedules, and anywhere up to its highest rate in the others."""
+    names = (field.name for field in fields(Faults))
+    return Faults(**{name: chooser.random() * getattr(MOST, name) for name in names if chooser.random() < 0.5})

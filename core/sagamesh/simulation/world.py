@@ -1,14 +1,13 @@
 """One schedule: replicas of every participant, interleaved at every operation, until nothing moves any more.
 
-Phase one has faults; then they stop, and everything must come to rest. `World(outline, seed).run()` is deterministic:
-the seed alone draws faults, fates, interleaving and the moment of a cancel.
+Phase one has faults; then they stop, and everything must come to rest. Faults, fates, interleaving and the moment of a
+cancel are all the chooser's: the same answers give the same schedule.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from random import Random
 from typing import Any
 
 from sagamesh.log.registers import ABORT, NULL, OUTCOME, START, Instance, Start, Started
@@ -20,6 +19,7 @@ from sagamesh.protocol.effects import Ack, Call, Known, Nak
 from sagamesh.simulation import faults
 from sagamesh.simulation.apps import OVER, Apps, Fate
 from sagamesh.simulation.broker import Broker, PendingDelivery
+from sagamesh.simulation.chooser import Chooser
 from sagamesh.simulation.outline import Outline
 
 INSTANCE = Instance("default", "simulated", "i")
@@ -84,13 +84,13 @@ class Task:
 class World:
     """A schedule. After `run`, `broker`, `apps` and `wrongs` tell what happened."""
 
-    def __init__(self, outline: Outline, seed: int, handlers: Handlers = HANDLERS) -> None:
+    def __init__(self, outline: Outline, chooser: Chooser, handlers: Handlers = HANDLERS) -> None:
         self.outline = outline
         self.handlers = handlers
-        self.rng = Random(seed)
-        self.faults = faults.draw(self.rng)
-        self.broker = Broker(outline.rules, self.rng, self.faults)
-        self.apps = Apps(outline, self.rng, self.faults, self._fates())
+        self.chooser = chooser
+        self.faults = faults.draw(self.chooser)
+        self.broker = Broker(outline.rules, self.chooser, self.faults)
+        self.apps = Apps(outline, self.chooser, self.faults, self._fates())
         self.tasks: list[Task] = []
         self.attempts = 0
         self.cancelled = False
@@ -99,16 +99,16 @@ class World:
 
     def _fates(self) -> dict[str, Fate]:
         """In half of the schedules every action succeeds; a retriable step's always does in the end."""
-        rate = self.rng.choice((0.0, 0.0, 0.15, 0.4))
+        rate = self.chooser.choice((0.0, 0.0, 0.15, 0.4))
         pivot = self.outline.saga.pivot
         may_fail = {n for n in self.outline.steps if n not in self.outline.must_succeed or (pivot and n == pivot.name)}
-        return {n: "refused" if n in may_fail and self.rng.random() < rate else "done" for n in self.outline.steps}
+        return {n: "refused" if n in may_fail and self.chooser.random() < rate else "done" for n in self.outline.steps}
 
     def _draw_conditions(self) -> None:
         for name, step in self.outline.steps.items():
             if step.when is not None:
                 draws = (True, False) if name in self.outline.must_succeed else (True, True, False, False, None)
-                self.outline.drawn[step.when] = self.rng.choice(draws)
+                self.outline.drawn[step.when] = self.chooser.choice(draws)
 
     @property
     def outcome(self) -> str:
@@ -119,10 +119,10 @@ class World:
     # -- the schedule --------------------------------------------------------------------------------------------
 
     def run(self) -> World:
-        rng, size = self.rng, len(self.outline.steps)
+        chooser, size = self.chooser, len(self.outline.steps)
         self.broker.store(Put(START, Start("start", "i", "app", "digest", NULL)), "start", "app")
-        faulty = rng.randrange(20 + 60 * size)
-        cancel_at = rng.randrange(10 + 30 * size) if rng.random() < 0.3 else -1
+        faulty = chooser.randrange(20 + 60 * size)
+        cancel_at = chooser.randrange(10 + 30 * size) if chooser.random() < 0.3 else -1
         limit = faulty + 2_000 + 400 * size
         for turn in range(limit):
             if turn == cancel_at:
@@ -136,18 +136,18 @@ class World:
 
     def _move(self) -> bool:
         """One random thing happens. False: nothing is left to happen."""
-        rng, faults, broker = self.rng, self.faults, self.broker
-        if faults.crash and rng.random() < faults.crash:
+        chooser, faults, broker = self.chooser, self.faults, self.broker
+        if faults.crash and chooser.random() < faults.crash:
             self._crash()
-        if faults.away and rng.random() < faults.away:
-            self.apps.away ^= {rng.choice(list(self.outline.rules))}
-        if broker.ghosts and rng.random() < 0.2:
+        if faults.away and chooser.random() < faults.away:
+            self.apps.away ^= {chooser.choice(list(self.outline.rules))}
+        if broker.ghosts and chooser.random() < 0.2:
             broker.let_ghost_in()
         self._repeat()
         waiting = [delivery for delivery in broker.deliveries if not delivery.acked and not delivery.hands]
         if not self.tasks and not waiting:
             return bool(broker.ghosts)
-        chosen = rng.randrange(len(self.tasks) + len(waiting))
+        chosen = chooser.randrange(len(self.tasks) + len(waiting))
         if chosen < len(self.tasks):
             self._advance(self.tasks[chosen])
         else:
@@ -161,20 +161,20 @@ class World:
 
     def _repeat(self) -> None:
         """Hand a delivery out again that is in hand, or was acked."""
-        rng, faults = self.rng, self.faults
-        if faults.duplicate and rng.random() < faults.duplicate:
+        chooser, faults = self.chooser, self.faults
+        if faults.duplicate and chooser.random() < faults.duplicate:
             in_hand = [delivery for delivery in self.broker.deliveries if delivery.hands == 1]
             if in_hand:
-                delivery = rng.choice(in_hand)
-                if rng.random() < 0.5:
+                delivery = chooser.choice(in_hand)
+                if chooser.random() < 0.5:
                     for task in self.tasks:
                         if task.handling is not None and task.handling.delivery is delivery:
                             task.lease_lost = True
                 self._deliver(delivery)
-        if faults.replay and rng.random() < faults.replay:
+        if faults.replay and chooser.random() < faults.replay:
             acked = [delivery for delivery in self.broker.deliveries if delivery.acked]
             if acked:
-                rng.choice(acked).acked = False
+                chooser.choice(acked).acked = False
 
     def _deliver(self, delivery: PendingDelivery) -> None:
         """A replica takes a delivery: one attempt for each own step that it concerns."""
@@ -183,7 +183,7 @@ class World:
         delivery.acked = False
         rules = self.outline.rules[delivery.participant]
         steps = rules.concerned(delivery.register.name)
-        handling = Handling(delivery, self.rng.randrange(REPLICAS), len(steps))
+        handling = Handling(delivery, self.chooser.randrange(REPLICAS), len(steps))
         handed = effects.Delivery(INSTANCE, delivery.register, delivery.delivered)
         for step in steps:
             known = self._known(delivery)
@@ -194,8 +194,8 @@ class World:
         self.attempts += 1
         known = Known(attempt=f"a{self.attempts}", late=delivery.delivered > 1)
         if delivery.participant in self.apps.away:
-            known.app_away = self.rng.random() < 0.7
-        if self.faults.stale and self.rng.random() < 0.1 and ABORT in self.broker.registers:
+            known.app_away = self.chooser.random() < 0.7
+        if self.faults.stale and self.chooser.random() < 0.1 and ABORT in self.broker.registers:
             known.registers[ABORT] = self.broker.registers[ABORT]  # a replica may know it from elsewhere
         return known
 
@@ -222,7 +222,7 @@ class World:
                 self.wrongs.append(f"{task.step} was called though the lease was lost")
                 return Reply(Unanswered("reset"), 0.0)
             case Call(kind="action"):
-                over = self.faults.overdue and self.rng.random() < self.faults.overdue
+                over = self.faults.overdue and self.chooser.random() < self.faults.overdue
                 return Reply(self.apps.act(task.step), OVER if over else 0.0)
             case Call():
                 return Reply(self.apps.undo(task.step), 0.0)
@@ -235,14 +235,14 @@ class World:
         delivery = handling.delivery
         if len(handling.results) == handling.steps:
             delivery.hands -= 1
-        if isinstance(settled, Ack) and not (self.faults.lost_ack and self.rng.random() < self.faults.lost_ack):
+        if isinstance(settled, Ack) and not (self.faults.lost_ack and self.chooser.random() < self.faults.lost_ack):
             delivery.acked = True
 
     def _crash(self) -> None:
         """A replica of a participant dies with everything that it had in hand, a cancel included."""
         if not self.tasks:
             return
-        victim = self.rng.choice(self.tasks).process
+        victim = self.chooser.choice(self.tasks).process
         for handling in {task.handling for task in self.tasks if task.process == victim}:
             if handling is not None:
                 handling.delivery.hands -= 1

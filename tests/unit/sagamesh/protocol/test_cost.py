@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from random import Random
 from typing import NamedTuple
 
 import pytest
@@ -14,6 +13,7 @@ from sagamesh.log.registers import FINISH, OUTCOME, START, Aborted, Committed, C
 from sagamesh.protocol.answers import Answer
 from sagamesh.protocol.attempt import Fetch, Given, Operation, Pause, Put, Reply, attempt
 from sagamesh.protocol.effects import Ack, Call, Delivery, Known
+from sagamesh.simulation import seeded
 from sagamesh.simulation.broker import Broker
 from sagamesh.simulation.broker import PendingDelivery as Handed
 from sagamesh.simulation.faults import NONE
@@ -41,7 +41,7 @@ class Run:
 
     def __post_init__(self) -> None:
         self.rules = rules(self.saga)
-        self.broker = Broker(self.rules, Random(0), NONE)
+        self.broker = Broker(self.rules, seeded(0), NONE)
         self.reads = self.deliveries = self.working = self.calls = 0
         self.broker.put(Put(START, start()), "start", "app")
         while (delivery := self._next()) is not None:
