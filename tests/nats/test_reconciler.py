@@ -14,6 +14,7 @@ from sagamesh.log.registers import SagaKey
 from sagamesh_jetstream.client.ports import JsonObject
 from sagamesh_jetstream.client.session import Session
 from sagamesh_operator.metrics import OperatorMetrics
+from sagamesh_operator.resource import Note
 from sagamesh_operator.sagas.reconciler import Reconciler
 from sagamesh_operator.sagas.watch_health import GRACE
 from support.fakes.memory_cluster import MemoryCluster
@@ -30,8 +31,9 @@ class World:
 
     def recruit(self) -> Reconciler:
         """An operator that knows nothing yet."""
+        self.metrics = OperatorMetrics()
         operator = Reconciler(
-            self.session, self.cluster, OperatorMetrics(), installation="test", now=lambda: 1e9 + self.skew
+            self.session, self.cluster, self.metrics, installation="test", now=lambda: 1e9 + self.skew
         )
         self.session.opened, self.session.lost = operator.connected, operator.disconnected
         self.session.listen(buckets.heartbeat_subjects(), operator.heard)
@@ -186,5 +188,48 @@ def test_what_somebody_has_done_to_the_stream_is_mended_in_time(tmp_path: Path) 
         async with asyncio.timeout(10):
             while not (await on.session.api("STREAM.NAMES", {"subject": "saga.shop.a.>"}))["streams"]:
                 await asyncio.sleep(0.02)
+
+    play(tmp_path, scenario)
+
+
+def test_what_is_created_again_as_its_end_is_told_is_not_forgotten(tmp_path: Path) -> None:
+    async def scenario(on: World) -> None:
+        record = on.cluster.record
+
+        async def created_meanwhile(key: SagaKey, uid: str, note: Note) -> None:
+            await record(key, uid, note)
+            if note.reason == "Retired":
+                on.cluster.apply("a")
+
+        on.cluster.record = created_meanwhile  # type: ignore[method-assign]
+        on.cluster.apply("a")
+        await on.shows("a", "Distributed", "True", "Distributed")
+        await on.report("orders", starts={"a": on.revision("a")})
+        await until(lambda: on.operator.fleet.starts("shop", "a"))
+        on.cluster.delete("a")
+        await until(lambda: "Retiring" in [note.reason for note in on.cluster.events])
+        await on.report("orders")  # it starts the saga no more, and so nothing keeps its log
+        await until(lambda: on.cluster.objects)
+        await on.shows("a", "Distributed", "True", "Distributed")
+        told = [note.reason for note in on.cluster.events if note.reason in ("Retiring", "Retired")]
+        assert told == ["Retiring", "Retired"]
+        assert on.operator.records.of(SagaKey("shop", "a")).told_at is None, "when it goes, that is news again"
+
+    play(tmp_path, scenario)
+
+
+def test_what_is_deleted_while_it_is_distributed_is_not_spoken_of_again(tmp_path: Path) -> None:
+    async def scenario(on: World) -> None:
+        ask = on.session.api
+
+        async def deleted_meanwhile(verb: str, body: JsonObject | None = None) -> JsonObject:
+            if verb.startswith("CONSUMER.CREATE") and on.cluster.objects:
+                on.cluster.delete("a")
+            return await ask(verb, body)
+
+        on.session.api = deleted_meanwhile  # type: ignore[method-assign]
+        on.cluster.apply("a")
+        await until(lambda: not on.cluster.objects and not len(on.operator._queue))
+        assert 'saga="a"' not in on.metrics.exposition()[0].decode()
 
     play(tmp_path, scenario)

@@ -1,7 +1,7 @@
 """The operator's one loop: whatever is told, a saga gets its turn, and in it everything about it is looked at anew.
 
 Level-based: no event is needed twice, none is waited for, and a restart is nothing special. Nothing is decided here,
-but in `acceptance`, `standing`, `distribute`, `status` and `retire`; what is remembered from turn to turn is `record`'s.
+but in `acceptance`, `standing`, `distribute`, `status` and `retire`; what is remembered between turns is `record`'s.
 Kubernetes and NATS may both be away at any time; then what cannot be done is done later. In no saga's path.
 """
 
