@@ -22,7 +22,8 @@ from sagamesh.log.registers import START
 from sagamesh_cli.local.example_services import example
 from sagamesh_jetstream.client.session import Session
 from sagamesh_operator import probes
-from sagamesh_operator.metrics import InjectorMetrics, OperatorMetrics
+from sagamesh_operator.injection.metrics import InjectorMetrics
+from sagamesh_operator.metrics import OperatorMetrics
 from sagamesh_operator.sagas.reconciler import Reconciler
 from support.fakes.memory_cluster import MemoryCluster
 from support.fakes.scripted_app import Call, http

@@ -42,7 +42,7 @@ class Injection(NamedTuple):
 
 
 def inject(pod: Mapping[str, Any], namespace: str, installation: Installation) -> Injection:
-    """The sidecar of a Pod that is being created in `namespace`. Raises Refused.
+    """The sidecar of a Pod that is being created in `namespace`. Raises InjectionRefused.
 
     Idempotent: of a Pod that has it, nothing is changed. Whatever else stands in the Pod stays as it is.
     """

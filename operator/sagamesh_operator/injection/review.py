@@ -33,18 +33,18 @@ def answer(body: bytes, installation: Installation) -> ReviewAnswer:
         uid, namespace, pod = asked["uid"], asked["namespace"], asked["object"]
         if asked["kind"]["kind"] != "Pod" or asked["operation"] != "CREATE":
             return _answered("unchanged", uid, {"allowed": True})
-        found = inject(pod, namespace, installation)
+        injection = inject(pod, namespace, installation)
     except InjectionRefused as refused:
         status = {"code": FORBIDDEN, "reason": "Forbidden", "message": str(refused)}
         return _answered("refused", uid, {"allowed": False, "status": status}, str(refused))
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise Unreadable(f"this is no review of a Pod: {type(error).__name__}: {error}") from error
     given: dict[str, Any] = {"allowed": True}
-    if found.warnings:
-        given["warnings"] = found.warnings
-    if not found.patch:
+    if injection.warnings:
+        given["warnings"] = injection.warnings
+    if not injection.patch:
         return _answered("unchanged", uid, given)
-    patch = base64.b64encode(json.dumps(found.patch).encode()).decode()
+    patch = base64.b64encode(json.dumps(injection.patch).encode()).decode()
     return _answered("injected", uid, given | {"patchType": "JSONPatch", "patch": patch})
 
 

@@ -25,9 +25,9 @@ from sagamesh_operator.exit_codes import exits
 from sagamesh_operator.injection.certificate_store import Directory, Keeper, NoCertificate, Source
 from sagamesh_operator.injection.certificates import Pair, Schedule
 from sagamesh_operator.injection.container import Installation
+from sagamesh_operator.injection.metrics import InjectorMetrics
 from sagamesh_operator.injection.review import Unreadable, answer
 from sagamesh_operator.injection.settings import InjectorSettings, from_environment
-from sagamesh_operator.metrics import InjectorMetrics
 from sagamesh_operator.ports import ClusterUnavailable, Objects
 from sagamesh_operator.probes import listening, serving
 
@@ -73,16 +73,16 @@ class Injector:
 
     async def _inject(self, request: web.Request) -> web.Response:
         try:
-            found = answer(await request.read(), self._installation)
+            given = answer(await request.read(), self._installation)
         except (Unreadable, web.HTTPRequestEntityTooLarge) as error:
             self.metrics.answered("unreadable")
             logger.warning("unreadable review: %s", error)
             status = error.status if isinstance(error, web.HTTPRequestEntityTooLarge) else 400
             return web.Response(status=status, text=f"{error}\n")
-        self.metrics.answered(found.result)
-        if found.why:
-            logger.info("refused", extra={"why": found.why})
-        response = web.json_response(found.review)
+        self.metrics.answered(given.result)
+        if given.why:
+            logger.info("refused", extra={"why": given.why})
+        response = web.json_response(given.review)
         if self.stopping:
             response.force_close()  # so that the API server's next question goes to another replica
         return response

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from sagamesh_operator.metrics import InjectorMetrics, OperatorMetrics
+from sagamesh_operator.injection.metrics import InjectorMetrics
+from sagamesh_operator.metrics import OperatorMetrics
 from sagamesh_sidecar.adapters.prometheus import PrometheusMetrics
 from sagamesh_tools.dashboard import SOURCE, WIDTH, dashboard
 

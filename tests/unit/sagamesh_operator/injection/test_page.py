@@ -13,10 +13,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from sagamesh.errors import SettingsError
 from sagamesh_operator.injection import container
 from sagamesh_operator.injection.annotations import ANNOTATIONS, Wishes
+from sagamesh_operator.injection.metrics import InjectorMetrics
 from sagamesh_operator.injection.patch import INJECTED, PARTICIPANT
 from sagamesh_operator.injection.review import ReviewResult
 from sagamesh_operator.injection.settings import InjectorSettings, from_environment
-from sagamesh_operator.metrics import InjectorMetrics
 from support.builders.pods import REFUSED
 
 PAGE = (Path(__file__).parents[4] / "docs" / "injection.md").read_text()

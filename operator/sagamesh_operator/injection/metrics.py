@@ -1,0 +1,37 @@
+"""What the injector measures, for Prometheus. No pod and no participant has a name here: reviews are counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import get_args
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, generate_latest
+
+from sagamesh_operator.injection.review import ReviewResult
+
+
+class InjectorMetrics:
+    """`expiry`: when the certificate that is served ends, in seconds since 1970; 0: none is served yet."""
+
+    def __init__(self, *, expiry: Callable[[], float] = lambda: 0.0) -> None:
+        self._registry = CollectorRegistry()
+        self._requests = Counter(
+            "sagamesh_injector_requests_total",
+            "Reviews of pods, by what came of them.",
+            ["result"],
+            registry=self._registry,
+        )
+        for result in get_args(ReviewResult):
+            self._requests.labels(result)
+        Gauge(
+            "sagamesh_injector_certificate_expiry_timestamp_seconds",
+            "When the served certificate ends.",
+            registry=self._registry,
+        ).set_function(expiry)
+
+    def answered(self, result: ReviewResult) -> None:
+        self._requests.labels(result).inc()
+
+    def exposition(self) -> tuple[bytes, str]:
+        """Body and content type of `/metrics`."""
+        return generate_latest(self._registry), CONTENT_TYPE_LATEST
