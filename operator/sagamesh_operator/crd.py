@@ -144,11 +144,11 @@ def _schema() -> Schema:
     }
 
 
-def _at(found: Schema, path: str) -> Schema:
+def _at(field: Schema, path: str) -> Schema:
     """The schema of a field, by its path below the spec."""
     for name in filter(None, path.split(".")):
-        found = found.get("items", found)["properties"][name]
-    return found
+        field = field.get("items", field)["properties"][name]
+    return field
 
 
 def _columns(columns: Iterable[tuple[str, str, str, str]], priority: int) -> Iterable[Schema]:

@@ -21,10 +21,10 @@ def registry(reconciler: Reconciler) -> kopf.OperatorRegistry:
 
     @kopf.on.login(registry=handlers)
     def login(**known: Any) -> kopf.ConnectionInfo | None:
-        found = kopf.login_with_service_account(**known)
+        account = kopf.login_with_service_account(**known)
         host, port = (os.environ.get(f"KUBERNETES_SERVICE_{what}") for what in ("HOST", "PORT"))
-        if found is not None and host:
-            return dataclasses.replace(found, server=f"https://{host}:{port}")
+        if account is not None and host:
+            return dataclasses.replace(account, server=f"https://{host}:{port}")
         return kopf.login_with_kubeconfig(**known)
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=handlers)
@@ -36,15 +36,15 @@ def registry(reconciler: Reconciler) -> kopf.OperatorRegistry:
 
 def settings() -> kopf.OperatorSettings:
     """As suits an operator that only watches. Times in seconds."""
-    found = kopf.OperatorSettings()
-    found.posting.enabled = False  # our Events are our own
-    found.scanning.disabled = True  # no rights on definitions and namespaces: the Saga's definition must be there
-    found.peering.standalone = True  # nobody else's peering may pause us
-    found.persistence.finalizer = OPERATOR  # unused, as long as there is no handler that would need one
-    found.networking.request_timeout = 60.0
-    found.networking.connect_timeout = 10.0
-    found.watching.server_timeout = 300  # whole seconds: the API server takes no others
-    found.watching.client_timeout = 310
-    found.watching.chunk_size = 500
-    found.queueing.idle_timeout = 1.0  # a limit of workers would let each saga wait for another's to idle out
-    return found
+    chosen = kopf.OperatorSettings()
+    chosen.posting.enabled = False  # our Events are our own
+    chosen.scanning.disabled = True  # no rights on definitions and namespaces: the Saga's definition must be there
+    chosen.peering.standalone = True  # nobody else's peering may pause us
+    chosen.persistence.finalizer = OPERATOR  # unused, as long as there is no handler that would need one
+    chosen.networking.request_timeout = 60.0
+    chosen.networking.connect_timeout = 10.0
+    chosen.watching.server_timeout = 300  # whole seconds: the API server takes no others
+    chosen.watching.client_timeout = 310
+    chosen.watching.chunk_size = 500
+    chosen.queueing.idle_timeout = 1.0  # a limit of workers would let each saga wait for another's to idle out
+    return chosen

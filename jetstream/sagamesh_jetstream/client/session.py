@@ -61,17 +61,17 @@ class NatsJetStream:
     async def last(self, stream: str, subjects: Sequence[str]) -> tuple[Message, ...]:
         asked = f"DIRECT.GET.{stream}"
         inbox = self._client.new_inbox()
-        found = []
+        messages = []
         with _told(asked):
             replies = await self._client.subscribe(inbox)
             try:
                 body = json.dumps({"multi_last": list(subjects)}).encode()
                 await self._client.publish(f"$JS.API.{asked}", body, reply=inbox)
                 while "Status" not in ((reply := await replies.next_msg(self._timeout)).headers or {}):
-                    found.append(_stored(reply))
+                    messages.append(_stored(reply))
             finally:
                 await replies.unsubscribe()
-        return tuple(found)
+        return tuple(messages)
 
     async def listen(self, subject: str, heard: Heard) -> None:
         """Call `heard` with subject and body of whatever is published there, as long as the client lives. Lossy."""

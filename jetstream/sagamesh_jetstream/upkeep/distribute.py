@@ -26,7 +26,7 @@ from sagamesh.errors import SagameshError
 from sagamesh.log import registers
 from sagamesh.rules.local import LocalRules
 from sagamesh_jetstream.client.ports import JetStream, JetStreamError, JsonObject
-from sagamesh_jetstream.upkeep.lookups import STREAM_MISSING, ask_all, stored, subjects
+from sagamesh_jetstream.upkeep.lookups import STREAM_MISSING, ask_all, listed_subjects, stored
 
 LOOKS = 10
 PAGE = 250
@@ -107,7 +107,7 @@ async def observe(
     ours = {"subjects_filter": buckets.saga_subjects(saga.namespace, saga.saga)}
     streams = await ask_all(js, {s["name"]: (f"STREAM.INFO.{s['name']}", ours) for s in wanted_streams(documents, 1)})
 
-    entries = await read_entries(js, subjects(streams.get(buckets.RULES_STREAM)), known)
+    entries = await read_entries(js, listed_subjects(streams.get(buckets.RULES_STREAM)), known)
     participants = needed_filters(documents, entries)
     consumers = await ask_all(js, {p: (f"CONSUMER.INFO.{stream}.{p}", None) for p in participants})
     return Observed(_configs(streams), _configs(consumers), entries)

@@ -9,7 +9,7 @@ from sagamesh.distribution import buckets, heartbeat
 from sagamesh.distribution.heartbeat import Heartbeat
 from sagamesh.errors import UnreadableError
 from sagamesh_jetstream.client.ports import JetStream
-from sagamesh_jetstream.upkeep.lookups import ask, stored, subjects
+from sagamesh_jetstream.upkeep.lookups import ask, listed_subjects, stored
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ async def heartbeats(js: JetStream, namespace: str = "*") -> dict[str, bytes]:
     Without the bucket nothing does. Raises JetStreamError and UnavailableError.
     """
     wanted = buckets.heartbeat_subjects(namespace)
-    listed = subjects(await ask(js, f"STREAM.INFO.{buckets.SIDECARS_STREAM}", {"subjects_filter": wanted}))
+    listed = listed_subjects(await ask(js, f"STREAM.INFO.{buckets.SIDECARS_STREAM}", {"subjects_filter": wanted}))
     # What has just run out is as if goodbye had been said.
     return dict.fromkeys(listed, b"") | await stored(js, buckets.SIDECARS_STREAM, listed)
 

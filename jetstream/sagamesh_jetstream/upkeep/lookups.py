@@ -35,6 +35,6 @@ async def stored(js: JetStream, stream: str, subjects: Iterable[str]) -> dict[st
     return {subject: base64.b64decode(reply["message"].get("data", "")) for subject, reply in replies.items()}
 
 
-def subjects(info: JsonObject | None) -> list[str]:
+def listed_subjects(info: JsonObject | None) -> list[str]:
     """The subjects that the reply to a `STREAM.INFO` lists."""
     return [] if info is None else list(info["state"].get("subjects") or {})

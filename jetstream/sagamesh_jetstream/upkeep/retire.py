@@ -19,7 +19,7 @@ from sagamesh.log import codec, registers
 from sagamesh.log.registers import FINISH, OUTCOME, START, Instance, Name, SagaKey
 from sagamesh_jetstream.client.ports import JetStream, JsonObject
 from sagamesh_jetstream.upkeep.distribute import PAGE, read_entries
-from sagamesh_jetstream.upkeep.lookups import ask, subjects
+from sagamesh_jetstream.upkeep.lookups import ask, listed_subjects
 
 
 class Retiring(NamedTuple):
@@ -38,12 +38,12 @@ async def retire(js: JetStream, key: SagaKey, *, starting: bool, installation: s
     bucket = await ask(js, f"STREAM.INFO.{RULES_STREAM}", {"subjects_filter": buckets.saga_subjects(*key)})
     if _is_foreign(log, installation) or _is_foreign(bucket, installation):
         return None
-    found = await read_entries(js, _entries(bucket))
-    for subject in _active(found):
+    entries = await read_entries(js, _entries(bucket))
+    for subject in _active(entries):
         await js.publish(subject, b"")
-    if log is not None and not await _end(js, key, log["config"], _pivots(found), starting=starting):
-        return Retiring(await running(js, key, _pivots(found)))
-    await _clear(js, found)
+    if log is not None and not await _end(js, key, log["config"], _pivots(entries), starting=starting):
+        return Retiring(await running(js, key, _pivots(entries)))
+    await _clear(js, entries)
     return None
 
 
@@ -53,12 +53,12 @@ async def left_over(js: JetStream, installation: str) -> set[SagaKey]:
     bucket = await ask(js, f"STREAM.INFO.{RULES_STREAM}", every)
     if bucket is None or _is_foreign(bucket, installation):
         return set()
-    found = {buckets.saga_of_key(subject) for subject in _entries(bucket)}
+    sagas = {buckets.saga_of_key(subject) for subject in _entries(bucket)}
     async for stream in _streams(js):
         saga = registers.saga_of_stream(stream["config"]["name"])
         if saga and not _is_foreign(stream, installation):
-            found.add(saga)
-    return found
+            sagas.add(saga)
+    return sagas
 
 
 async def running(js: JetStream, key: SagaKey, pivots: Mapping[str, bool]) -> int:
@@ -88,12 +88,12 @@ async def _end(js: JetStream, key: SagaKey, config: JsonObject, pivots: Mapping[
     return True
 
 
-async def _clear(js: JetStream, found: Iterable[str]) -> None:
+async def _clear(js: JetStream, entries: Iterable[str]) -> None:
     """Tell each participant that the saga has ended, then remove what the bucket holds of it."""
-    keys = map(buckets.bucket_key_of, found)
+    keys = map(buckets.bucket_key_of, entries)
     for retired in sorted({buckets.retired_subject(key.namespace, key.participant, key.saga) for key in keys}):
         await js.publish(retired, b"")
-    for subject in found:
+    for subject in entries:
         await js.api(f"STREAM.PURGE.{RULES_STREAM}", {"filter": subject})
 
 
@@ -102,8 +102,8 @@ def _active(entries: Mapping[str, bytes]) -> Iterator[str]:
     return (subject for subject, body in entries.items() if body and buckets.is_active_key(subject))
 
 
-def _pivots(found: Mapping[str, bytes]) -> dict[str, bool]:
-    return {rules.revision: rules.pivot is not None for rules in readable(found.values())}
+def _pivots(entries: Mapping[str, bytes]) -> dict[str, bool]:
+    return {rules.revision: rules.pivot is not None for rules in readable(entries.values())}
 
 
 def _is_end(message: codec.Message, pivots: Mapping[str, bool]) -> bool:
@@ -119,14 +119,14 @@ async def _ids(js: JetStream, key: SagaKey, name: Name) -> set[str]:
     """The instances that have a register."""
     wanted = registers.filter_subject(key.namespace, key.saga, name)
     [stream] = registers.streams(*key)
-    found: set[str] = set()
+    ids: set[str] = set()
     while True:
-        asked = {"subjects_filter": wanted, "offset": len(found)}
+        asked = {"subjects_filter": wanted, "offset": len(ids)}
         info = await ask(js, f"STREAM.INFO.{stream}", asked)
-        page = subjects(info)
-        found |= {registers.parse(subject)[0].id for subject in page}
-        if info is None or not page or len(found) >= info.get("total", 0):
-            return found
+        page = listed_subjects(info)
+        ids |= {registers.parse(subject)[0].id for subject in page}
+        if info is None or not page or len(ids) >= info.get("total", 0):
+            return ids
 
 
 async def _streams(js: JetStream) -> AsyncIterator[JsonObject]:
@@ -142,7 +142,7 @@ async def _streams(js: JetStream) -> AsyncIterator[JsonObject]:
 
 def _entries(bucket: JsonObject | None) -> list[str]:
     """What the bucket holds of sagas, but for the word that one was deleted."""
-    return [subject for subject in subjects(bucket) if not buckets.is_retired_key(subject)]
+    return [subject for subject in listed_subjects(bucket) if not buckets.is_retired_key(subject)]
 
 
 def _is_foreign(info: JsonObject | None, installation: str) -> bool:

@@ -47,14 +47,14 @@ class KubernetesCluster:
 
     async def list(self, path: str, **selectors: str) -> tuple[list[JsonObject], int]:
         """All objects below a path, and the version of the list. `selectors`: of labels and fields."""
-        found: list[JsonObject] = []
+        objects: list[JsonObject] = []
         token = None
         while True:
             page = await self._ask("get", path, limit=PAGE, _continue=token, **selectors)
-            found += page["items"]
+            objects += page["items"]
             token = page["metadata"].get("continue")
             if not token:
-                return found, int(page["metadata"]["resourceVersion"])
+                return objects, int(page["metadata"]["resourceVersion"])
 
     async def get(self, path: str) -> JsonObject | None:
         """One object; None: there is none."""
@@ -70,8 +70,8 @@ class KubernetesCluster:
 
     async def version(self) -> tuple[int, int]:
         """Major and minor: (1, 36)."""
-        found = await self._ask("get", "/version")
-        return int(found["major"]), int(found["minor"].rstrip("+"))
+        told = await self._ask("get", "/version")
+        return int(told["major"]), int(told["minor"].rstrip("+"))
 
     async def identity(self) -> str:
         """What makes this cluster one of its own: as is the custom, the uid of `kube-system`."""
@@ -88,8 +88,8 @@ class KubernetesCluster:
         }
         path = f"{SAGAS}/namespaces/{namespace}/{PLURAL}/{name}/status"
         how = {"content_type": "application/apply-patch+yaml", "field_manager": MANAGER, "force_conflicts": "true"}
-        found = await self._unless_changed("patch", path, body, **how)
-        return None if found is None else str(found["metadata"]["resourceVersion"])
+        changed = await self._unless_changed("patch", path, body, **how)
+        return None if changed is None else str(changed["metadata"]["resourceVersion"])
 
     async def record(self, key: SagaKey, uid: str, note: Note) -> None:
         regarding = {"apiVersion": API_VERSION, "kind": KIND, "namespace": key.namespace, "name": key.saga}
@@ -120,14 +120,14 @@ class KubernetesCluster:
     async def _ask(self, method: str, path: str, **asked: Any) -> JsonObject:
         try:
             reply = await self._client.request(method, path, serialize=False, _request_timeout=TIMEOUT, **asked)
-            found: JsonObject = await reply.json()
+            document: JsonObject = await reply.json()
         except DynamicApiError as error:
             words = f"{error.status} {error.reason}: {error.summary()}"
             raise ClusterUnavailable(f"Kubernetes refused {method} {path}: {words}", error.status) from error
         except (aiohttp.ClientError, OSError, ValueError) as error:  # a timeout is an OSError
             words = str(error) or type(error).__name__
             raise ClusterUnavailable(f"Kubernetes did not answer {method} {path}: {words}") from error
-        return found
+        return document
 
 
 @asynccontextmanager
@@ -153,8 +153,8 @@ def namespace(kubeconfig: str | None = None, context: str | None = None) -> str:
             return POD_NAMESPACE.read_text().strip()
         contexts, current = config.list_kube_config_contexts(kubeconfig)
         chosen = next((each for each in contexts if each["name"] == context), current)
-        found: str = chosen["context"].get("namespace") or "default"
-        return found
+        named: str = chosen["context"].get("namespace") or "default"
+        return named
 
 
 def _in_pod(kubeconfig: str | None, context: str | None) -> bool:

@@ -48,7 +48,7 @@ def wishes(annotations: Mapping[str, str], known: Sequence[str] = ()) -> tuple[W
         if name not in ANNOTATIONS and PREFIX + name not in known
     ]
     default = Wishes()
-    found = Wishes(
+    asked = Wishes(
         app_port=_whole(ours, APP_PORT, LAST_PORT),
         concurrency=_whole(ours, CONCURRENCY, MOST_CONCURRENCY),
         log_level=_one_of(ours, LOG_LEVEL, LOG_LEVELS),
@@ -57,19 +57,19 @@ def wishes(annotations: Mapping[str, str], known: Sequence[str] = ()) -> tuple[W
         memory_limit=_quantity(ours, MEMORY_LIMIT, default.memory_limit),
         native=_one_of(ours, NATIVE, ("true", "false")) != "false",
     )
-    if amount(found.memory_request) > amount(found.memory_limit):
+    if amount(asked.memory_request) > amount(asked.memory_limit):
         raise ValueError(
-            f"the sidecar's memory request of {found.memory_request} is more than its limit of {found.memory_limit}; "
+            f"the sidecar's memory request of {asked.memory_request} is more than its limit of {asked.memory_limit}; "
             f"set {PREFIX}{MEMORY_REQUEST} and {PREFIX}{MEMORY_LIMIT} to fit each other"
         )
-    return found, warnings
+    return asked, warnings
 
 
 def amount(quantity: str) -> Decimal:
     """The number that a quantity means; it must be one."""
-    found = QUANTITY.fullmatch(quantity)
-    assert found is not None
-    return Decimal(found[1]) * FACTORS[found[2] or ""]
+    parts = QUANTITY.fullmatch(quantity)
+    assert parts is not None
+    return Decimal(parts[1]) * FACTORS[parts[2] or ""]
 
 
 def _whole(ours: Mapping[str, str], name: str, most: int) -> int | None:

@@ -147,10 +147,10 @@ def from_secret(data: Mapping[str, str]) -> Keyring:
 def bundled(pem: bytes) -> tuple[bytes, ...]:
     """The certificates of a bundle, one by one; none where it is spoilt."""
     try:
-        found = x509.load_pem_x509_certificates(pem)
+        certificates = x509.load_pem_x509_certificates(pem)
     except ValueError:
         return ()
-    return tuple(one.public_bytes(serialization.Encoding.PEM) for one in found)
+    return tuple(one.public_bytes(serialization.Encoding.PEM) for one in certificates)
 
 
 def _builder(

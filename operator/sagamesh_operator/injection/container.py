@@ -63,10 +63,10 @@ def container(installation: Installation, asked: Wishes, namespace: str, partici
 
 
 def volumes(installation: Installation) -> list[JsonObject]:
-    found: list[JsonObject] = [{"name": STATE_VOLUME, "emptyDir": {}}]
+    wanted: list[JsonObject] = [{"name": STATE_VOLUME, "emptyDir": {}}]
     if installation.nats_secret:
-        found.append({"name": NATS_VOLUME, "secret": {"secretName": installation.nats_secret}})
-    return found
+        wanted.append({"name": NATS_VOLUME, "secret": {"secretName": installation.nats_secret}})
+    return wanted
 
 
 def _environment(

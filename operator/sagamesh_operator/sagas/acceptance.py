@@ -39,13 +39,13 @@ def judge(document: Mapping[str, Any]) -> Acceptance:
         told = (f"{problem.path} {problem.message}" for problem in problems)
         return Acceptance(documents={}, steps=0, reason=UNREADABLE, message="; ".join(told))
     saga = spec.read(document)
-    found = checks.check(saga)
-    errors = [finding for finding in found if finding.level == "error"]
+    findings = checks.check(saga)
+    errors = [finding for finding in findings if finding.level == "error"]
     return Acceptance(
         documents={} if errors else project(saga),
         steps=len(saga.steps),
         reason=_codes(errors) or "Accepted",
-        message="; ".join(map(_sentence, found)),
+        message="; ".join(map(_sentence, findings)),
     )
 
 

@@ -34,7 +34,7 @@ class Condition(NamedTuple):
 
 def status(resource: Resource, acceptance: Acceptance, standing: Standing, now: float) -> JsonObject:
     """The whole status. `now` in seconds since the epoch."""
-    found = conditions(acceptance, standing)
+    every = conditions(acceptance, standing)
     sidecars = sum(participant.sidecars for participant in standing.participants)
     synced = sum(participant.synced for participant in standing.participants)
     return {
@@ -46,7 +46,7 @@ def status(resource: Resource, acceptance: Acceptance, standing: Standing, now: 
         "synced": f"{synced}/{sidecars}",
         "replicas": standing.replicas,
         "participants": [participant._asdict() for participant in standing.participants],
-        "conditions": _dated(found, resource, now),
+        "conditions": _dated(every, resource, now),
     }
 
 
@@ -96,7 +96,7 @@ def _stalled(accepted: Condition, ready: Condition, standing: Standing) -> Condi
     return Condition(STALLED, "False", READY if ready.status == "True" else PROGRESSING, "nothing is in the way")
 
 
-def _dated(found: Iterable[Condition], resource: Resource, now: float) -> list[JsonObject]:
+def _dated(every: Iterable[Condition], resource: Resource, now: float) -> list[JsonObject]:
     """As metav1.Condition. The time of the last transition stays where the status does."""
     before = {each["type"]: each for each in resource.status.get("conditions", ())}
     moment = rfc3339(datetime.fromtimestamp(now, UTC), "seconds")
@@ -109,7 +109,7 @@ def _dated(found: Iterable[Condition], resource: Resource, now: float) -> list[J
             "reason": each.reason,
             "message": shortened(each.message, LONGEST),
         }
-        for each in found
+        for each in every
     ]
 
 
