@@ -25,6 +25,7 @@ from sagamesh_sidecar.deliveries.parking import Parking
 from sagamesh_sidecar.deliveries.relay import Relay
 from sagamesh_sidecar.deliveries.retry_budget import RetryBudget
 from sagamesh_sidecar.deliveries.subscriptions import Subscriptions
+from sagamesh_sidecar.deliveries.tally import Tally
 from sagamesh_sidecar.rules.cache import RulesCache
 from sagamesh_sidecar.rules.reporter import Reporter
 from sagamesh_sidecar.rules.rulebook import Rulebook
@@ -53,6 +54,7 @@ class Sidecar:
             in_flight=lambda: self.relay.in_flight,
         )
         self.parking = Parking(self.metrics)
+        self.tally = Tally()
         self.rulebook = Rulebook(
             settings.namespace,
             settings.participant,
@@ -72,6 +74,7 @@ class Sidecar:
             gate=self.gate,
             metrics=self.metrics,
             parking=self.parking,
+            tally=self.tally,
             retry_budget=RetryBudget(settings.concurrency),
             ack_wait=settings.ack_wait,
         )
@@ -84,6 +87,7 @@ class Sidecar:
             instances=instances,
             rulebook=self.rulebook,
             parking=self.parking,
+            tally=self.tally,
             namespace=settings.namespace,
             now=self.log.now,
             drain=self.subscriptions.drain,

@@ -77,7 +77,7 @@ def _cause(cause: Any) -> str:
 
 
 def _steps(instance: InstanceDocument) -> list[str]:
-    titles = ("STEP", "PARTICIPANT", "STATE", "EVENT", "ATTEMPTS", "REASON")
+    titles = ("STEP", "PARTICIPANT", "STATE", "EVENT", "CALLS", "REASON")
     steps = _items(instance, "steps")
     rows = [[_text(step.get(key)) for key in ("name", *map(str.lower, titles[1:]))] for step in steps]
     head, *lines = table([titles, *rows])

@@ -183,12 +183,15 @@ class Cancelled(Value, frozen=True, tag="cancelled"):
 class Done(Value, frozen=True, tag="done", omit_defaults=True):
     """`end`: the action succeeded; this event, with this data, is announced. `deliveries`: how many it took.
 
-    The wire calls them `attempts`, as in `Failed` and `Undone`: a word that means something else by now.
+    The wire calls them `attempts`, as in `Failed` and `Undone`: a word that means something else by now. `called`: how
+    often the app was called for the action, as far as the process knows that ended it; calls that reached nobody do not
+    count.
     """
 
     event: str
     data: Raw = NULL
     deliveries: int = field(default=1, name="attempts")
+    called: int = 1
 
 
 class Satisfied(Value, frozen=True, tag="skipped"):
@@ -205,11 +208,15 @@ class Dead(Value, frozen=True, tag="dead"):
 
 
 class Failed(Value, frozen=True, tag="failed", omit_defaults=True):
-    """`end`: the action did not succeed. The kind is for people; the protocol treats both alike."""
+    """`end`: the action did not succeed. The kind is for people; the protocol treats both alike.
+
+    `deliveries`, `called`: as in `Done`. It may have failed without any call.
+    """
 
     kind: Literal["refused", "unknown"]
     reason: str
     deliveries: int = field(default=1, name="attempts")
+    called: int = 1
 
 
 class Committed(Value, frozen=True, tag="committed"):
@@ -232,12 +239,13 @@ class Notice(Value, frozen=True, tag="aborted"):
 
 
 class Undone(Value, frozen=True, tag="done", omit_defaults=True):
-    """`compensation`: the app has undone the action.
+    """`compensation`: the app has undone the action. `deliveries`, `called`: as in `Done`, of the compensation.
 
     Not called by its word on the wire, since `Done` is an action.
     """
 
     deliveries: int = field(default=1, name="attempts")
+    called: int = 1
 
 
 class Nothing(Value, frozen=True, tag="nothing"):

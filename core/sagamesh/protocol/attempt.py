@@ -85,10 +85,14 @@ class Pause(Struct, frozen=True):
 
 
 class Reply(Struct, frozen=True):
-    """What a Call gives: the answer, and the server's time when it came, in seconds since the epoch."""
+    """What a Call gives: the answer, and the server's time when it came, in seconds since the epoch.
+
+    `called`: how often the app was called for the step so far, as far as one knows; see `Known`.
+    """
 
     answer: Answer
     time: float
+    called: int = 1
 
 
 Operation = Fetch | Put | Pause | Call
@@ -205,6 +209,6 @@ def _fetch(known: Known, names: tuple[Name, ...]) -> Steps[None]:
 
 def _call(known: Known, step: OwnStep, call: Call) -> Steps[None]:
     reply: Reply = take(known, (yield call))
-    known.answer = reply.answer
+    known.answer, known.called = reply.answer, reply.called
     begun = known.registers.get(step.begin)
     known.within_passed = begun is not None and reply.time - begun.time >= step.rules.action.within

@@ -235,7 +235,7 @@ def succeed(at: Situation, answer: Answered, success: Success) -> Effects:
         event = calls.choose(at.step, at.known, at.delivery, answer, success)
     except EvaluationError as error:
         return give_up(at, "unknown", str(error))
-    return (Write(at.step.end, Done(event, success.data, at.delivery.delivered)),)
+    return (Write(at.step.end, Done(event, success.data, at.delivery.delivered, at.known.called)),)
 
 
 def give_up(at: Situation, kind: FailureKind, reason: str) -> Effects:
@@ -244,7 +244,7 @@ def give_up(at: Situation, kind: FailureKind, reason: str) -> Effects:
 
 
 def end_failed(at: Situation, kind: FailureKind, reason: str) -> Effects:
-    return (Write(at.step.end, Failed(kind, reason, at.delivery.delivered)),)
+    return (Write(at.step.end, Failed(kind, reason, at.delivery.delivered, at.known.called)),)
 
 
 def wait_for_app(at: Situation) -> Effects:
@@ -356,7 +356,7 @@ def undo(at: Situation, begun: Value) -> Effects:
         return call_compensation(at, begun, ended)
     match judge_compensation(answer):
         case Success():
-            return (Write(step.compensation, Undone(at.delivery.delivered)),)
+            return (Write(step.compensation, Undone(at.delivery.delivered, at.known.called)),)
         case Again(reason=reason, after=after):
             return retry(at, COMPENSATION_RETRY, reason, after)
         case _:

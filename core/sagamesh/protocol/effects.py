@@ -88,7 +88,8 @@ class Known(Struct):
     `registers` are final. `absent` were proven absent at this delivery. `unseen` were looked for and not found, which
     proves nothing. `late`: a redelivery, or older than a minute. `lease_lost`: another replica may be at work.
     `app_away`: nobody listens at the app's port. `failures`: how often this step's calls for this delivery failed
-    before, as far as this process knows. `within_passed`: the action's time is over. `gone`: the instance was deleted.
+    before, `called`: how often the app was called for it, this attempt included, both as far as this process knows.
+    `within_passed`: the action's time is over. `gone`: the instance was deleted.
     """
 
     attempt: str
@@ -100,6 +101,7 @@ class Known(Struct):
     lease_lost: bool = False
     app_away: bool = False
     failures: int = 0
+    called: int = 0
     within_passed: bool = False
     gone: bool = False
 

@@ -10,6 +10,7 @@ from sagamesh.log.registers import START, Instance, Register
 from sagamesh.protocol.view.instance import View, finished, view
 from sagamesh_sidecar.api.instances import Instances
 from sagamesh_sidecar.deliveries.parking import Parking
+from sagamesh_sidecar.deliveries.tally import Tally
 from sagamesh_sidecar.rules.rulebook import Rulebook
 
 FIRST_PAUSE, LAST_PAUSE = 0.05, 1.0
@@ -21,10 +22,13 @@ LOOKS = 3
 class Views:
     """The instances of one namespace, as the log and the rules held here show them. `now` is the server's time."""
 
-    def __init__(self, instances: Instances, rulebook: Rulebook, parking: Parking, now: Callable[[], float]) -> None:
+    def __init__(
+        self, instances: Instances, rulebook: Rulebook, parking: Parking, tally: Tally, now: Callable[[], float]
+    ) -> None:
         self.instances = instances
         self.rulebook = rulebook
         self.parking = parking
+        self.tally = tally
         self.now = now
         self._closing = asyncio.Event()
 
@@ -59,6 +63,7 @@ class Views:
             self.now(),
             troubles={trouble.step: trouble.reason for trouble in troubles},
             parked=any(trouble.parked for trouble in troubles),
+            calls=self.tally.of(instance),
         )
 
     async def wait(self, instance: Instance, seconds: float, found: Sequence[Register] = ()) -> View | None:

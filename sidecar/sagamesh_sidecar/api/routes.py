@@ -29,6 +29,7 @@ from sagamesh.text import listed
 from sagamesh_sidecar.api.instances import Instances, StartResult
 from sagamesh_sidecar.api.lookups import Views
 from sagamesh_sidecar.deliveries.parking import Parking
+from sagamesh_sidecar.deliveries.tally import Tally
 from sagamesh_sidecar.rules.rulebook import Rulebook
 from sagamesh_sidecar.web.asgi import (
     Gone,
@@ -93,6 +94,7 @@ class Api:
         instances: Instances,
         rulebook: Rulebook,
         parking: Parking,
+        tally: Tally,
         namespace: str,
         now: Callable[[], float],
         drain: Callable[[], Awaitable[int]],
@@ -100,7 +102,7 @@ class Api:
         self.instances = instances
         self.rulebook = rulebook
         self.namespace = namespace
-        self.views = Views(instances, rulebook, parking, now)
+        self.views = Views(instances, rulebook, parking, tally, now)
         self.drain = drain
         self.room = Room(BODIES)
         self.close = self.views.close

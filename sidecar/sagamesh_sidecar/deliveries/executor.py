@@ -16,9 +16,11 @@ from sagamesh.errors import UnavailableError
 from sagamesh.log import codec
 from sagamesh.log.registers import START, Instance, Name, Origin, Register
 from sagamesh.protocol import calls
+from sagamesh.protocol.answers import Away
 from sagamesh.protocol.attempt import Fetch, Given, Operation, Pause, Put, Reply, Result, Steps, WriteRefused
 from sagamesh.protocol.effects import Call
 from sagamesh_sidecar.deliveries.availability import Gate
+from sagamesh_sidecar.deliveries.tally import CallCount
 from sagamesh_sidecar.metrics import Metrics
 from sagamesh_sidecar.ports import App, Guard, Log
 
@@ -28,19 +30,28 @@ Settled = TypeVar("Settled")
 class Work:
     """One run of a generator: for which instance and step, under which origin and trace.
 
-    `delivered`: how often its delivery was handed out so far. `spent`: seconds that the app took with it.
+    `delivered`: how often its delivery was handed out so far. `count`: of the calls for the step.
+    `spent`: seconds that the app took with it.
     """
 
-    __slots__ = ("delivered", "instance", "origin", "spent", "step", "trace")
+    __slots__ = ("count", "delivered", "instance", "origin", "spent", "step", "trace")
 
     def __init__(
-        self, instance: Instance, origin: Origin, step: str = "", trace: str = "", *, delivered: int = 1
+        self,
+        instance: Instance,
+        origin: Origin,
+        step: str = "",
+        trace: str = "",
+        *,
+        delivered: int = 1,
+        count: CallCount | None = None,
     ) -> None:
         self.instance = instance
         self.origin = origin
         self.step = step
         self.trace = trace
         self.delivered = delivered
+        self.count = count or CallCount(instance, step, "action")
         self.spent = 0.0
 
 
@@ -114,12 +125,17 @@ class Executor:
             call, work.instance, work.origin.run, work.step, attempt=work.delivered, trace=work.trace
         )
         begun = perf_counter()
-        answer = await self.app.post(call.path, headers, call.body, timeout=call.timeout)
+        work.count.under_way += 1
+        try:
+            answer = await self.app.post(call.path, headers, call.body, timeout=call.timeout)
+        finally:
+            work.count.under_way -= 1
+        work.count.made += not isinstance(answer, Away)
         seconds = perf_counter() - begun
         work.spent += seconds
         self.gate.observe(answer)
         self.metrics.called(work.instance.saga, work.step, call.kind, answer, seconds)
-        return Reply(answer, self.log.now())
+        return Reply(answer, self.log.now(), work.count.made)
 
 
 def pause(turn: int) -> float:

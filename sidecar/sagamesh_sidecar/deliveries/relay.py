@@ -16,13 +16,14 @@ from sagamesh.errors import UnreadableError
 from sagamesh.log import codec, registers
 from sagamesh.log.registers import FINISH, OUTCOME
 from sagamesh.protocol.attempt import Result, attempt, settle
-from sagamesh.protocol.decision import APP_AWAY
-from sagamesh.protocol.effects import Ack, Delivery, Known, Nak
+from sagamesh.protocol.decision import APP_AWAY, FORWARD
+from sagamesh.protocol.effects import Ack, CallKind, Delivery, Known, Nak
 from sagamesh.rules.compiled import OwnStep, Rules
 from sagamesh_sidecar.deliveries.availability import Gate
 from sagamesh_sidecar.deliveries.executor import Executor, Work
 from sagamesh_sidecar.deliveries.parking import Parking
 from sagamesh_sidecar.deliveries.retry_budget import RetryBudget
+from sagamesh_sidecar.deliveries.tally import Tally
 from sagamesh_sidecar.metrics import Metrics
 from sagamesh_sidecar.ports import Lease
 from sagamesh_sidecar.rules.rulebook import Rulebook
@@ -64,6 +65,7 @@ class Relay:
         gate: Gate,
         metrics: Metrics,
         parking: Parking,
+        tally: Tally,
         retry_budget: RetryBudget,
         ack_wait: float,
     ) -> None:
@@ -73,6 +75,7 @@ class Relay:
         self.gate = gate
         self.metrics = metrics
         self.parking = parking
+        self.tally = tally
         self.retry_budget = retry_budget
         self.ack_wait = ack_wait
         self._in_hand: set[Hand] = set()
@@ -131,6 +134,7 @@ class Relay:
         """One own step, whatever happens to the others. What fails is remembered, and told once when it lasts."""
         key, instance = (delivery.subject, step.name), delivery.instance
         result = await self._safely(delivery.subject, self._attempt(hand, rules, delivery, step))
+        self.tally.put_down(key, ended=isinstance(result, Ack))
         if isinstance(result, Ack) or not result.reason:
             self.parking.clear(key)
             return result
@@ -143,15 +147,19 @@ class Relay:
 
     async def _attempt(self, hand: Hand, rules: Rules, delivery: Delivery, step: OwnStep) -> Ack | Nak:
         """One attempt, operation by operation."""
+        key = (delivery.subject, step.name)
+        kind: CallKind = "action" if delivery.register.name.register in FORWARD else "compensation"
+        count = self.tally.take_up(key, delivery.instance, kind)
         known = Known(
             attempt=self.executor.attempt_id(),
             late=delivery.delivered > 1 or self.executor.log.now() - delivery.register.time > LATE,
             app_away=not self.gate.admit(),
-            failures=self.parking.failures((delivery.subject, step.name)),
+            failures=self.parking.failures(key),
+            called=count.made,
         )
         origin = delivery.register.origin._replace(pod=self.pod, attempt=known.attempt)
         trace = hand.lease.message.headers.get(codec.TRACE, "")
-        work = Work(delivery.instance, origin, step.name, trace, delivered=delivery.delivered)
+        work = Work(delivery.instance, origin, step.name, trace, delivered=delivery.delivered, count=count)
         generator = attempt(rules, known, delivery, step)
         result: Result[Any] | None = None
         while True:
@@ -196,6 +204,7 @@ class Relay:
         while True:
             await asyncio.sleep(self.ack_wait / 3)
             self.parking.sweep()
+            self.tally.sweep()
             self.retry_budget.sweep()
             await asyncio.gather(*(self._renew(hand) for hand in tuple(self._in_hand)))
 

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from sagamesh.language.model import Compensation, Emit, Join, Saga, Step
 from sagamesh.log.registers import Cause, Done, Instance, Name, Origin, Register, Start, Started, Value
-from sagamesh.protocol.answers import Answered
+from sagamesh.protocol.answers import Answered, Unanswered
 from sagamesh.protocol.attempt import Given, Operation, Result, Steps
 from sagamesh.protocol.decision import decide
 from sagamesh.protocol.effects import Delivery, Effects, Known
@@ -113,6 +113,7 @@ def ask(
 ) -> Effects:
     """What `decide` wants for a step, on the delivery of the register `on`, by an attempt that knows all of `log`."""
     rules = rules_for(saga, step)
+    facts.setdefault("called", int(isinstance(facts.get("answer"), Answered | Unanswered)))
     known = Known(attempt=ME, registers=stored(log, mine), absent=set(absent), unseen=set(unseen), **facts)
     return decide(rules, known, Delivery(INSTANCE, known.registers[on], delivered), rules.steps[step])
 

@@ -20,17 +20,21 @@ from sagamesh.log.registers import Instance, Name, Start, Value
 from sagamesh.protocol import commands
 from sagamesh.protocol.answers import Answer, Answered, Away, Unanswered
 from sagamesh.protocol.attempt import WriteRefused
+from sagamesh.protocol.effects import Known
+from sagamesh.protocol.view.instance import View
 from sagamesh.rules.codec import encode_rules
 from sagamesh.rules.projection import project
 from sagamesh_sidecar.adapters.memory import MemoryLog, MemoryServer
 from sagamesh_sidecar.adapters.prometheus import PrometheusMetrics
 from sagamesh_sidecar.api.instances import Instances, StartResult
+from sagamesh_sidecar.api.lookups import Views
 from sagamesh_sidecar.deliveries.availability import Gate
 from sagamesh_sidecar.deliveries.executor import Executor
 from sagamesh_sidecar.deliveries.parking import Parking
 from sagamesh_sidecar.deliveries.relay import Relay
 from sagamesh_sidecar.deliveries.retry_budget import RetryBudget
 from sagamesh_sidecar.deliveries.subscriptions import Subscriptions
+from sagamesh_sidecar.deliveries.tally import Tally
 from sagamesh_sidecar.ports import Guard
 from sagamesh_sidecar.rules.rulebook import Rulebook
 
@@ -99,12 +103,14 @@ class Peer:
             gate=self.gate,
             metrics=self.metrics,
             parking=Parking(self.metrics),
+            tally=Tally(),
             retry_budget=RetryBudget(SLOTS),
             ack_wait=ack_wait,
         )
         self.subscriptions = Subscriptions(self.log, self.relay, self.metrics, slots=SLOTS, grace=grace)
         self.rulebook.learned = self.subscriptions.learned
         self.instances = Instances(self.executor, self.metrics, pod=f"{participant}-1")
+        self.views = Views(self.instances, self.rulebook, self.relay.parking, self.relay.tally, self.log.now)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Peer]:
@@ -123,6 +129,16 @@ class Peer:
 
     def parking_reasons(self, instance: Instance) -> dict[str, str]:
         return {trouble.step: trouble.reason for trouble in self.relay.parking.of(instance)}
+
+    async def view(self, instance: Instance) -> View:
+        """The instance as this sidecar's API shows it."""
+        seen = self.views.show(instance, await self.views.find(instance))
+        assert seen is not None
+        return seen
+
+    async def calls(self, instance: Instance) -> dict[str, int]:
+        """Step -> how often its app was called, as this sidecar's API shows it."""
+        return {step.name: step.calls for step in (await self.view(instance)).steps}
 
     def metric(self, name: str, **labels: str) -> float:
         return self.metrics.registry.get_sample_value(f"sagamesh_{name}", labels) or 0.0
@@ -180,6 +196,14 @@ class Mesh:
         started = await peer.instances.start(rules, value)
         assert started is not None
         return started
+
+    async def cancel(self, reason: str = "changed my mind", key: str = "i-1") -> Known:
+        """As the starting participant's API does it."""
+        starter, instance = self.starter, self.instance(key)
+        start = next(register for register in await starter.views.find(instance) if register.name == registers.START)
+        rules = starter.rulebook.of(instance.saga, start.origin.revision)
+        assert rules is not None
+        return await starter.instances.cancel(rules, start, instance, reason)
 
     def instance(self, key: str = "i-1") -> Instance:
         return Instance(self.saga.namespace, self.saga.name, key)

@@ -39,6 +39,7 @@ from sagamesh.log.registers import (
     Undone,
     Value,
 )
+from sagamesh.protocol.effects import CallKind
 from sagamesh.rules.local import LocalRules
 from sagamesh.text import rfc3339
 
@@ -48,21 +49,25 @@ StepState = Literal[
     "waiting", "started", "done", "skipped", "dead", "failed", "cancelled", "compensating", "compensated"
 ]
 Registers = Mapping[Name, Register]
-NONE: Mapping[str, str] = MappingProxyType({})
+Calls = Mapping[tuple[str, CallKind], int]
+"""Step and kind -> how often the app was called for it so far."""
+
+NO_TROUBLES: Mapping[str, str] = MappingProxyType({})
+NO_CALLS: Calls = MappingProxyType({})
 
 
 class StepView(Struct, frozen=True, kw_only=True):
     """One step.
 
-    `event` is what it announced; `attempts`: deliveries handled until its action had ended, 0 before; `reason`: why it
-    failed, or what fails just now.
+    `event` is what it announced; `calls`: how often the app was called for it, action and compensation together;
+    `reason`: why it failed, or what fails just now.
     """
 
     name: str
     participant: str
     state: StepState
     event: str | None = None
-    attempts: int = 0
+    calls: int = 0
     reason: str | None = None
 
 
@@ -99,13 +104,15 @@ def view(
     rules: LocalRules,
     now: float,
     *,
-    troubles: Mapping[str, str] = NONE,
+    troubles: Mapping[str, str] = NO_TROUBLES,
     parked: bool = False,
+    calls: Calls = NO_CALLS,
 ) -> View:
     """What is known of an instance, from at least one of its registers, at `now` (the server's time).
 
     `rules` are those of the instance's revision, or of another one where that is not at hand. What the registers do not
-    tell is told by whoever looks: step -> what fails there just now, and whether the saga is parked by that.
+    tell is told by whoever looks: step -> what fails there just now, whether the saga is parked by that, and the calls
+    for what has not ended yet.
     """
     timeline = sorted((r for r in found if not isinstance(r.value, Absent)), key=lambda r: r.sequence)
     known = {register.name: register for register in timeline}
@@ -124,7 +131,7 @@ def view(
         started=timestamp(origin.start_time),
         finished=timestamp(end.time) if end else None,
         steps=tuple(
-            _step(known, name, by, outcome, troubles.get(name)) for name, by in _outline(rules, timeline).items()
+            _step(known, name, by, outcome, troubles.get(name), calls) for name, by in _outline(rules, timeline).items()
         ),
         timeline=tuple(_moment(register) for register in timeline),
     )
@@ -195,16 +202,34 @@ def _at_work(known: Registers, outcome: Outcome | None) -> Iterator[float]:
             yield notice.time
 
 
-def _step(known: Registers, name: str, participant: str, outcome: Outcome | None, trouble: str | None) -> StepView:
+def _step(
+    known: Registers, name: str, participant: str, outcome: Outcome | None, trouble: str | None, calls: Calls
+) -> StepView:
     end = _value(known, registers.end(name))
     return StepView(
         name=name,
         participant=participant,
         state=_step_state(known, name, outcome),
         event=end.event if isinstance(end, Done | Satisfied) else None,
-        attempts=end.deliveries if isinstance(end, Done | Failed) else 0,
+        calls=_calls(known, name, calls),
         reason=trouble or (end.reason if isinstance(end, Failed) else None),
     )
+
+
+def _calls(known: Registers, name: str, so_far: Calls) -> int:
+    """Of what has ended its register knows; of the rest whoever is at it."""
+    total = 0
+    ways: tuple[tuple[CallKind, Name], ...] = (
+        ("action", registers.end(name)),
+        ("compensation", registers.compensation(name)),
+    )
+    for kind, ending in ways:
+        match _value(known, ending):
+            case Done(called=called) | Failed(called=called) | Undone(called=called):
+                total += called
+            case None:
+                total += so_far.get((name, kind), 0)
+    return total
 
 
 def _step_state(known: Registers, name: str, outcome: Outcome | None) -> StepState:

@@ -93,9 +93,9 @@ class Attempt(Driven[Ack | Nak]):
         assert self.operation == Pause(turn)
         return self.send(None)
 
-    def answer(self, answer: object, time: float = 1010.0) -> Operation | None:
+    def answer(self, answer: object, time: float = 1010.0, called: int = 1) -> Operation | None:
         assert isinstance(self.operation, Call), self.operation
-        return self.send(Reply(answer, time))  # type: ignore[arg-type]
+        return self.send(Reply(answer, time, called))  # type: ignore[arg-type]
 
     def put(self) -> Put:
         assert isinstance(self.operation, Put), self.operation
@@ -398,6 +398,12 @@ def test_a_marker_is_of_this_delivery() -> None:
 
 def at_seven() -> Register:
     return register(end("a"), done("a.ok"), 7)
+
+
+def test_the_reply_to_a_call_says_how_often_the_app_was_called() -> None:
+    driven = at_call()
+    driven.answer(no(422), called=3)
+    assert driven.written(end("s0")) == Failed("refused", "because", called=3)
 
 
 # -- calls and time --------------------------------------------------------------------------------------------------

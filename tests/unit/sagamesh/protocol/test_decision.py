@@ -425,12 +425,13 @@ def test_a_begun_action_looks_for_the_notice_and_waits_on(away: Mapping[str, Any
 def test_a_begun_action_ends_failed_where_the_notice_is_there(away: Mapping[str, Any]) -> None:
     log: Log = {**BEGUN, ABORT: NOTICE}
     effects = ask(CHAIN, "s0", START, log, mine=[begin("s0")], **away)
-    assert effects == write(end("s0"), Failed("refused", "the app was away while the saga was aborted"))
+    called = int(away.get("answer") == no(503))  # it was called, and said so itself
+    assert effects == write(end("s0"), Failed("refused", "the app was away while the saga was aborted", called=called))
 
 
 def test_a_begun_action_that_an_earlier_attempt_may_have_called_ends_unknown() -> None:
     effects = ask(CHAIN, "s0", START, {**BEGUN, ABORT: NOTICE}, unseen=[end("s0")], app_away=True, delivered=3)
-    assert effects == write(end("s0"), Failed("unknown", "the app was away while the saga was aborted", 3))
+    assert effects == write(end("s0"), Failed("unknown", "the app was away while the saga was aborted", 3, 0))
 
 
 @pytest.mark.parametrize("away", WAYS_TO_BE_AWAY, ids=["known before", "refused", "503"])
@@ -666,6 +667,19 @@ def test_an_answer_that_cannot_be_used_is_unknown(kind: str, answer: Answer) -> 
 def test_an_end_counts_the_deliveries(delivered: int) -> None:
     assert only(answered("plain", ok(), delivered=delivered), Write).value.deliveries == delivered
     assert only(answered("plain", no(422), delivered=delivered), Write).value.deliveries == delivered
+
+
+@pytest.mark.parametrize("called", [1, 2, 7])
+def test_an_end_counts_the_calls(called: int) -> None:
+    assert only(answered("plain", ok(), called=called), Write).value.called == called
+    assert only(answered("plain", no(422), called=called), Write).value.called == called
+
+
+@pytest.mark.parametrize("called", [0, 3])
+def test_an_end_without_an_answer_counts_the_calls_of_before(called: int) -> None:
+    log: Log = {**BEGUN, ABORT: NOTICE}
+    away = only(ask(CHAIN, "s0", START, log, unseen=[end("s0")], app_away=True, delivered=29, called=called), Write)
+    assert (away.value.deliveries, away.value.called) == (29, called)
 
 
 @pytest.mark.parametrize(
@@ -1135,8 +1149,8 @@ def test_a_compensation_whose_body_cannot_be_evaluated_parks() -> None:
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 404, 410])
 @pytest.mark.parametrize("delivered", [1, 4])
 def test_an_undone_action_is_written_down(status: int, delivered: int) -> None:
-    effects = undoing(answer=no(status), delivered=delivered)
-    assert effects == write(compensation("s2"), Undone(delivered))
+    effects = undoing(answer=no(status), delivered=delivered, called=3)
+    assert effects == write(compensation("s2"), Undone(delivered, 3))
 
 
 @pytest.mark.parametrize(

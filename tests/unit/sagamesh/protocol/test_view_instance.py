@@ -36,7 +36,7 @@ from sagamesh.log.registers import (
     Undone,
     Value,
 )
-from sagamesh.protocol.view.instance import View, finished, timestamp, view
+from sagamesh.protocol.view.instance import Calls, View, finished, timestamp, view
 from sagamesh.rules.local import LocalRules
 
 PLACE = Instance("shop", "checkout", "o-1")
@@ -91,12 +91,14 @@ def back(step: str, value: Value) -> tuple[Name, Value]:
 
 
 def test_the_json_of_a_completed_saga() -> None:
-    found = seen(BEGAN, begin("a"), end("a", Done("credit.reserved", deliveries=2)), begin("b"), end("b", Done("paid")))
+    found = seen(
+        BEGAN, begin("a"), end("a", Done("credit.reserved", deliveries=3, called=2)), begin("b"), end("b", Done("paid"))
+    )
     assert found.state == "running"
     found = seen(
         BEGAN,
         begin("a"),
-        end("a", Done("credit.reserved", deliveries=2)),
+        end("a", Done("credit.reserved", deliveries=3, called=2)),
         begin("b"),
         end("b", Done("paid")),
         (OUTCOME, Committed()),
@@ -121,10 +123,10 @@ def test_the_json_of_a_completed_saga() -> None:
                 "participant": "customers",
                 "state": "done",
                 "event": "credit.reserved",
-                "attempts": 2,
+                "calls": 2,
                 "reason": None,
             },
-            {"name": "b", "participant": "payments", "state": "done", "event": "paid", "attempts": 1, "reason": None},
+            {"name": "b", "participant": "payments", "state": "done", "event": "paid", "calls": 1, "reason": None},
         ],
     }
     assert timeline[0] == {
@@ -194,8 +196,32 @@ def test_step_states(written: list[tuple[Name, Value]], state: str) -> None:
 
 
 def test_a_failure_tells_why() -> None:
-    step = seen(BEGAN, begin("a"), end("a", Failed("unknown", "timed out", 7)), *NOTICED).steps[0]
-    assert (step.reason, step.attempts, step.event) == ("timed out", 7, None)
+    step = seen(BEGAN, begin("a"), end("a", Failed("unknown", "timed out", 7, 6)), *NOTICED).steps[0]
+    assert (step.reason, step.calls, step.event) == ("timed out", 6, None)
+
+
+@pytest.mark.parametrize(
+    ("written", "calls"),
+    [
+        ([], 5),  # as whoever looks knows: he is at it
+        ([begin("a")], 5),
+        ([begin("a"), end("a", Done("x", called=2))], 2),
+        ([begin("a"), end("a", Failed("refused", "no such key", 29, 0))], 0),
+        ([begin("a", Skipped("s", "when")), end("a", Satisfied("x"))], 0),
+        ([begin("a"), end("a", Done("x", called=2)), *NOTICED], 9),
+        ([begin("a"), end("a", Done("x", called=2)), *NOTICED, back("a", Undone(called=3))], 5),
+        ([begin("a"), end("a", Failed("refused", "no", 1, 1)), *NOTICED, back("a", Nothing())], 1),
+    ],
+)
+def test_calls_are_counted_by_registers_and_before_them_by_whoever_looks(
+    written: list[tuple[Name, Value]], calls: int
+) -> None:
+    so_far: Calls = {("a", "action"): 5, ("b", "action"): 11}
+    if NOTICED[-1] in written:
+        so_far = {**so_far, ("a", "compensation"): 7}
+    shown = view(PLACE, at(BEGAN, *written), rules(), BEGUN, calls=so_far)
+    assert shown.steps[0].calls == calls
+    assert shown.steps[1].calls == 11
 
 
 @pytest.mark.parametrize(

@@ -36,10 +36,10 @@ DONE: dict[str, Any] = {
             "participant": "customers",
             "state": "done",
             "event": "credit.reserved",
-            "attempts": 1,
+            "calls": 1,
             "reason": None,
         },
-        {"name": "ship", "participant": "shipping", "state": "waiting", "event": None, "attempts": 0, "reason": None},
+        {"name": "ship", "participant": "shipping", "state": "waiting", "event": None, "calls": 0, "reason": None},
     ],
     "timeline": [
         {"time": "2026-01-02T03:04:05.000Z", "step": "_", "register": "start", "value": "start", "by": "orders"},
@@ -243,7 +243,7 @@ checkout/o-17 completed
   started   2026-01-02T03:04:05.000Z
   finished  2026-01-02T03:05:07.250Z
 
-STEP            PARTICIPANT  STATE    EVENT            ATTEMPTS  REASON
+STEP            PARTICIPANT  STATE    EVENT            CALLS  REASON
 reserve-credit  customers    done     credit.reserved  1
 ship            shipping     waiting                   0
 """

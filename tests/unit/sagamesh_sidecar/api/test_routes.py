@@ -45,6 +45,7 @@ from sagamesh_sidecar.api.routes import Api
 from sagamesh_sidecar.deliveries.availability import Gate
 from sagamesh_sidecar.deliveries.executor import Executor
 from sagamesh_sidecar.deliveries.parking import Parking
+from sagamesh_sidecar.deliveries.tally import Tally
 from sagamesh_sidecar.rules.rulebook import Rulebook
 from sagamesh_sidecar.web.problems import KINDS
 from sagamesh_sidecar.web.server import Server
@@ -143,11 +144,13 @@ class World:
         executor = Executor("orders", self.log, app, Gate(app), metrics)
         self.instances = Instances(executor, metrics, pod="orders-1")
         self.parking = Parking(metrics)
+        self.tally = Tally()
         self.drains, self.drained = 0, asyncio.Event()
         api = Api(
             instances=self.instances,
             rulebook=self.rulebook,
             parking=self.parking,
+            tally=self.tally,
             namespace="shop",
             now=self.log.now,
             drain=self.drain,

@@ -348,11 +348,7 @@ async def test_cancelling_before_and_after_the_decision():
         peer.app.answers["/s1"] = slow
         await mesh.start()
         await reached.wait()
-        starter = mesh.starter
-        rules = starter.rulebook.active("simulated")
-        assert rules is not None
-        start = (await starter.instances.look(mesh.instance()))[0]
-        known = await starter.instances.cancel(rules, start, mesh.instance(), "changed my mind")
+        known = await mesh.cancel()
         assert isinstance(known.value(OUTCOME), Aborted)
         release.set()
         assert isinstance(await mesh.value(FINISH), Compensated)
@@ -371,11 +367,7 @@ async def test_a_begun_action_whose_app_went_away_gives_way_to_an_abort():
         peer.app.answers["/s1"] = dies
         await mesh.start()
         await mesh.until(lambda: peer.gate.away)
-        starter = mesh.starter
-        rules = starter.rulebook.active("simulated")
-        assert rules is not None
-        start = (await starter.instances.look(mesh.instance()))[0]
-        await starter.instances.cancel(rules, start, mesh.instance(), "it takes too long")
+        await mesh.cancel()
         assert isinstance(await mesh.value(registers.end("s1")), Failed)
         assert peer.app.away
 
