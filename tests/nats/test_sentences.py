@@ -247,7 +247,7 @@ def assert_undone(found: Any, app: ScriptedApp, at: str, kind: str) -> None:
 
 async def parked(running: Dev, instance: str) -> None:
     async with asyncio.timeout(20):
-        while not (found := await running.get("shop", "trial", instance))["parked"]:
+        while not (found := await running.get("worker", "trial", instance))["parked"]:
             await asyncio.sleep(0.05)
     assert found["state"] == "running"
     assert found["finished"] is None

@@ -35,6 +35,8 @@ def headline(instance: InstanceDocument) -> str:
     parts = [paint(full_name(instance), bold=True), paint(state, COLOURS.get(state), bold=True)]
     if instance.get("parked"):
         parts.append(paint("parked", "red", bold=True))
+    elif instance.get("slow"):
+        parts.append(paint("slow", "yellow", bold=True))
     if cause := instance.get("cause"):
         parts.append(f"because {_cause(cause)}")
     return " ".join(parts)

@@ -55,14 +55,12 @@ class Views:
         rules = self.rulebook.of(instance.saga, some.origin.revision) or self.rulebook.newest(instance.saga)
         if rules is None:
             return None
-        troubles = self.parking.of(instance)
         return view(
             instance,
             tuple(known.values()),
             rules.local,
             self.now(),
-            troubles={trouble.step: trouble.reason for trouble in troubles},
-            parked=any(trouble.parked for trouble in troubles),
+            troubles=self.parking.of(instance),
             calls=self.tally.of(instance),
         )
 

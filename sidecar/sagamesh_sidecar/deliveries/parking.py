@@ -1,6 +1,6 @@
-"""What fails at this sidecar just now, and which sagas are parked by it: failing for longer than `parkAfter`.
+"""What fails at this sidecar just now, and how many instances are parked by it: core's `standing` says which.
 
-For people: metrics, logs, and the reasons that the API shows; and for the pace of retries. Nothing else depends on it.
+For people: metrics, logs, and what the API shows; and for the pace of retries. Nothing else depends on it.
 Another replica may have taken a delivery over meanwhile, so a trouble that is not renewed is forgotten.
 """
 
@@ -11,6 +11,7 @@ from time import monotonic
 from typing import NamedTuple
 
 from sagamesh.log.registers import Instance
+from sagamesh.protocol.view.standing import Trouble, is_parked
 from sagamesh_sidecar.metrics import Metrics
 
 FORGET = 300.0
@@ -20,15 +21,13 @@ TroubleKey = tuple[str, str]
 """A delivery's subject, and the own step that does not go on (empty: the whole delivery)."""
 
 
-class Trouble(NamedTuple):
-    """Why a step of an instance does not go on. `seen`: when it was noted last, on the monotonic clock."""
+class Noted(NamedTuple):
+    """A trouble of an instance. `failures`: calls in a row. `noted`: when it was last, on the monotonic clock."""
 
     instance: Instance
-    step: str
-    reason: str
+    trouble: Trouble
     failures: int
-    parked: bool
-    seen: float
+    noted: float
 
 
 class Parking:
@@ -36,20 +35,19 @@ class Parking:
 
     def __init__(self, metrics: Metrics) -> None:
         self.metrics = metrics
-        self._troubles: dict[TroubleKey, Trouble] = {}
+        self._noted: dict[TroubleKey, Noted] = {}
         self._parked: Counter[Instance] = Counter()
         self._sagas: Counter[str] = Counter()
 
-    def note(
-        self, key: TroubleKey, instance: Instance, reason: str, *, called: bool = True, parked: bool = False
-    ) -> bool:
+    def note(self, key: TroubleKey, instance: Instance, trouble: Trouble, *, called: bool = True) -> bool:
         """A step does not go on. `called`: its app was. True where it is parked from now on."""
         before = self._forget(key)
         failures = (before.failures if before else 0) + called
-        self._troubles[key] = Trouble(instance, key[1], reason, failures, parked, monotonic())
+        self._noted[key] = Noted(instance, trouble, failures, monotonic())
+        parked = is_parked(trouble)
         if parked:
             self._count(instance, 1)
-        return parked and not (before is not None and before.parked)
+        return parked and not (before is not None and is_parked(before.trouble))
 
     def clear(self, key: TroubleKey) -> None:
         """It goes on."""
@@ -57,24 +55,24 @@ class Parking:
 
     def failures(self, key: TroubleKey) -> int:
         """How many calls have failed there in a row."""
-        trouble = self._troubles.get(key)
-        return trouble.failures if trouble else 0
+        noted = self._noted.get(key)
+        return noted.failures if noted else 0
 
     def of(self, instance: Instance) -> tuple[Trouble, ...]:
         """What fails of one instance."""
-        return tuple(trouble for trouble in self._troubles.values() if trouble.instance == instance)
+        return tuple(noted.trouble for noted in self._noted.values() if noted.instance == instance)
 
     def sweep(self) -> None:
         """Forget what nobody has noted lately."""
         oldest = monotonic() - FORGET
-        for key in [key for key, trouble in self._troubles.items() if trouble.seen < oldest]:
+        for key in [key for key, noted in self._noted.items() if noted.noted < oldest]:
             self._forget(key)
 
-    def _forget(self, key: TroubleKey) -> Trouble | None:
-        trouble = self._troubles.pop(key, None)
-        if trouble is not None and trouble.parked:
-            self._count(trouble.instance, -1)
-        return trouble
+    def _forget(self, key: TroubleKey) -> Noted | None:
+        noted = self._noted.pop(key, None)
+        if noted is not None and is_parked(noted.trouble):
+            self._count(noted.instance, -1)
+        return noted
 
     def _count(self, instance: Instance, change: int) -> None:
         """Tell the metrics where an instance is parked now, or no more."""

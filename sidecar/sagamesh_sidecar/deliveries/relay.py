@@ -18,6 +18,7 @@ from sagamesh.log.registers import FINISH, OUTCOME
 from sagamesh.protocol.attempt import Result, attempt, settle
 from sagamesh.protocol.decision import APP_AWAY, FORWARD
 from sagamesh.protocol.effects import Ack, CallKind, Delivery, Known, Nak
+from sagamesh.protocol.view.standing import PARK_AFTER, trouble_of
 from sagamesh.rules.compiled import OwnStep, Rules
 from sagamesh_sidecar.deliveries.availability import Gate
 from sagamesh_sidecar.deliveries.executor import Executor, Work
@@ -115,13 +116,11 @@ class Relay:
         message = hand.lease.message
         instance, _ = registers.parse(message.subject)
         register = codec.decode(message)
+        delivery = Delivery(instance, register, hand.lease.delivered)
         rules = self.rulebook.of(instance.saga, register.origin.revision)
         if rules is None:
-            missing = f"revision {register.origin.revision} is not here yet"
-            self.parking.note((message.subject, ""), instance, missing, called=False, parked=hand.lease.delivered > 60)
-            return Nak(1.0, missing)
+            return self._hold(delivery)
         self.parking.clear((message.subject, ""))
-        delivery = Delivery(instance, register, hand.lease.delivered)
         steps = rules.concerned(register.name)
         if len(steps) == 1:  # as nearly always: no task of its own for that
             return await self._step(hand, rules, delivery, steps[0])
@@ -130,20 +129,32 @@ class Relay:
         assert settled is not None
         return settled
 
+    def _hold(self, delivery: Delivery) -> Nak:
+        """Without its rules a delivery waits for help. How long that may take, another revision's rules say."""
+        newest = self.rulebook.newest(delivery.instance.saga)
+        missing = f"revision {delivery.register.origin.revision} is not here yet"
+        self._note(delivery, "", missing, newest.local.park_after if newest else PARK_AFTER, called=False)
+        return Nak(1.0, missing)
+
     async def _step(self, hand: Hand, rules: Rules, delivery: Delivery, step: OwnStep) -> Ack | Nak:
-        """One own step, whatever happens to the others. What fails is remembered, and told once when it lasts."""
-        key, instance = (delivery.subject, step.name), delivery.instance
+        """One own step, whatever happens to the others."""
+        key = (delivery.subject, step.name)
         result = await self._safely(delivery.subject, self._attempt(hand, rules, delivery, step))
         self.tally.put_down(key, ended=isinstance(result, Ack))
         if isinstance(result, Ack) or not result.reason:
             self.parking.clear(key)
-            return result
-        old = self.executor.log.now() - delivery.register.time > rules.local.park_after
-        called = result.reason != APP_AWAY
-        if self.parking.note(key, instance, result.reason, called=called, parked=old and delivery.delivered > 1):
-            about = {"saga": instance.saga, "instance": instance.id, "step": step.name}
-            logger.warning("parked", extra={**about, "reason": result.reason})
+        else:
+            called = result.reason != APP_AWAY
+            self._note(delivery, step.name, result.reason, rules.local.park_after, called=called)
         return result
+
+    def _note(self, delivery: Delivery, step: str, reason: str, park_after: float, *, called: bool) -> None:
+        """What does not go on is remembered, and told once when it is parked by that."""
+        instance, now = delivery.instance, self.executor.log.now()
+        trouble = trouble_of(delivery, step, reason, now=now, park_after=park_after)
+        if self.parking.note((delivery.subject, step), instance, trouble, called=called):
+            about = {"saga": instance.saga, "instance": instance.id, "step": step}
+            logger.warning("parked", extra={**about, "reason": reason})
 
     async def _attempt(self, hand: Hand, rules: Rules, delivery: Delivery, step: OwnStep) -> Ack | Nak:
         """One attempt, operation by operation."""

@@ -40,6 +40,7 @@ from sagamesh.log.registers import (
     Value,
 )
 from sagamesh.protocol.effects import CallKind
+from sagamesh.protocol.view.standing import Trouble, is_parked, is_slow
 from sagamesh.rules.local import LocalRules
 from sagamesh.text import rfc3339
 
@@ -52,7 +53,6 @@ Registers = Mapping[Name, Register]
 Calls = Mapping[tuple[str, CallKind], int]
 """Step and kind -> how often the app was called for it so far."""
 
-NO_TROUBLES: Mapping[str, str] = MappingProxyType({})
 NO_CALLS: Calls = MappingProxyType({})
 
 
@@ -82,7 +82,7 @@ class Moment(Struct, frozen=True, kw_only=True):
 
 
 class View(Struct, frozen=True, kw_only=True):
-    """One instance. Times are RFC 3339 in UTC, of the server's clock."""
+    """One instance. Times are RFC 3339 in UTC, of the server's clock. `parked`, `slow`: see `standing`."""
 
     saga: str
     id: str
@@ -90,6 +90,7 @@ class View(Struct, frozen=True, kw_only=True):
     revision: str
     state: State
     parked: bool
+    slow: bool
     outcome: Outcome | None
     cause: Cause | None
     started: str
@@ -104,34 +105,34 @@ def view(
     rules: LocalRules,
     now: float,
     *,
-    troubles: Mapping[str, str] = NO_TROUBLES,
-    parked: bool = False,
+    troubles: Sequence[Trouble] = (),
     calls: Calls = NO_CALLS,
 ) -> View:
     """What is known of an instance, from at least one of its registers, at `now` (the server's time).
 
     `rules` are those of the instance's revision, or of another one where that is not at hand. What the registers do not
-    tell is told by whoever looks: step -> what fails there just now, whether the saga is parked by that, and the calls
-    for what has not ended yet.
+    tell is told by whoever looks: what fails just now, and the calls for what has not ended yet.
     """
     timeline = sorted((r for r in found if not isinstance(r.value, Absent)), key=lambda r: r.sequence)
     known = {register.name: register for register in timeline}
     origin = timeline[0].origin
     outcome = _outcome(known)
     end = _finish(known, rules)
+    reasons = {trouble.step: trouble.reason for trouble in troubles}
     return View(
         saga=instance.saga,
         id=instance.id,
         run=origin.run,
         revision=origin.revision,
         state=_state(outcome, end),
-        parked=end is None and (parked or any(now - t > rules.park_after for t in _at_work(known, outcome))),
+        parked=end is None and any(map(is_parked, troubles)),
+        slow=end is None and is_slow(_open_since(timeline, known, outcome), now=now, park_after=rules.park_after),
         outcome=outcome,
         cause=_cause(known),
         started=timestamp(origin.start_time),
         finished=timestamp(end.time) if end else None,
         steps=tuple(
-            _step(known, name, by, outcome, troubles.get(name), calls) for name, by in _outline(rules, timeline).items()
+            _step(known, name, by, outcome, reasons.get(name), calls) for name, by in _outline(rules, timeline).items()
         ),
         timeline=tuple(_moment(register) for register in timeline),
     )
@@ -190,8 +191,13 @@ def _outline(rules: LocalRules, timeline: Sequence[Register]) -> dict[str, str]:
     return rules.outline | {step: by for step, by in seen.items() if step not in rules.outline}
 
 
-def _at_work(known: Registers, outcome: Outcome | None) -> Iterator[float]:
-    """Since when each step is at work: its action from its begin on, its way back from the notice on."""
+def _open_since(timeline: Sequence[Register], known: Registers, outcome: Outcome | None) -> Iterator[float]:
+    """Since when something is open in an instance that has not ended: each step at work, and the instance as a whole.
+
+    An action is at work from its begin on, a way back from the notice on. And where nothing at all was written lately,
+    something must be due that has not even begun.
+    """
+    yield timeline[-1].time
     notice = known.get(ABORT) or known.get(OUTCOME)
     for name, begun in known.items():
         if name.register != "begin":

@@ -37,6 +37,7 @@ from sagamesh.log.registers import (
     Value,
 )
 from sagamesh.protocol.view.instance import Calls, View, finished, timestamp, view
+from sagamesh.protocol.view.standing import Trouble
 from sagamesh.rules.local import LocalRules
 
 PLACE = Instance("shop", "checkout", "o-1")
@@ -113,6 +114,7 @@ def test_the_json_of_a_completed_saga() -> None:
         "revision": "5f0c9a1e77",
         "state": "completed",
         "parked": False,
+        "slow": False,
         "outcome": "committed",
         "cause": None,
         "started": "2026-01-31T12:00:00.000Z",
@@ -225,21 +227,56 @@ def test_calls_are_counted_by_registers_and_before_them_by_whoever_looks(
 
 
 @pytest.mark.parametrize(
-    ("written", "after", "parked"),
+    ("written", "after", "slow"),
     [
         ([begin("a")], 601.0, False),
         ([begin("a")], 602.0, True),
-        ([], 9999.0, False),  # waits, but nothing is at work
-        ([begin("a"), end("a", Done("x"))], 9999.0, False),
+        ([begin("a"), begin("b"), end("b", Done("y"))], 601.0, False),
+        ([begin("a"), begin("b"), end("b", Done("y"))], 602.0, True),  # from its own begin on, whatever else goes on
+        ([], 600.0, False),
+        ([], 601.0, True),  # something is due that has not begun
+        ([begin("a"), end("a", Done("x"))], 602.0, False),
+        ([begin("a"), end("a", Done("x"))], 603.0, True),
         ([begin("a"), end("a", Done("x")), *NOTICED], 604.0, False),  # counts from the notice, not from the begin
         ([begin("a"), end("a", Done("x")), *NOTICED], 605.0, True),
-        ([begin("a"), end("a", Done("x")), *NOTICED, back("a", Undone())], 9999.0, False),
+        ([begin("a"), end("a", Done("x")), *NOTICED, begin("b", Cancelled(REFUSED))], 604.0, False),
+        ([begin("a"), end("a", Done("x")), *NOTICED, begin("b", Cancelled(REFUSED))], 605.0, True),
+        ([begin("a"), end("a", Done("x")), *NOTICED, back("a", Undone()), (FINISH, Compensated())], 9999.0, False),
         ([begin("a"), end("a", Done("x")), *NOTICED, (FINISH, Compensated())], 9999.0, False),
         ([begin("a"), (OUTCOME, Committed())], 9999.0, False),
     ],
 )
-def test_parked(written: list[tuple[Name, Value]], after: float, parked: bool) -> None:
-    assert seen(BEGAN, *written, after=after).parked is parked
+def test_slow_is_what_the_registers_show_as_open_for_longer_than_park_after(
+    written: list[tuple[Name, Value]], after: float, slow: bool
+) -> None:
+    shown = seen(BEGAN, *written, after=after)
+    assert shown.slow is slow
+    assert not shown.parked, "of that registers know nothing"
+
+
+PARKED = Trouble("a", "the printer jams", since=BEGUN, seen=BEGUN + 601.0, park_after=PARK_AFTER)
+
+
+@pytest.mark.parametrize(
+    ("troubles", "parked"),
+    [
+        ([], False),
+        ([PARKED._replace(seen=BEGUN + 600.0)], False),
+        ([PARKED], True),
+        ([PARKED._replace(step="")], True),
+        ([PARKED._replace(seen=BEGUN), PARKED], True),
+    ],
+)
+def test_parked(troubles: list[Trouble], parked: bool) -> None:
+    """As the trouble was seen last, not as late as it is now: the metric says the same."""
+    shown = view(PLACE, at(BEGAN, begin("a")), rules(), BEGUN + 700.0, troubles=troubles)
+    assert shown.parked is parked
+    assert shown.steps[0].reason == ("the printer jams" if any(trouble.step for trouble in troubles) else None)
+
+
+def test_what_has_ended_is_not_parked() -> None:
+    shown = view(PLACE, at(BEGAN, begin("a"), (OUTCOME, Committed())), rules(), BEGUN + 700.0, troubles=[PARKED])
+    assert not shown.parked
 
 
 def test_markers_are_not_shown_and_order_does_not_matter() -> None:
@@ -280,4 +317,4 @@ def test_any_set_of_registers_can_be_shown(written: list[tuple[Name, Value]], pi
     shown = seen(*written, pivot=pivot, after=9999.0)
     assert len(shown.timeline) == len(written)
     assert {step.name for step in shown.steps} >= {"a", "b"}
-    assert not (finished(shown) and shown.parked)
+    assert not (finished(shown) and (shown.parked or shown.slow))

@@ -26,6 +26,7 @@ DONE: dict[str, Any] = {
     "revision": "5f0c9a1e77",
     "state": "completed",
     "parked": False,
+    "slow": False,
     "outcome": "committed",
     "cause": None,
     "started": "2026-01-02T03:04:05.000Z",
@@ -283,8 +284,15 @@ def test_an_instance_for_programs(api: Api, command: str) -> None:
 
 
 def test_a_parked_saga_says_so(api: Api) -> None:
-    api.will((200, {**RUNNING, "parked": True}))
-    assert sagamesh(api, "get", "checkout", "o-17").stdout.startswith("checkout/o-17 running parked\n")
+    api.will((200, {**RUNNING, "parked": True, "slow": True}))
+    for command in ("get", "trace"):
+        assert sagamesh(api, command, "checkout", "o-17").stdout.startswith("checkout/o-17 running parked\n")
+
+
+def test_a_slow_saga_says_so(api: Api) -> None:
+    api.will((200, {**RUNNING, "slow": True}))
+    for command in ("get", "trace"):
+        assert sagamesh(api, command, "checkout", "o-17").stdout.startswith("checkout/o-17 running slow\n")
 
 
 def test_both_arguments_are_needed(api: Api) -> None:

@@ -35,6 +35,7 @@ from sagamesh.log.registers import (
 )
 from sagamesh.protocol.answers import Answer, Away
 from sagamesh.protocol.attempt import WriteRefused
+from sagamesh.protocol.view.standing import Trouble
 from sagamesh.rules.codec import encode_rules
 from sagamesh.rules.projection import project
 from sagamesh_sidecar.adapters.memory import MemoryLog, MemoryServer
@@ -738,7 +739,8 @@ async def test_what_fails_just_now_is_shown_with_its_reason(world: World) -> Non
     await world.start()
     instance = Instance("shop", "checkout", "o-1")
     for parked in (False, True):
-        world.parking.note(("subject", "charge"), instance, "the card reader is on fire", parked=parked)
+        trouble = Trouble("charge", "the card reader is on fire", since=0.0, seen=60.0 + parked, park_after=60.0)
+        world.parking.note(("subject", "charge"), instance, trouble)
         seen = (await world.call("GET", "/v1/sagas/checkout/o-1")).json
         assert seen["parked"] is parked
         assert [step["reason"] for step in seen["steps"]] == [None, "the card reader is on fire"]

@@ -15,10 +15,8 @@ from sagamesh.log.registers import (
     Compensated,
     Done,
     Failed,
-    Name,
     Origin,
     Start,
-    Undone,
 )
 from sagamesh.protocol.answers import Answer
 from sagamesh.protocol.attempt import Given, Operation
@@ -276,23 +274,6 @@ async def test_a_revision_that_is_not_here_is_held_and_asked_for():
         await mesh.distribute()
         assert isinstance(await mesh.value(OUTCOME), Committed)
         assert peer.app.paths == ["/newer"]
-
-
-@scenario
-async def test_what_fails_for_longer_than_park_after_is_parked_and_goes_on_when_it_can():
-    parked = shapes.replace(shapes.straight(2), park_after=0.05)
-    async with Mesh(parked).running() as mesh:
-        first, last = mesh.peers["p-s0"], mesh.peers["p-s1"]
-        last.app.answers["/s1"] = ok({"detail": "no"}, status=422)
-        first.app.answers["/s0/undo"] = ok({"detail": "the book is locked"}, status=500)
-        await mesh.start()
-        await mesh.until(lambda: first.metric("sagas_parked", saga="simulated") == 1)
-        [trouble] = first.relay.parking.of(mesh.instance())
-        assert (trouble.step, trouble.reason, trouble.parked) == ("s0", "the book is locked", True)
-        first.app.answers.clear()
-        assert isinstance(await mesh.value(Name("s0", "compensation")), Undone)
-        await mesh.until(lambda: first.metric("sagas_parked", saga="simulated") == 0)
-        assert first.relay.parking.of(mesh.instance()) == ()
 
 
 @scenario

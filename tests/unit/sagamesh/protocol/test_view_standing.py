@@ -1,0 +1,44 @@
+"""When people are alarmed: failing for longer than `parkAfter`, to the second; and what merely takes that long."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from sagamesh.language.model import Saga
+from sagamesh.log.registers import START
+from sagamesh.protocol.effects import Delivery
+from sagamesh.protocol.view.standing import PARK_AFTER, is_parked, is_slow, trouble_of
+from support.builders.attempts import INSTANCE, register, start
+
+
+def delivery(delivered: int) -> Delivery:
+    return Delivery(INSTANCE, register(START, start(), time=1000.0), delivered)
+
+
+@pytest.mark.parametrize(
+    ("delivered", "now", "parked"),
+    [
+        (2, 1059.0, False),
+        (2, 1060.0, False),
+        (2, 1060.5, True),
+        (1, 9999.0, False),  # its sidecar was away: it fails for the first time
+        (3, 999.0, False),
+    ],
+)
+def test_what_fails_is_parked_from_its_register_on(delivered: int, now: float, parked: bool) -> None:
+    trouble = trouble_of(delivery(delivered), "a", "the printer jams", now=now, park_after=60.0)
+    assert is_parked(trouble) is parked
+    assert (trouble.step, trouble.reason, trouble.seen) == ("a", "the printer jams", now)
+
+
+@pytest.mark.parametrize(
+    ("open_since", "slow"), [([], False), ([940.0], False), ([939.5], True), ([999.0, 939.5], True), ([1001.0], False)]
+)
+def test_what_is_open_for_longer_is_slow(open_since: list[float], slow: bool) -> None:
+    assert is_slow(open_since, now=1000.0, park_after=60.0) is slow
+
+
+def test_without_rules_the_default_of_the_language_counts() -> None:
+    [default] = [field.default for field in msgspec.structs.fields(Saga) if field.name == "park_after"]
+    assert default == PARK_AFTER
