@@ -19,7 +19,7 @@ from sagamesh_sidecar.adapters.nats import NatsLog
 from sagamesh_sidecar.adapters.prometheus import PrometheusMetrics
 from sagamesh_sidecar.api.instances import Instances
 from sagamesh_sidecar.api.routes import Api
-from sagamesh_sidecar.deliveries.availability import Gate
+from sagamesh_sidecar.deliveries.availability import Availability
 from sagamesh_sidecar.deliveries.executor import Executor
 from sagamesh_sidecar.deliveries.parking import Parking
 from sagamesh_sidecar.deliveries.relay import Relay
@@ -46,9 +46,9 @@ class Sidecar:
         self.log = NatsLog(
             settings.nats, name=f"{settings.namespace}.{settings.participant}", directory=settings.nats_dir
         )
-        self.gate = Gate(self.client)
+        self.availability = Availability(self.client)
         self.metrics = PrometheusMetrics(
-            app_up=lambda: not self.gate.away,
+            app_up=lambda: not self.availability.away,
             connected=lambda: self.log.connected,
             refused=lambda: bool(self.log.refused),
             in_flight=lambda: self.relay.in_flight,
@@ -66,12 +66,12 @@ class Sidecar:
         self.reporter = Reporter(self.log, self.rulebook, pod=settings.pod)
         store = FileStore(Path(settings.state_dir) / "rules") if settings.state_dir else NoStore()
         self.copy = RulesCache(settings.namespace, settings.participant, store, lambda: dict(self.rulebook.entries))
-        self.executor = Executor(settings.participant, self.log, self.client, self.gate, self.metrics)
+        self.executor = Executor(settings.participant, self.log, self.client, self.availability, self.metrics)
         self.relay = Relay(
             pod=settings.pod,
             executor=self.executor,
             rulebook=self.rulebook,
-            gate=self.gate,
+            availability=self.availability,
             metrics=self.metrics,
             parking=self.parking,
             tally=self.tally,
@@ -110,13 +110,13 @@ class Sidecar:
         serving = [asyncio.create_task(server.serve(), name=name) for name, server in self._servers()]
         try:
             self.rulebook.restore(await self.copy.load())
-            await self.gate.look()
+            await self.availability.look()
             await self.log.start()
             async with asyncio.TaskGroup() as group:
                 working = [
                     group.create_task(self.rulebook.run(), name="rules"),
                     group.create_task(self.subscriptions.run(), name="subscriptions"),
-                    group.create_task(self.gate.run(), name="gate"),
+                    group.create_task(self.availability.run(), name="availability"),
                     group.create_task(self.reporter.run(), name="heartbeat"),
                     group.create_task(self.copy.run(), name="copy of the rules"),
                     group.create_task(self.relay.renew(), name="leases"),

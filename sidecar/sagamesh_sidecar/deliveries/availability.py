@@ -1,4 +1,7 @@
-"""Whether the app is there. While it is not, no call is made and no step begins; a probe finds out when it is."""
+"""Whether the app is there. While it is not, no call is made and no step begins; a probe finds out when it is.
+
+Knows no saga: what an answer means is core's `answers`, and who asks is the relay.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,8 @@ PATIENCE = 4
 """So much longer are the pauses between probes while nobody misses the app: it may be that there is none."""
 
 
-class Gate:
-    """Closed until the app is seen, and by an answer that says `away`; opened by any other answer.
+class Availability:
+    """Not there until the app is seen, and from an answer on that says `away`; there from any other answer on.
 
     A sidecar starts before its app, and must not call it to find that out. An app whose port is closed is there when it
     takes a connection. One that said so itself (503) takes connections all the time: now and then attempts
@@ -27,8 +30,8 @@ class Gate:
         self.away = False
         """Whether it is missed: an attempt came while it was not there. Some participants only start sagas."""
         self._seen = False
-        self._shut = asyncio.Event()
-        self._shut.set()
+        self._absent = asyncio.Event()
+        self._absent.set()
         self._listens = False
         self._trial = False
 
@@ -37,7 +40,7 @@ class Gate:
 
         Takes no trial: most attempts make no call, and one that asks nothing must not keep another from asking.
         """
-        admitted = not self._shut.is_set() or self._trial
+        admitted = not self._absent.is_set() or self._trial
         if not admitted:
             self._miss()
         return admitted
@@ -50,21 +53,21 @@ class Gate:
         """Learn from an answer."""
         if is_away(answer):
             self._listens = not isinstance(answer, Away)
-            self._shut.set()
+            self._absent.set()
             self._miss()
-        elif self._shut.is_set():
-            self._open()
+        elif self._absent.is_set():
+            self._found()
 
     def _miss(self) -> None:
         if not self.away:
             self._tell("the app is away" if self._seen else "the app is not there yet")
         self.away = True
 
-    def _open(self) -> None:
+    def _found(self) -> None:
         if self.away:
             self._tell("the app is back" if self._seen else "the app is there")
         self._seen, self.away, self._trial = True, False, False
-        self._shut.clear()
+        self._absent.clear()
 
     def _tell(self, what: str) -> None:
         """An app that comes after its sidecar is no reason to warn."""
@@ -73,16 +76,16 @@ class Gate:
     async def look(self) -> None:
         """The first probe: before any delivery comes, or that one would have to come again."""
         if await self.app.reachable():
-            self._open()
+            self._found()
 
     async def run(self) -> None:
         """Probe while the app is not there."""
         while True:
-            await self._shut.wait()
+            await self._absent.wait()
             await asyncio.sleep(self.interval if self.away else PATIENCE * self.interval)
-            if not self._shut.is_set() or not await self.app.reachable():
+            if not self._absent.is_set() or not await self.app.reachable():
                 continue
             if self._listens:
                 self._trial = True
             else:
-                self._open()
+                self._found()

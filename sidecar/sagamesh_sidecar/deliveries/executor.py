@@ -19,7 +19,7 @@ from sagamesh.protocol import calls
 from sagamesh.protocol.answers import Away
 from sagamesh.protocol.attempt import Fetch, Given, Operation, Pause, Put, Reply, Result, Steps, WriteRefused
 from sagamesh.protocol.effects import Call
-from sagamesh_sidecar.deliveries.availability import Gate
+from sagamesh_sidecar.deliveries.availability import Availability
 from sagamesh_sidecar.deliveries.tally import CallCount
 from sagamesh_sidecar.metrics import Metrics
 from sagamesh_sidecar.ports import App, Guard, Log
@@ -58,11 +58,11 @@ class Work:
 class Executor:
     """Operations to the ports, and their replies back."""
 
-    def __init__(self, participant: str, log: Log, app: App, gate: Gate, metrics: Metrics) -> None:
+    def __init__(self, participant: str, log: Log, app: App, availability: Availability, metrics: Metrics) -> None:
         self.participant = participant
         self.log = log
         self.app = app
-        self.gate = gate
+        self.availability = availability
         self.metrics = metrics
         self._process = secrets.token_hex(6)
         self._numbers = count(1)
@@ -120,7 +120,7 @@ class Executor:
         raise AssertionError("unreachable")
 
     async def _call(self, work: Work, call: Call) -> Reply:
-        self.gate.call()
+        self.availability.call()
         headers = calls.headers(
             call, work.instance, work.origin.run, work.step, attempt=work.delivered, trace=work.trace
         )
@@ -133,7 +133,7 @@ class Executor:
         work.count.made += not isinstance(answer, Away)
         seconds = perf_counter() - begun
         work.spent += seconds
-        self.gate.observe(answer)
+        self.availability.observe(answer)
         self.metrics.called(work.instance.saga, work.step, call.kind, answer, seconds)
         return Reply(answer, self.log.now(), work.count.made)
 

@@ -20,7 +20,7 @@ from sagamesh.protocol.decision import APP_AWAY, FORWARD
 from sagamesh.protocol.effects import Ack, CallKind, Delivery, Known, Nak
 from sagamesh.protocol.view.standing import PARK_AFTER, trouble_of
 from sagamesh.rules.compiled import OwnStep, Rules
-from sagamesh_sidecar.deliveries.availability import Gate
+from sagamesh_sidecar.deliveries.availability import Availability
 from sagamesh_sidecar.deliveries.executor import Executor, Work
 from sagamesh_sidecar.deliveries.parking import Parking
 from sagamesh_sidecar.deliveries.retry_budget import RetryBudget
@@ -63,7 +63,7 @@ class Relay:
         pod: str,
         executor: Executor,
         rulebook: Rulebook,
-        gate: Gate,
+        availability: Availability,
         metrics: Metrics,
         parking: Parking,
         tally: Tally,
@@ -73,7 +73,7 @@ class Relay:
         self.pod = pod
         self.executor = executor
         self.rulebook = rulebook
-        self.gate = gate
+        self.availability = availability
         self.metrics = metrics
         self.parking = parking
         self.tally = tally
@@ -164,7 +164,7 @@ class Relay:
         known = Known(
             attempt=self.executor.attempt_id(),
             late=delivery.delivered > 1 or self.executor.log.now() - delivery.register.time > LATE,
-            app_away=not self.gate.admit(),
+            app_away=not self.availability.admit(),
             failures=self.parking.failures(key),
             called=count.made,
         )

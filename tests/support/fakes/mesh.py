@@ -28,7 +28,7 @@ from sagamesh_sidecar.adapters.memory import MemoryLog, MemoryServer
 from sagamesh_sidecar.adapters.prometheus import PrometheusMetrics
 from sagamesh_sidecar.api.instances import Instances, StartResult
 from sagamesh_sidecar.api.lookups import Views
-from sagamesh_sidecar.deliveries.availability import Gate
+from sagamesh_sidecar.deliveries.availability import Availability
 from sagamesh_sidecar.deliveries.executor import Executor
 from sagamesh_sidecar.deliveries.parking import Parking
 from sagamesh_sidecar.deliveries.relay import Relay
@@ -92,15 +92,15 @@ class Peer:
     def __init__(self, mesh: Mesh, participant: str, ack_wait: float, grace: float) -> None:
         self.log = CountingLog(mesh.server)
         self.app = FakeApp()
-        self.gate = Gate(self.app, interval=0.02)
-        self.metrics = PrometheusMetrics(app_up=lambda: not self.gate.away, connected=lambda: True)
+        self.availability = Availability(self.app, interval=0.02)
+        self.metrics = PrometheusMetrics(app_up=lambda: not self.availability.away, connected=lambda: True)
         self.rulebook = Rulebook(mesh.saga.namespace, participant, self.log, self.metrics, poll=30.0)
-        self.executor = Executor(participant, self.log, self.app, self.gate, self.metrics)
+        self.executor = Executor(participant, self.log, self.app, self.availability, self.metrics)
         self.relay = Relay(
             pod=f"{participant}-1",
             executor=self.executor,
             rulebook=self.rulebook,
-            gate=self.gate,
+            availability=self.availability,
             metrics=self.metrics,
             parking=Parking(self.metrics),
             tally=Tally(),
@@ -115,9 +115,9 @@ class Peer:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Peer]:
         """At work until the end of the block, and then until it has drained."""
-        await self.gate.look()
+        await self.availability.look()
         async with asyncio.TaskGroup() as group:
-            works = (self.gate.run(), self.relay.renew(), self.rulebook.run(), self.subscriptions.run())
+            works = (self.availability.run(), self.relay.renew(), self.rulebook.run(), self.subscriptions.run())
             tasks = [group.create_task(work) for work in works]
             await self.rulebook.loaded.wait()
             try:

@@ -43,7 +43,7 @@ from sagamesh_sidecar.adapters.prometheus import PrometheusMetrics
 from sagamesh_sidecar.api import routes as module
 from sagamesh_sidecar.api.instances import Instances
 from sagamesh_sidecar.api.routes import Api
-from sagamesh_sidecar.deliveries.availability import Gate
+from sagamesh_sidecar.deliveries.availability import Availability
 from sagamesh_sidecar.deliveries.executor import Executor
 from sagamesh_sidecar.deliveries.parking import Parking
 from sagamesh_sidecar.deliveries.tally import Tally
@@ -142,7 +142,7 @@ class World:
         self.log = WatchedLog(self.nats)
         app, metrics = NoApp(), PrometheusMetrics(app_up=lambda: False, connected=lambda: True)
         self.rulebook = Rulebook("shop", "orders", self.log, metrics, poll=60.0)
-        executor = Executor("orders", self.log, app, Gate(app), metrics)
+        executor = Executor("orders", self.log, app, Availability(app), metrics)
         self.instances = Instances(executor, metrics, pod="orders-1")
         self.parking = Parking(metrics)
         self.tally = Tally()

@@ -1,4 +1,4 @@
-"""The gate: closed by an app that is away, opened when it is back, and not by every connection that it takes."""
+"""Availability: lost by an app that is away, back when the app is, and not with every connection that it takes."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from sagamesh.protocol.answers import Answered, Away, Unanswered
-from sagamesh_sidecar.deliveries.availability import Gate
+from sagamesh_sidecar.deliveries.availability import Availability
 from support.fakes.mesh import FakeApp, scenario
 
 BUSY = Answered(503, {}, b"")
 
 
 @contextlib.asynccontextmanager
-async def gate(app: FakeApp) -> AsyncIterator[Gate]:
-    """One that is open, if the app is there."""
-    probed = Gate(app, interval=0.01)
+async def availability(app: FakeApp) -> AsyncIterator[Availability]:
+    """With its probe at work."""
+    probed = Availability(app, interval=0.01)
     await probed.look()
     probing = asyncio.create_task(probed.run())
     yield probed
@@ -32,7 +32,7 @@ async def until(condition) -> None:
 async def test_an_app_is_not_called_before_it_was_seen():
     app = FakeApp()
     app.away = True
-    async with gate(app) as probed:
+    async with availability(app) as probed:
         assert not probed.away, "nobody has needed it"
         assert not probed.admit()
         assert probed.away
@@ -45,9 +45,9 @@ async def test_an_app_is_not_called_before_it_was_seen():
 async def test_an_app_that_comes_before_it_is_needed_was_never_away():
     app = FakeApp()
     app.away = True
-    async with gate(app) as probed:
+    async with availability(app) as probed:
         app.away = False
-        await until(lambda: not probed._shut.is_set())
+        await until(lambda: not probed._absent.is_set())
         assert probed.admit()
         assert not probed.away
 
@@ -55,7 +55,7 @@ async def test_an_app_that_comes_before_it_is_needed_was_never_away():
 @scenario
 async def test_an_app_whose_port_is_closed_is_back_when_it_takes_a_connection():
     app = FakeApp()
-    async with gate(app) as probed:
+    async with availability(app) as probed:
         app.away = True
         probed.observe(Away())
         assert not probed.admit()
@@ -66,7 +66,7 @@ async def test_an_app_whose_port_is_closed_is_back_when_it_takes_a_connection():
 
 @scenario
 async def test_an_app_that_says_503_is_asked_by_one_call_at_a_time():
-    async with gate(FakeApp()) as probed:
+    async with availability(FakeApp()) as probed:
         probed.observe(BUSY)
         await until(probed.admit)
         assert probed.admit(), "an attempt that makes no call takes nothing"
@@ -82,7 +82,7 @@ async def test_an_app_that_says_503_is_asked_by_one_call_at_a_time():
 
 @scenario
 async def test_an_answer_that_is_lost_says_that_somebody_is_there():
-    async with gate(FakeApp()) as probed:
+    async with availability(FakeApp()) as probed:
         probed.observe(Away())
         probed.observe(Unanswered("reset"))
         assert not probed.away

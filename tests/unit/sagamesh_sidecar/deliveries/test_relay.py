@@ -110,7 +110,7 @@ async def test_while_an_app_is_away_nothing_begins_and_what_needs_no_app_goes_on
         away, there = mesh.peers["p-b"], mesh.peers["p-a"]
         away.app.away = True
         await mesh.start("found-out")
-        await mesh.until(lambda: away.gate.away)
+        await mesh.until(lambda: away.availability.away)
         await mesh.start("waits")
         await mesh.value(registers.end("a"), "waits")
         there.app.answers["/a"] = ok({"detail": "no"}, status=422)
@@ -347,7 +347,7 @@ async def test_a_begun_action_whose_app_went_away_gives_way_to_an_abort():
 
         peer.app.answers["/s1"] = dies
         await mesh.start()
-        await mesh.until(lambda: peer.gate.away)
+        await mesh.until(lambda: peer.availability.away)
         await mesh.cancel()
         assert isinstance(await mesh.value(registers.end("s1")), Failed)
         assert peer.app.away
