@@ -68,17 +68,17 @@ def explained(error: BaseException, directory: str) -> LoginError | None:
 
 
 def _options(folder: Path) -> dict[str, Any]:
-    found = {name: _read(folder / name) for name in FILES if (folder / name).exists()}
-    _check(folder, found)
+    contents = {name: _read(folder / name) for name in FILES if (folder / name).exists()}
+    _check(folder, contents)
     login: dict[str, Any] = {}
-    if CREDENTIALS in found:
-        login["user_credentials"] = RawCredentials(found[CREDENTIALS])
-    if USERNAME in found:
-        login |= {"user": found[USERNAME], "password": found[PASSWORD]}
-    if TOKEN in found:
-        login["token"] = found[TOKEN]
-    if CA in found or CERTIFICATE in found:
-        login["tls"] = _tls(folder, found)
+    if CREDENTIALS in contents:
+        login["user_credentials"] = RawCredentials(contents[CREDENTIALS])
+    if USERNAME in contents:
+        login |= {"user": contents[USERNAME], "password": contents[PASSWORD]}
+    if TOKEN in contents:
+        login["token"] = contents[TOKEN]
+    if CA in contents or CERTIFICATE in contents:
+        login["tls"] = _tls(folder, contents)
     return login
 
 
@@ -95,26 +95,26 @@ def _read(path: Path) -> str:
     return text
 
 
-def _check(folder: Path, found: Mapping[str, str]) -> None:
+def _check(folder: Path, contents: Mapping[str, str]) -> None:
     if not folder.is_dir():
         raise LoginError(f"SAGAMESH_NATS_DIR is {folder}, and there is no such directory")
-    if not found:
+    if not contents:
         raise LoginError(f"{folder} has none of the files {', '.join(FILES)}")
     for name, other in PAIRS:
-        if name in found and other not in found:
+        if name in contents and other not in contents:
             raise LoginError(f"{folder} has a file {name}, but no {other}")
-    if len(logins := [name for name in (CREDENTIALS, USERNAME, TOKEN) if name in found]) > 1:
+    if len(logins := [name for name in (CREDENTIALS, USERNAME, TOKEN) if name in contents]) > 1:
         raise LoginError(f"{folder} has {' and '.join(logins)}: one login is enough")
-    if CREDENTIALS in found and not all(part in found[CREDENTIALS] for part in PARTS):
+    if CREDENTIALS in contents and not all(part in contents[CREDENTIALS] for part in PARTS):
         raise LoginError(f"{folder / CREDENTIALS} does not hold a user's JWT and seed")
 
 
-def _tls(folder: Path, found: Mapping[str, str]) -> ssl.SSLContext:
+def _tls(folder: Path, contents: Mapping[str, str]) -> ssl.SSLContext:
     try:
-        context = ssl.create_default_context(cadata=found.get(CA))
+        context = ssl.create_default_context(cadata=contents.get(CA))
     except ssl.SSLError as error:
         raise LoginError(f"{folder / CA} holds no certificate that can be used: {error.reason or error}") from error
-    if CERTIFICATE in found:
+    if CERTIFICATE in contents:
         try:
             context.load_cert_chain(folder / CERTIFICATE, folder / KEY)
         except (ssl.SSLError, OSError) as error:

@@ -58,8 +58,8 @@ class Instances:
         """
         if not registers.is_instance_id(saga.id):
             raise EventError(f"{saga.id!r} is not an instance id")
-        found = await self.executor.log.read(saga.stream, [saga.wildcard])
-        return tuple(codec.decode(message) for message in found if ".absent." not in message.subject)
+        messages = await self.executor.log.read(saga.stream, [saga.wildcard])
+        return tuple(codec.decode(message) for message in messages if ".absent." not in message.subject)
 
     async def cancel(self, rules: Rules, start: Register, instance: Instance, reason: str) -> Known:
         """Abort an instance, if that is still possible. What is known afterwards tells."""

@@ -39,16 +39,19 @@ class Views:
     async def find(self, instance: Instance) -> tuple[Register, ...]:
         """The registers of an instance, its start among them; none where it is not there. Raises UnavailableError."""
         for turn in range(LOOKS):
-            found = await self.instances.look(instance)
-            if any(register.name == START for register in found):
-                return found
+            stored = await self.instances.look(instance)
+            if any(register.name == START for register in stored):
+                return stored
             if turn < LOOKS - 1:
                 await self._pause(FIRST_PAUSE)
         return ()
 
-    def show(self, instance: Instance, *found: Iterable[Register]) -> View | None:
-        """A view of registers that were found; of one that was found twice, the later one counts. None: of nothing."""
-        known = {register.name: register for registers in found for register in registers}
+    def show(self, instance: Instance, *looks: Iterable[Register]) -> View | None:
+        """A view of what some looks have shown; of a register that was seen twice, the later one counts.
+
+        None: they have shown nothing.
+        """
+        known = {register.name: register for registers in looks for register in registers}
         if not known:
             return None
         some = next(iter(known.values()))
@@ -64,19 +67,19 @@ class Views:
             calls=self.tally.of(instance),
         )
 
-    async def wait(self, instance: Instance, seconds: float, found: Sequence[Register] = ()) -> View | None:
+    async def wait(self, instance: Instance, seconds: float, stored: Sequence[Register] = ()) -> View | None:
         """The instance when it is finished, or as it stands at the end of the wait. None: it could not be read."""
         loop = asyncio.get_running_loop()
         until, pause = loop.time() + seconds, FIRST_PAUSE
         while True:
-            seen = self.show(instance, found)
+            seen = self.show(instance, stored)
             left = until - loop.time()
             if (seen and finished(seen)) or left <= 0 or self._closing.is_set():
                 return seen
             await self._pause(min(pause, left))
             pause = min(pause * 1.5, LAST_PAUSE)
             try:
-                found = await self.instances.look(instance) or found
+                stored = await self.instances.look(instance) or stored
             except UnavailableError:
                 continue  # what was seen before is what is known
 

@@ -25,7 +25,8 @@ from sagamesh.protocol.attempt import LogStuckError
 from sagamesh.protocol.effects import Known
 from sagamesh.protocol.view.instance import View
 from sagamesh.rules.compiled import Rules
-from sagamesh.text import listed
+from sagamesh.text import listed, series
+from sagamesh_sidecar.api import drain_command
 from sagamesh_sidecar.api.instances import Instances, StartResult
 from sagamesh_sidecar.api.lookups import Views
 from sagamesh_sidecar.deliveries.parking import Parking
@@ -106,6 +107,12 @@ class Api:
         self.drain = drain
         self.room = Room(BODIES)
         self.close = self.views.close
+        self._routes: dict[str, dict[str, Handler]] = {
+            "/v1/events": {"POST": self._start},
+            "/v1/sagas/SAGA/ID": {"GET": self._get, "HEAD": self._get},
+            "/v1/sagas/SAGA/ID/cancel": {"POST": self._cancel},
+            drain_command.PATH: {"POST": self._drain},
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive, self.room)
@@ -137,25 +144,16 @@ class Api:
         return refusal(problem)
 
     def _handler(self, request: Request) -> Handler:
-        match request.path:
-            case ("v1", "events"):
-                handlers: dict[str, Handler] = {"POST": self._start}
-            case ("v1", "sagas", _, _):
-                handlers = {"GET": self._get, "HEAD": self._get}
-            case ("v1", "sagas", _, _, "cancel"):
-                handlers = {"POST": self._cancel}
-            case ("v1", "drain"):
-                handlers = {"POST": self._drain}
-            case _:
-                raise ProblemError(
-                    "no-such-path", "there are /v1/events, /v1/sagas/SAGA/ID and /v1/sagas/SAGA/ID/cancel"
-                )
+        handlers = next((by for path, by in self._routes.items() if _leads_to(path, request.path)), None)
+        if handlers is None:
+            paths = series((path for path in self._routes if path != drain_command.PATH), "and")
+            raise ProblemError("no-such-path", f"there are {paths}")
         if request.method not in handlers:
             allowed = ", ".join(handlers)
             raise ProblemError("method-not-allowed", f"this path takes {allowed}", headers={"allow": allowed})
         return handlers[request.method]
 
-    # -- POST /v1/events -------------------------------------------------------------------------------------------
+    # -- starts ----------------------------------------------------------------------------------------------------
 
     async def _start(self, request: Request) -> Response:
         wait = _wait(request)
@@ -179,8 +177,8 @@ class Api:
 
     def _started_by(self, event: str) -> tuple[Rules, ...]:
         """The rules of every saga that an event starts, at least one."""
-        if found := self.rulebook.started_by(event):
-            return found
+        if startable := self.rulebook.started_by(event):
+            return startable
         self._expect_rules()
         events = sorted({rules.local.start_event for rules in self.rulebook.startable})
         may = f"what may be started here: {listed(events, NAMED)}" if events else "nothing may be started here"
@@ -225,17 +223,17 @@ class Api:
         for entry, view in zip(good, seen, strict=True):
             entry.instance = view if isinstance(view, View) else None  # started is started, whatever reading it gives
 
-    # -- POST /v1/drain: for `sagamesh-sidecar drain`, not for apps ------------------------------------------------
+    # -- for `sagamesh-sidecar drain`, not for apps ----------------------------------------------------------------
 
     async def _drain(self, _request: Request) -> Response:
         return _json({"givenBack": await self.drain()})
 
-    # -- /v1/sagas/{saga}/{id} -------------------------------------------------------------------------------------
+    # -- one instance ----------------------------------------------------------------------------------------------
 
     async def _get(self, request: Request) -> Response:
         wait, instance = _wait(request), self._instance(request)
-        found = await self._find(instance)
-        return _json(await request.unless_gone(self.views.wait(instance, wait, found)))
+        stored = await self._find(instance)
+        return _json(await request.unless_gone(self.views.wait(instance, wait, stored)))
 
     async def _cancel(self, request: Request) -> Response:
         instance, reason = self._instance(request), _reason(await request.body(MAX_BODY))
@@ -249,9 +247,9 @@ class Api:
             raise _unknown(instance)
         return self._cancelled(instance, known, await self.instances.look(instance), Cause("cancelled", reason))
 
-    def _cancelled(self, instance: Instance, known: Known, found: tuple[Register, ...], cause: Cause) -> Response:
+    def _cancelled(self, instance: Instance, known: Known, stored: tuple[Register, ...], cause: Cause) -> Response:
         """The answer to a cancel. The outcome may also be written by whoever carries this very cancel on."""
-        seen = self.views.show(instance, known.registers.values(), found)
+        seen = self.views.show(instance, known.registers.values(), stored)
         if seen is None or seen.outcome is None:
             raise ProblemError("pivot-started", "the pivot is at work, and decides; look at the instance, or try again")
         if seen.cause != cause:
@@ -267,15 +265,21 @@ class Api:
         return Instance(self.namespace, saga, commands.id_of(key))
 
     async def _find(self, instance: Instance) -> tuple[Register, ...]:
-        found = await self.views.find(instance)
-        if not found:
+        stored = await self.views.find(instance)
+        if not stored:
             raise _unknown(instance)
-        return found
+        return stored
 
     def _expect_rules(self) -> None:
         """What is not known is no reason for a 404 before the rules were read."""
         if not self.rulebook.loaded.is_set():
             raise ProblemError("rules-missing", "the sidecar has not read its rules yet; send the request again")
+
+
+def _leads_to(path: str, segments: tuple[str, ...]) -> bool:
+    """Whether a request's path is this one, where what stands in capitals may be anything."""
+    wanted = path.split("/")[1:]
+    return len(wanted) == len(segments) and all(w.isupper() or w == s for w, s in zip(wanted, segments, strict=True))
 
 
 @asynccontextmanager

@@ -56,14 +56,14 @@ class Availability:
             self._absent.set()
             self._miss()
         elif self._absent.is_set():
-            self._found()
+            self._arrived()
 
     def _miss(self) -> None:
         if not self.away:
             self._tell("the app is away" if self._seen else "the app is not there yet")
         self.away = True
 
-    def _found(self) -> None:
+    def _arrived(self) -> None:
         if self.away:
             self._tell("the app is back" if self._seen else "the app is there")
         self._seen, self.away, self._trial = True, False, False
@@ -76,7 +76,7 @@ class Availability:
     async def look(self) -> None:
         """The first probe: before any delivery comes, or that one would have to come again."""
         if await self.app.reachable():
-            self._found()
+            self._arrived()
 
     async def run(self) -> None:
         """Probe while the app is not there."""
@@ -88,4 +88,4 @@ class Availability:
             if self._listens:
                 self._trial = True
             else:
-                self._found()
+                self._arrived()

@@ -112,11 +112,11 @@ class Executor:
         subjects = [instance.subject(name) for name in names]
         for turn in count():
             try:
-                found = await self.log.read(instance.stream, subjects)
+                messages = await self.log.read(instance.stream, subjects)
             except UnavailableError:
                 await asyncio.sleep(pause(turn))
             else:
-                return tuple(codec.decode(message) for message in found)
+                return tuple(codec.decode(message) for message in messages)
         raise AssertionError("unreachable")
 
     async def _call(self, work: Work, call: Call) -> Reply:

@@ -131,13 +131,13 @@ class Rulebook:
         """Read what was written since the last time. False: it cannot be read now, which is left for the next one."""
         again, self._again = self._again, False
         try:
-            found = await self._written(again)
+            written = await self._written(again)
         except UnavailableError as error:
             self._again = again
             logger.debug("the rules cannot be read", extra={"reason": str(error)})
             return False
         before = dict(self.entries)
-        for message in found:
+        for message in written:
             self._take(message.subject, message.body)
         if not self._activate():
             self._again = True  # it names a document that should be there
@@ -149,14 +149,14 @@ class Rulebook:
     async def _written(self, again: bool) -> tuple[codec.Message, ...]:
         """What is new in the bucket; all of it, if it is another bucket than the last time."""
         subjects = buckets.participant_subjects(self.namespace, self.participant)
-        found: tuple[codec.Message, ...] = ()
+        written: tuple[codec.Message, ...] = ()
         if self._last is not None and not again:
-            found = await self.source.read_after(RULES_STREAM, subjects, self._last.sequence - 1)
-        if not any(self._stands(message) for message in found):
-            found = await self.source.read_after(RULES_STREAM, subjects, 0)
+            written = await self.source.read_after(RULES_STREAM, subjects, self._last.sequence - 1)
+        if not any(self._stands(message) for message in written):
+            written = await self.source.read_after(RULES_STREAM, subjects, 0)
             self._last = None
-        self._last = found[-1] if found else self._last
-        return found
+        self._last = written[-1] if written else self._last
+        return written
 
     def _stands(self, message: codec.Message) -> bool:
         """Whether this is the last one that was read, or has taken its place: then nothing before it is new."""

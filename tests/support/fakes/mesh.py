@@ -210,8 +210,8 @@ class Mesh:
 
     def values(self, key: str = "i-1") -> dict[Name, Value]:
         """Every register of an instance but its markers."""
-        found = (codec.decode(m) for m in self.server.messages(self.stream) if m.subject.split(".")[3] == key)
-        return {register.name: register.value for register in found if not register.name.register.startswith("absent")}
+        stored = (codec.decode(m) for m in self.server.messages(self.stream) if m.subject.split(".")[3] == key)
+        return {register.name: register.value for register in stored if not register.name.register.startswith("absent")}
 
     async def until(self, condition: Callable[[], object], seconds: float = 10.0) -> None:
         """Wait for a condition on what is in the log, or in the apps."""

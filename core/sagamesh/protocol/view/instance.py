@@ -101,7 +101,7 @@ class View(Struct, frozen=True, kw_only=True):
 
 def view(
     instance: Instance,
-    found: Sequence[Register],
+    stored: Sequence[Register],
     rules: LocalRules,
     now: float,
     *,
@@ -113,7 +113,7 @@ def view(
     `rules` are those of the instance's revision, or of another one where that is not at hand. What the registers do not
     tell is told by whoever looks: what fails just now, and the calls for what has not ended yet.
     """
-    timeline = sorted((r for r in found if not isinstance(r.value, Absent)), key=lambda r: r.sequence)
+    timeline = sorted((r for r in stored if not isinstance(r.value, Absent)), key=lambda r: r.sequence)
     known = {register.name: register for register in timeline}
     origin = timeline[0].origin
     outcome = _outcome(known)

@@ -45,9 +45,9 @@ class MemoryLog:
 
     async def read(self, stream: str, subjects: Sequence[str]) -> tuple[Message, ...]:
         await asyncio.sleep(0)
-        found = self._server.read(stream, subjects) if subjects else ()
+        messages = self._server.read(stream, subjects) if subjects else ()
         await asyncio.sleep(0)
-        return found
+        return messages
 
     async def read_after(self, stream: str, subject: str, sequence: int) -> tuple[Message, ...]:
         await asyncio.sleep(0)

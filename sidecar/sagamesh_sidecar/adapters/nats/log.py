@@ -123,17 +123,17 @@ class NatsLog:
             return ()
         if len(subjects) == 1 and _is_literal(subjects[0]):  # cheaper, and a right of its own
             message_limits.check_subject(subjects[0])
-            found = [await self._requests.ask(f"$JS.API.DIRECT.GET.{stream}.{subjects[0]}")]
+            answered = [await self._requests.ask(f"$JS.API.DIRECT.GET.{stream}.{subjects[0]}")]
         else:
-            found = await self._requests.ask_many(
+            answered = await self._requests.ask_many(
                 f"$JS.API.DIRECT.GET.{stream}", json.encode({"multi_last": list(subjects)})
             )
-        if (status := replies.status(found[-1].headers)) is not None:
-            headers = found.pop().headers or {}
+        if (status := replies.status(answered[-1].headers)) is not None:
+            headers = answered.pop().headers or {}
             if status == TOO_MANY or (status == END and _left(headers)):
                 return await self._read_in_parts(stream, subjects)
             _check_read(stream, status, headers)
-        return tuple(replies.direct_message(message.headers or {}, message.data) for message in found)
+        return tuple(replies.direct_message(message.headers or {}, message.data) for message in answered)
 
     async def _read_in_parts(self, stream: str, subjects: Sequence[str]) -> tuple[Message, ...]:
         """What is more than the server gives in one answer: over 1024 messages, or too many bytes."""
@@ -144,17 +144,17 @@ class NatsLog:
         return tuple(sorted(last.values(), key=lambda message: message.sequence))
 
     async def read_after(self, stream: str, subject: str, sequence: int) -> tuple[Message, ...]:
-        found: list[Message] = []
+        every: list[Message] = []
         while True:
             page = {"seq": sequence + 1, "batch": PAGE, "next_by_subj": subject}
             *messages, end = await self._requests.ask_many(f"$JS.API.DIRECT.GET.{stream}", json.encode(page))
-            found += (replies.direct_message(message.headers or {}, message.data) for message in messages)
+            every += (replies.direct_message(message.headers or {}, message.data) for message in messages)
             headers = end.headers or {}
             status = replies.status(headers)
             _check_read(stream, status, headers)
             if status == NOTHING or not messages or not _left(headers):
-                return tuple(found)
-            sequence = found[-1].sequence
+                return tuple(every)
+            sequence = every[-1].sequence
 
     async def consume(self, stream: str, consumer: str, accept: Accept, *, slots: int) -> Subscription:
         puller = Puller(
