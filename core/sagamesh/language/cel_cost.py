@@ -46,7 +46,7 @@ _UNICODE_CLASS = 2000  # what `\pL` costs, in characters of an ordinary pattern
 
 
 class ExprKind(enum.IntEnum):
-    """The forms of an expression, by their field numbers in `cel.expr.Expr`."""
+    """The kinds of an expression, by their field numbers in `cel.expr.Expr`."""
 
     CONSTANT = 3
     VARIABLE = 4
@@ -57,19 +57,8 @@ class ExprKind(enum.IntEnum):
     LOOP = 9
 
 
-_NAME = {
-    ExprKind.VARIABLE: 1,
-    ExprKind.FIELD: 2,
-    ExprKind.CALL: 2,
-    ExprKind.MAP: 1,
-    ExprKind.LOOP: 1,
-}
-_CHILDREN = {
-    ExprKind.FIELD: (1,),
-    ExprKind.CALL: (1, 3),
-    ExprKind.LIST: (1,),
-    ExprKind.LOOP: (2, 4, 5, 6, 7),
-}  # its range first
+Fields = dict[int, list[Any]]
+"""A message of protobuf: field number -> its values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,35 +231,85 @@ def _weight(pattern: str) -> int:
     return (len(pattern) + _UNICODE_CLASS * pattern.lower().count("\\p")) * repeated
 
 
-# The wire format: https://protobuf.dev/programming-guides/encoding. Any = bytes, or int, by the field's wire type.
+# -- reading the tree ----------------------------------------------------------------------------------------------
+#
+# Field numbers of google/protobuf/any.proto, cel/expr/checked.proto and cel/expr/syntax.proto; a map is a list of
+# entries there. Any = bytes, or int, by the field's wire type: https://protobuf.dev/programming-guides/encoding.
+
+_ANY_VALUE = 2
+_ENTRY_KEY, _ENTRY_VALUE = 1, 2
+_CHECKED_REFERENCES, _CHECKED_EXPR, _CHECKED_SOURCE = 2, 4, 5
+_REFERENCE_OVERLOADS = 3
+_SOURCE_POSITIONS = 4
+_EXPR_ID = 2
+_CONSTANT_STRING = 6
+_MAP_NAME, _MAP_ENTRIES, _MAP_ENTRY_KEY, _MAP_ENTRY_VALUE = 1, 2, 3, 4
+_FIELD_OPERAND, _FIELD_NAME = 1, 2
+_CALL_TARGET, _CALL_FUNCTION, _CALL_ARGUMENTS = 1, 2, 3
+_LIST_ELEMENTS = 1
+_LOOP_VARIABLE, _LOOP_RANGE, _LOOP_START, _LOOP_CONDITION, _LOOP_STEP, _LOOP_RESULT = 1, 2, 4, 5, 6, 7
+_VARIABLE_NAME = 1
+_VARINT, _EIGHT_BYTES = 0, 1  # wire types; of the others this tree has only 2, bytes with their length before them
+
+_NAME = {
+    ExprKind.VARIABLE: _VARIABLE_NAME,
+    ExprKind.FIELD: _FIELD_NAME,
+    ExprKind.CALL: _CALL_FUNCTION,
+    ExprKind.MAP: _MAP_NAME,
+    ExprKind.LOOP: _LOOP_VARIABLE,
+}
+_CHILDREN = {  # of a loop, its range first: see `_place`
+    ExprKind.FIELD: (_FIELD_OPERAND,),
+    ExprKind.CALL: (_CALL_TARGET, _CALL_ARGUMENTS),
+    ExprKind.LIST: (_LIST_ELEMENTS,),
+    ExprKind.LOOP: (_LOOP_RANGE, _LOOP_START, _LOOP_CONDITION, _LOOP_STEP, _LOOP_RESULT),
+}
 
 
 def _read(serialized: bytes, source: str) -> AstNode:
-    checked = _fields(_fields(serialized)[2][0])  # out of google.protobuf.Any
-    references = (_fields(entry) for entry in checked.get(2, ()))
-    overloads = {entry[1][0]: _names(_fields(entry[2][0]).get(3, ())) for entry in references}
-    positions = (_fields(entry) for entry in _fields(checked[5][0]).get(4, ()))
-    offsets = {entry[1][0]: entry.get(2, [0])[0] for entry in positions}
+    checked = _fields(_fields(serialized)[_ANY_VALUE][0])
+    overloads = _overloads(checked)
+    offsets = _offsets(checked)
 
     def node(data: bytes) -> AstNode:
         expr = _fields(data)
         kind = next(kind for kind in ExprKind if kind in expr)
-        form = _fields(expr[kind][0])
-        parts = [part for field in _CHILDREN.get(kind, ()) for part in form.get(field, ())]
-        if kind is ExprKind.MAP:
-            entries = [_fields(entry) for entry in form.get(2, ())]
-            parts = [part for entry in entries for part in (*entry.get(3, ()), *entry[4])]
-        key = expr[2][0]
+        body = _fields(expr[kind][0])
+        key = expr[_EXPR_ID][0]
+        text = body.get(_CONSTANT_STRING) if kind is ExprKind.CONSTANT else None
         return AstNode(
             kind=kind,
-            name="".join(part.decode() for part in form.get(_NAME.get(kind, 0), ())),
-            text=form[6][0].decode() if kind is ExprKind.CONSTANT and 6 in form else None,
+            name="".join(part.decode() for part in body.get(_NAME[kind], ())) if kind in _NAME else "",
+            text=text[0].decode() if text else None,
             position=_position(source, offsets.get(key, 0)),
             overloads=overloads.get(key, frozenset()) if kind is ExprKind.CALL else frozenset(),
-            children=tuple(map(node, parts)),
+            children=tuple(map(node, _parts(kind, body))),
         )
 
-    return node(checked[4][0])
+    return node(checked[_CHECKED_EXPR][0])
+
+
+def _parts(kind: ExprKind, body: Fields) -> list[bytes]:
+    """The expressions that one consists of."""
+    if kind is ExprKind.MAP:
+        entries = map(_fields, body.get(_MAP_ENTRIES, ()))
+        return [part for entry in entries for part in (*entry.get(_MAP_ENTRY_KEY, ()), *entry[_MAP_ENTRY_VALUE])]
+    return [part for number in _CHILDREN.get(kind, ()) for part in body.get(number, ())]
+
+
+def _overloads(checked: Fields) -> dict[int, frozenset[str]]:
+    """Id of an expression -> what its function may turn out to be, by the types that were found."""
+    references = map(_fields, checked.get(_CHECKED_REFERENCES, ()))
+    return {
+        entry[_ENTRY_KEY][0]: _names(_fields(entry[_ENTRY_VALUE][0]).get(_REFERENCE_OVERLOADS, ()))
+        for entry in references
+    }
+
+
+def _offsets(checked: Fields) -> dict[int, int]:
+    """Id of an expression -> where it stands in the source. Protobuf leaves a 0 out."""
+    positions = map(_fields, _fields(checked[_CHECKED_SOURCE][0]).get(_SOURCE_POSITIONS, ()))
+    return {entry[_ENTRY_KEY][0]: entry.get(_ENTRY_VALUE, [0])[0] for entry in positions}
 
 
 def _names(parts: Iterable[bytes]) -> frozenset[str]:
@@ -282,25 +321,27 @@ def _position(source: str, offset: int) -> str:
     return f"{source.count(chr(10), 0, offset) + 1}:{offset - line_start + 1}"
 
 
-def _fields(data: bytes) -> dict[int, list[Any]]:
-    """The fields of one message, by number, in the order in which they stand."""
-    fields: dict[int, list[Any]] = {}
+def _fields(data: bytes) -> Fields:
+    """The fields of one message, in the order in which they stand."""
+    fields: Fields = {}
     at = 0
     while at < len(data):
         tag, at = _varint(data, at)
+        number, wire_type = tag >> 3, tag & 0b111
         value: Any
-        if tag & 7 == 0:
+        if wire_type == _VARINT:
             value, at = _varint(data, at)
         else:
-            size, at = (8, at) if tag & 7 == 1 else _varint(data, at)
+            size, at = (8, at) if wire_type == _EIGHT_BYTES else _varint(data, at)
             value, at = data[at : at + size], at + size
-        fields.setdefault(tag >> 3, []).append(value)
+        fields.setdefault(number, []).append(value)
     return fields
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
+    """A number in groups of seven bits, the lowest first; the eighth bit says that another follows."""
     value = shift = 0
-    while data[at] >= 0x80:
+    while data[at] & 0x80:
         value |= (data[at] & 0x7F) << shift
         shift, at = shift + 7, at + 1
     return value | data[at] << shift, at + 1

@@ -6,7 +6,7 @@ steps do not wait for one another in a circle, except where they say otherwise: 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from graphlib import TopologicalSorter
 
 from sagamesh.language.model import Saga, Step
@@ -79,20 +79,12 @@ def sinks(saga: Saga) -> tuple[str, ...]:
 
 def downstream(saga: Saga, name: str) -> frozenset[str]:
     """Every step that can only run after `name`'s end, directly or through others. Works on circles, too."""
-    return _reached(successors(saga), name)
-
-
-def upstream(saga: Saga, name: str) -> frozenset[str]:
-    """Every step (and `_`) of which `name` is downstream: its ancestors."""
-    return _reached(all_inputs(saga), name)
-
-
-def _reached(edges: Mapping[str, Iterable[str]], name: str) -> frozenset[str]:
+    after = successors(saga)
     found: set[str] = set()
-    ahead = list(edges[name])
+    ahead = list(after[name])
     while ahead:
         step = ahead.pop()
         if step not in found:
             found.add(step)
-            ahead.extend(edges.get(step, ()))
+            ahead.extend(after[step])
     return frozenset(found)
