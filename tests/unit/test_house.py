@@ -178,6 +178,50 @@ def test_what_is_pure_is_let_through(source: str, place: str) -> None:
     assert impurities(source, place) == []
 
 
+# -- numbers ---------------------------------------------------------------------------------------------------------
+
+
+def numbers_without_a_word(source: str) -> list[int]:
+    """The lines of constants with a number for which neither a comment, nor a sentence below, says where it is from."""
+    lines, found = source.splitlines(), []
+    for node, following in pairwise([*ast.parse(source).body, ast.Pass()]):
+        if not isinstance(node, ast.Assign | ast.AnnAssign) or not any(map(_is_number, ast.walk(node))):
+            continue
+        first = node.lineno - 1  # of the block of lines that it stands in
+        while first and lines[first - 1].strip():
+            first -= 1
+        said = lines[node.lineno - 1 : node.end_lineno] + lines[first : first + 1]
+        told = isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant)
+        if not told and not any("# " in line for line in said):
+            found.append(node.lineno)
+    return found
+
+
+def _is_number(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and type(node.value) in (int, float)
+
+
+@pytest.mark.parametrize("path", modules("core"), ids=named)
+def test_every_number_of_core_says_where_it_is_from(path: Path) -> None:
+    assert numbers_without_a_word(path.read_text()) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["A = 1", "A: int = 1", "A = B * 2.5", "# why\n\nA = 1", "A, B = 1, 2", "A = f(1)", 'A = 1\nB = ""\n"""Text."""'],
+)
+def test_a_number_without_a_word_is_seen(source: str) -> None:
+    assert numbers_without_a_word(source) == [source.count("\n", 0, source.index("A")) + 1]
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["A = 1  # why", "# why\nA = 1", "# why\nA = 1\nB = 2", 'A = 1\n"""Why."""', "A = True", 'A = "1"', "f(1)"],
+)
+def test_a_number_with_a_word_is_let_through(source: str) -> None:
+    assert numbers_without_a_word(source) == []
+
+
 # -- size ------------------------------------------------------------------------------------------------------------
 
 LONGEST = 400

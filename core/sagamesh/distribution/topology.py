@@ -14,6 +14,7 @@ from sagamesh.rules import compiled
 from sagamesh.rules.local import LocalRules
 
 SECOND = 1_000_000_000
+"""In nanoseconds, as the API counts."""
 MAX_MESSAGE = 320 * 1024
 """Bytes of one register: 256 KiB of the app's data, and room for the rest."""
 
@@ -41,7 +42,7 @@ def _log_stream(name: str, subjects: str, replicas: int) -> Config:
         "max_bytes": -1,
         "max_age": 0,
         "max_msg_size": MAX_MESSAGE,
-        "duplicate_window": 2 * 60 * SECOND,
+        "duplicate_window": 2 * 60 * SECOND,  # the server's default, said so that it does not differ; nothing uses it
         "allow_direct": True,
     }
 
@@ -54,8 +55,9 @@ def retired_log(config: Config, namespace: str, saga: str) -> Config:
 def consumer(participant: str, filters: Iterable[str]) -> Config:
     """A participant's durable consumer on a saga's log.
 
-    `max_ack_pending` bounds the instances that may wait at one participant; concurrency is bounded by what its
-    sidecars ask for. No `backoff`: it would add to the delay of every nak.
+    `ack_wait` is how long the deliveries of a sidecar that died are nobody's. `max_ack_pending` bounds the instances
+    that may wait at one participant: while its app is away the server's default of 1,000 would soon block all others.
+    Concurrency is bounded by what its sidecars ask for. No `backoff`: it would add to the delay of every nak.
     """
     return {
         "name": participant,

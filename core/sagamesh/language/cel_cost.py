@@ -17,8 +17,8 @@ from typing import Any
 
 from sagamesh.errors import ExpressionError
 
-MAX_NODES = 200
-MAX_LOOPS = 2
+MAX_NODES = 200  # parts of an expression, five times the largest of our examples; 160 take 0.1 ms
+MAX_LOOPS = 2  # one within the other: each further one multiplies the steps once more
 MAX_SUMS = 8  # `_+_` beside a loop: each can grow what the next one adds
 MAX_ITEMS = 1000  # `map` and `filter` copy their result at every step: 1,000 items take 20 ms, 10,000 take 2.5 s
 MAX_STEPS = 10_000  # the library's own budget for all loops together
@@ -235,7 +235,6 @@ def _weight(pattern: str) -> int:
 #
 # Field numbers of google/protobuf/any.proto, cel/expr/checked.proto and cel/expr/syntax.proto; a map is a list of
 # entries there. Any = bytes, or int, by the field's wire type: https://protobuf.dev/programming-guides/encoding.
-
 _ANY_VALUE = 2
 _ENTRY_KEY, _ENTRY_VALUE = 1, 2
 _CHECKED_REFERENCES, _CHECKED_EXPR, _CHECKED_SOURCE = 2, 4, 5

@@ -18,7 +18,7 @@ from sagamesh.errors import SpecError
 from sagamesh.text import shortened
 
 MOST_UNKNOWN = 10
-"""Unknown fields of one mapping that are reported."""
+"""Unknown fields of one mapping that are reported: who has more has another mistake, and a status has little room."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

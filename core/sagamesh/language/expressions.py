@@ -26,7 +26,7 @@ from sagamesh.text import rfc3339, shortened
 MAX_LENGTH = 2048  # characters of an expression; the worst one then compiles in 5 ms
 MAX_DEPTH = 100  # of data; far below where Python's or the library's stack would end
 MAX_RESULT = 512 << 10  # characters of JSON, about: a loop can repeat its input a thousand times
-_INT64 = 2**63
+_INT64 = 2**63  # from here on a whole number is none of CEL's integers
 
 _T = cel.Type
 _EVENT = {"event.id": _T.STRING, "event.type": _T.STRING, "event.time": _T.TIMESTAMP, "event.data": _T.DYN}

@@ -1,7 +1,8 @@
 """A saga as its author means it: immutable values, durations in seconds, nothing looked up yet.
 
 `spec` makes them from a document, `graph` answers questions about who listens to whom, `checks` judges them and
-`projection` turns them into the rules of each participant.
+`projection` turns them into the rules of each participant. The defaults are those of the language, and suit a service
+next door: a call takes milliseconds, a restart seconds, and who is not back after ten minutes needs somebody's help.
 """
 
 from __future__ import annotations

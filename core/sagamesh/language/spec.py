@@ -17,10 +17,15 @@ from sagamesh.language.model import Action, Compensation, Emit, Join, Order, Ret
 from sagamesh.text import LABEL, LONGEST_LABEL
 
 MOST_STEPS = 500
+"""Rules for as many take a second to make, and 200 KiB where one participant owns all: a message of NATS holds them."""
 MOST_INPUTS = 100
+"""Of one step. The API server asks for a bound of every list, and an attempt may prove the absence of each input."""
 MOST_EMITS = 32
+"""Of one step: another bound for the API server, far more than one answer can tell apart."""
 LONGEST_CALL = "1h"
+"""While a call lasts, its delivery stays in hand at one sidecar, whose restart begins the call anew."""
 LONGEST_STEP = "720h"
+"""Thirty days."""
 LONGEST_DELAY = "1m"
 """A longer delay between calls would need timers, which are not built yet."""
 
@@ -36,19 +41,19 @@ STEP = _label("reserve-credit")
 PARTICIPANT = _label("payments")
 EVENT = Form(
     pattern=re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"),
-    longest=128,
+    longest=128,  # half of what a CloudEvents attribute may have (`cloudevents.MAX_ATTRIBUTE`)
     rule="an event type (letters, digits, '.', '_' and '-', at most 128), such as 'order.placed'",
 )
 _LETTERS = "A-Za-z0-9_~-"
 _LETTER = f"[{_LETTERS}]"
 PATH = Form(
     pattern=re.compile(rf"(?:/(?:(?:\.?\.?{_LETTER}|\.\.\.)[.{_LETTERS}]*)?)+"),
-    longest=257,
+    longest=257,  # the slash, and 256 characters
     rule="a path at the participant's app (letters, digits and '._~/-'; no host, query or '..'), such as '/charges'",
 )
 EXPRESSION = Form(
     pattern=re.compile(r"\s*\S.*", re.DOTALL),
-    longest=2048,
+    longest=2048,  # `expressions.MAX_LENGTH`
     rule="a CEL expression in quotes (at most 2048 characters), such as '{\"id\": event.data.orderId}'",
 )
 

@@ -126,6 +126,7 @@ def saga_name_of(subject: str) -> str:
 
 
 LITERAL_ID = re.compile(r"(?!h-)[A-Za-z0-9_-]{1,64}")
+"""A token of a subject. 64 characters hold a UUID or a SHA-256 in hex."""
 DIGEST_ID = re.compile(r"h-[a-z2-7]{26}")
 """Made from a key that is no literal id (see `commands`)."""
 

@@ -42,7 +42,8 @@ from sagamesh.protocol.effects import Ack, Call, Delivery, Known, Nak, Prove, Re
 from sagamesh.rules.compiled import OwnStep, Rules
 
 READS_UNTIL_PRESENT = 30
-"""How often a register that must be there is looked for before the delivery is given back."""
+"""How often a register that must be there is looked for before the delivery is given back: twenty seconds of pauses. No
+copy of a log in order lags so far behind."""
 WRITES_UNTIL_KNOWN = 25
 """How often a write is repeated whose result is unknown, before the delivery is given back: a quarter of a minute of
 pauses, and the log's own patience."""
@@ -138,6 +139,7 @@ def attempt(rules: Rules, known: Known, delivery: Delivery, step: OwnStep) -> St
                     case Prove(awaited=awaited):
                         yield from _prove(known, delivery, step, awaited)
     except LogStuckError:
+        # After a quarter of a minute in vain another second is little, and a log that is short of air gets some.
         return Nak(1.0, "the log neither takes a register nor shows it")
 
 

@@ -26,9 +26,9 @@ T = TypeVar("T")
 STRUCTURED = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
 MAX_BATCH = 100
-"""The most events of one request."""
+"""The most events of one request, since it is answered when all of them are written."""
 MAX_ATTRIBUTE = 256
-"""The most characters of an attribute."""
+"""The most characters of an attribute: no name is longer, and a type becomes a header of every call."""
 
 REQUIRED = ("specversion", "id", "source", "type")
 JSON_TYPE = re.compile(r"(application|text)/([a-z0-9!#$&^_.-]+\+)?json")

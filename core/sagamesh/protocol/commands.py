@@ -23,7 +23,8 @@ _canonical = msgspec.json.Decoder(float_hook=lambda text: int(float(text)) if fl
 """Reads whole numbers alike, however they are written: libraries differ in that."""
 
 TRIES = 6
-"""How often a start is written before it is called unknown, if nobody has given up on it before."""
+"""How often a start is written before it is called unknown, if nobody has given up on it before: a second of pauses,
+and the log's own patience each time. Its sender waits meanwhile, and sends it again anyway."""
 
 
 def instance_id(rules: Rules, start: Start) -> str:
@@ -51,7 +52,7 @@ def id_of(key: str) -> str:
     """The id of the instance with this key; an id is its own key."""
     if is_instance_id(key):
         return key
-    return "h-" + base64.b32encode(hashlib.sha256(key.encode()).digest()).decode().lower()[:26]
+    return "h-" + base64.b32encode(hashlib.sha256(key.encode()).digest()).decode().lower()[:26]  # 130 bits of it
 
 
 def digest(event: str, data: Raw) -> str:

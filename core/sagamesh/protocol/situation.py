@@ -82,11 +82,11 @@ def are_there(at: Situation, *names: Name) -> Judged:
 
 
 def come_back(at: Situation, reason: str = "") -> Effects:
-    """Nothing can be done just now, and no call was made."""
+    """Nothing can be done just now, and no call was made: soon again, in 0.2 to 2 seconds."""
     return (Nak(min(2.0, 0.1 * 2 ** min(at.delivery.delivered, 5)), reason),)
 
 
 def retry(at: Situation, policy: Retry, reason: str, after: float = 0.0) -> Effects:
     """Call again, with growing delay, full jitter, and not before the app wants it."""
-    doublings = min(at.known.failures, 16)
+    doublings = min(at.known.failures, 16)  # even a millisecond is past the longest `max_backoff` by then
     return (Nak(min(policy.backoff * 2**doublings, policy.max_backoff), reason, at_least=after),)

@@ -11,6 +11,7 @@ from msgspec import Struct
 from sagamesh.language.model import Action, Compensation, Emit, Join, Order
 
 FORMAT = 1
+"""Of the documents that this version writes and reads."""
 
 
 class Input(Struct, frozen=True, kw_only=True):

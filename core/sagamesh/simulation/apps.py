@@ -14,7 +14,7 @@ from sagamesh.simulation.outline import Outline
 
 Fate = Literal["done", "refused"]
 OVER = 1e9
-"""A time at which every step's `within` is over."""
+"""A time at which every step's `within` is over: thirty years after a start at 0."""
 
 
 class Apps:

@@ -24,6 +24,7 @@ from sagamesh.simulation.outline import Outline
 
 INSTANCE = Instance("default", "simulated", "i")
 REPLICAS = 2
+"""Of each participant: as many as it takes for one to overtake the other."""
 
 
 @dataclass(frozen=True, slots=True)
