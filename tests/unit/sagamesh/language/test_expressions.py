@@ -76,6 +76,7 @@ def failure(source: str, place: Place = Place.BODY, **data: object) -> str:
             {"order.placed"},
         ),
         ("event.data", Place.BODY, ORDER, {"event.data"}, set()),
+        ('{events["order.placed"].data.orderId: saga.id}', Place.BODY, {"o-1": "o-1"}, None, {"order.placed"}),
         ('"a.b" in events', Place.WHEN, False, {"events"}, {"a.b"}),
         ('has(events["order.placed"].data.total)', Place.WHEN, True, {"events"}, {"order.placed"}),
         ('timestamp(events["order.placed"].time) == event.time', Place.WHEN, True, {"events", "event.time"}, None),
