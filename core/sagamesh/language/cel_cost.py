@@ -118,7 +118,7 @@ def survey(checked: bytes, source: str) -> Survey:
         _check_node(node)
     loops = sum(node.kind is ExprKind.LOOP for node in nodes)
     _check_amounts(root, len(nodes), loops, sum(node.name == "_+_" for node in nodes))
-    found = Survey(
+    surveyed = Survey(
         variables=frozenset(node.name for node in nodes if node.kind is ExprKind.VARIABLE),
         events=_event_names(nodes),
         patterns=tuple(node.children[-1].text or "" for node in nodes if _calls(node, "matches")),
@@ -130,9 +130,9 @@ def survey(checked: bytes, source: str) -> Survey:
         reads_text=any(each.depth > 0 and _reads_text(each.node) for each in placed),
         comparisons=sum(map(_comparisons, nodes)),
     )
-    if why := found.excess(0, 0, 0):  # by its literals alone
+    if why := surveyed.excess(0, 0, 0):  # by its literals alone
         raise ExpressionError(f"{root.position}: {why}")
-    return found
+    return surveyed
 
 
 def _place(node: AstNode, depth: int = 0, ranged: bool = False) -> Iterator[_Placed]:

@@ -112,10 +112,10 @@ def compile_expression(source: str, place: Place, *, single_event: bool = True) 
     except (RuntimeError, TypeError) as error:  # TypeError: text that is not Unicode
         raise ExpressionError(_compile_error(str(error), declared, single_event)) from None
     _check_type(expression.return_type().name(), place)
-    found = survey(expression.serialize(), source)
-    for pattern in found.patterns:
+    surveyed = survey(expression.serialize(), source)
+    for pattern in surveyed.patterns:
         _check_pattern(pattern)
-    return CelProgram(source, found.variables & declared.keys(), found.events, place, expression, found)
+    return CelProgram(source, surveyed.variables & declared.keys(), surveyed.events, place, expression, surveyed)
 
 
 @cache

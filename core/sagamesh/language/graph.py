@@ -16,11 +16,11 @@ START = "_"
 
 def producers(saga: Saga) -> dict[str, str]:
     """Event -> the step that announces it (`_` for the starting event). Of several producers the first."""
-    found = {saga.start.event: START}
+    producer = {saga.start.event: START}
     for step in saga.steps:
         for emit in step.emits:
-            found.setdefault(emit.event, step.name)
-    return found
+            producer.setdefault(emit.event, step.name)
+    return producer
 
 
 def inputs(saga: Saga, step: Step) -> dict[str, tuple[str, ...]]:
@@ -35,11 +35,11 @@ def all_inputs(saga: Saga) -> dict[str, dict[str, tuple[str, ...]]]:
 
 
 def _heard(step: Step, producer: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
-    found: dict[str, tuple[str, ...]] = {}
+    heard: dict[str, tuple[str, ...]] = {}
     for event in step.on:
         if event in producer:
-            found[producer[event]] = (*found.get(producer[event], ()), event)
-    return found
+            heard[producer[event]] = (*heard.get(producer[event], ()), event)
+    return heard
 
 
 def is_single(step: Step) -> bool:
@@ -49,11 +49,11 @@ def is_single(step: Step) -> bool:
 
 def successors(saga: Saga) -> dict[str, tuple[str, ...]]:
     """Step (and `_`) -> the steps that listen to an event of it."""
-    found: dict[str, list[str]] = {name: [] for name in (START, *(step.name for step in saga.steps))}
+    listening: dict[str, list[str]] = {name: [] for name in (START, *(step.name for step in saga.steps))}
     for name, heard in all_inputs(saga).items():
         for producer in heard:
-            found[producer].append(name)
-    return {name: tuple(listeners) for name, listeners in found.items()}
+            listening[producer].append(name)
+    return {name: tuple(listeners) for name, listeners in listening.items()}
 
 
 def order(saga: Saga) -> tuple[str, ...]:
@@ -80,11 +80,11 @@ def sinks(saga: Saga) -> tuple[str, ...]:
 def downstream(saga: Saga, name: str) -> frozenset[str]:
     """Every step that can only run after `name`'s end, directly or through others. Works on circles, too."""
     after = successors(saga)
-    found: set[str] = set()
+    reached: set[str] = set()
     ahead = list(after[name])
     while ahead:
         step = ahead.pop()
-        if step not in found:
-            found.add(step)
+        if step not in reached:
+            reached.add(step)
             ahead.extend(after[step])
-    return frozenset(found)
+    return frozenset(reached)

@@ -63,9 +63,9 @@ def read(document: object, *, namespace: str = "default") -> Saga:
 
     Raises SpecError: the first of its `problems`.
     """
-    definition, found = _read(document, namespace)
-    if found:
-        raise found[0]
+    definition, wrongs = _read(document, namespace)
+    if wrongs:
+        raise wrongs[0]
     return definition
 
 
@@ -75,9 +75,9 @@ def problems(document: object, *, namespace: str = "default") -> tuple[SpecError
 
 
 def _read(document: object, namespace: str) -> tuple[Saga, list[SpecError]]:
-    found: list[SpecError] = []
-    top = node(document, "", found, "must be a mapping with apiVersion, kind, metadata and spec")
-    return saga(top, namespace), found
+    wrongs: list[SpecError] = []
+    top = node(document, "", wrongs, "must be a mapping with apiVersion, kind, metadata and spec")
+    return saga(top, namespace), wrongs
 
 
 def saga(top: Node, namespace: str) -> Saga:
@@ -87,7 +87,7 @@ def saga(top: Node, namespace: str) -> Saga:
     metadata = top.child("metadata", "metadata: {name: checkout}")  # what else it holds is the business of Kubernetes
     spec = top.child("spec", "spec: {start: {...}, steps: [...]}")
     top.close("status")
-    found = Saga(
+    parsed = Saga(
         namespace=metadata.text("namespace", NAME, default=namespace),
         name=metadata.text("name", NAME),
         start=_start(spec.child("start", "start: {participant: orders, event: order.placed}")),
@@ -97,17 +97,17 @@ def saga(top: Node, namespace: str) -> Saga:
     )
     spec.not_built("deadline")
     spec.close("deadline")
-    return found
+    return parsed
 
 
 def _start(start: Node) -> StartSpec:
-    found = StartSpec(
+    parsed = StartSpec(
         participant=_participant(start),
         event=start.text("event", EVENT),
         key=start.optional_text("key", EXPRESSION),
     )
     start.close()
-    return found
+    return parsed
 
 
 def _steps(spec: Node) -> tuple[Step, ...]:
@@ -121,7 +121,7 @@ def _steps(spec: Node) -> tuple[Step, ...]:
 def _step(step: Node) -> Step:
     step.restore("on")
     name = step.text("name", STEP)
-    found = Step(
+    parsed = Step(
         name=name,
         participant=_participant(step),
         on=step.texts("on", EVENT, MOST_INPUTS, "on: [order.placed]"),
@@ -134,7 +134,7 @@ def _step(step: Node) -> Step:
         compensation=_compensation(step.optional_child("compensation", "compensation: {path: /charges/refund}")),
     )
     step.close()
-    return found
+    return parsed
 
 
 def _participant(owner: Node) -> str:
@@ -146,7 +146,7 @@ def _participant(owner: Node) -> str:
 
 
 def _action(action: Node) -> Action:
-    found = Action(
+    parsed = Action(
         path=action.text("path", PATH),
         body=action.optional_text("body", EXPRESSION),
         timeout=action.seconds("timeout", default=5.0, most=LONGEST_CALL),
@@ -154,18 +154,18 @@ def _action(action: Node) -> Action:
         retry=_retry(action.optional_child("retry", "retry: {backoff: 200ms, maxBackoff: 10s}")),
     )
     action.close()
-    return found
+    return parsed
 
 
 def _retry(retry: Node | None) -> Retry:
     if retry is None:
         return Retry()
-    found = Retry(
+    parsed = Retry(
         backoff=retry.seconds("backoff", default=0.2, most=LONGEST_DELAY),
         max_backoff=retry.seconds("maxBackoff", default=10.0, most=LONGEST_DELAY),
     )
     retry.close()
-    return found
+    return parsed
 
 
 def _emits(step: Node) -> tuple[Emit, ...]:
@@ -177,18 +177,18 @@ def _emits(step: Node) -> tuple[Emit, ...]:
 
 
 def _emit(emit: Node) -> Emit:
-    found = Emit(event=emit.text("event", EVENT), when=emit.optional_text("when", EXPRESSION))
+    parsed = Emit(event=emit.text("event", EVENT), when=emit.optional_text("when", EXPRESSION))
     emit.close()
-    return found
+    return parsed
 
 
 def _compensation(compensation: Node | None) -> Compensation | None:
     if compensation is None:
         return None
-    found = Compensation(
+    parsed = Compensation(
         path=compensation.text("path", PATH),
         body=compensation.optional_text("body", EXPRESSION),
         timeout=compensation.seconds("timeout", default=5.0, most=LONGEST_CALL),
     )
     compensation.close()
-    return found
+    return parsed

@@ -88,12 +88,12 @@ class Ways:
 
     def _limited(self, step: Step, ways: Iterable[Way]) -> list[Way]:
         room = min(MOST_WAYS, MOST_IN_ALL - sum(map(len, self._ways.values())))
-        found: dict[Way, None] = {}
+        kept: dict[Way, None] = {}
         for count, way in enumerate(ways):
             if count >= room:
                 raise TooManyWaysError(step.name)
-            found[way] = None
-        return list(found)
+            kept[way] = None
+        return list(kept)
 
 
 def _agreeing(ways: list[Way], others: list[Way], choices: Iterable[int]) -> Iterator[tuple[Way, Way]]:
@@ -120,7 +120,7 @@ def _may_differ(left: int, right: int) -> bool:
 
 def _split(ways: list[Way], events: int) -> dict[int, list[Way]]:
     """By the event that is chosen among `events`; 0: none."""
-    found: dict[int, list[Way]] = {}
+    groups: dict[int, list[Way]] = {}
     for way in ways:
-        found.setdefault(way & events, []).append(way)
-    return found
+        groups.setdefault(way & events, []).append(way)
+    return groups

@@ -203,8 +203,8 @@ def read_until_present(known: Known, name: Name) -> Steps[None]:
 
 
 def _fetch(known: Known, names: tuple[Name, ...]) -> Steps[None]:
-    found: tuple[Register, ...] = take(known, (yield Fetch(names)))
-    for register in found:
+    present: tuple[Register, ...] = take(known, (yield Fetch(names)))
+    for register in present:
         known.registers[register.name] = register
     known.unseen.update(name for name in names if name not in known.registers)
 

@@ -53,15 +53,15 @@ def request(step: OwnStep, incoming: Name, known: Known, instance: Instance) -> 
 def variables(step: OwnStep, program: Program, incoming: Name, known: Known, instance: Instance) -> Variables:
     """The variables that a program names, but for `response`, `request`, `result` and `cause`."""
     register = known.registers[incoming]
-    found: Variables = {}
+    given: Variables = {}
     for name in program.names:
         if name.startswith("event."):
-            found[name] = _event(register)[name.removeprefix("event.")]
+            given[name] = _event(register)[name.removeprefix("event.")]
         elif name == "events":
-            found[name] = _events(step, incoming, known)
+            given[name] = _events(step, incoming, known)
     if any(name.startswith("saga.") for name in program.names):
-        found |= _saga(register, instance)
-    return found
+        given |= _saga(register, instance)
+    return given
 
 
 def response(answer: Answered, data: Raw) -> Variables:

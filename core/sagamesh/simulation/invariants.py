@@ -76,9 +76,9 @@ def _aborted(world: World) -> list[str]:
 
 def _unfinished(world: World, settled: Callable[[str], Name]) -> list[str]:
     """Steps that were settled only after the saga called itself finished."""
-    found = world.broker.registers
-    end = found[FINISH].sequence if FINISH in found else world.broker.sequence
-    sequences = {name: found[settled(name)].sequence for name in world.outline.steps if settled(name) in found}
+    stored = world.broker.registers
+    end = stored[FINISH].sequence if FINISH in stored else world.broker.sequence
+    sequences = {name: stored[settled(name)].sequence for name in world.outline.steps if settled(name) in stored}
     return [f"finished before {name} was settled" for name, sequence in sequences.items() if sequence > end]
 
 
