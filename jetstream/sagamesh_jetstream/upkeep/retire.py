@@ -53,7 +53,7 @@ async def left_over(js: JetStream, installation: str) -> set[SagaKey]:
     bucket = await ask(js, f"STREAM.INFO.{RULES_STREAM}", every)
     if bucket is None or _is_foreign(bucket, installation):
         return set()
-    sagas = {buckets.saga_of_key(subject) for subject in _entries(bucket)}
+    sagas = set(_sagas(_entries(bucket)))
     async for stream in _streams(js):
         saga = registers.saga_of_stream(stream["config"]["name"])
         if saga and not _is_foreign(stream, installation):
@@ -143,6 +143,13 @@ async def _streams(js: JetStream) -> AsyncIterator[JsonObject]:
 def _entries(bucket: JsonObject | None) -> list[str]:
     """What the bucket holds of sagas, but for the word that one was deleted."""
     return [subject for subject in listed_subjects(bucket) if not buckets.is_retired_key(subject)]
+
+
+def _sagas(subjects: Iterable[str]) -> Iterator[SagaKey]:
+    """Whose entries these are. What somebody has put there by hand is no one's, and in nobody's way."""
+    for subject in subjects:
+        with suppress(UnreadableError):
+            yield buckets.saga_of_key(subject)
 
 
 def _is_foreign(info: JsonObject | None, installation: str) -> bool:
