@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sagamesh.api_group import API_VERSION, CRD, GROUP, KIND, PLURAL, VERSION
+from sagamesh.distribution.buckets import HEARTBEAT_TTL
 from sagamesh.language import schema
 from sagamesh.language.schema import Schema, is_duration, rule
 from sagamesh.language.spec import NAME
@@ -164,6 +165,7 @@ def _field(kind: str, description: str, **more: Any) -> Schema:
     return {"description": description, "type": kind, **more}
 
 
+# Lengths as in metav1.Condition, but that of `type`, of which there are four.
 CONDITION = {
     **_fields(
         type=_field("string", "Accepted, Distributed, Ready or Stalled.", maxLength=64),
@@ -181,7 +183,9 @@ CONDITION = {
 PARTICIPANT = {
     **_fields(
         name=_field("string", "The participant."),
-        sidecars=_field("integer", "Its sidecars that have told of themselves in the last 90 seconds.", format="int32"),
+        sidecars=_field(
+            "integer", f"Its sidecars that have told of themselves in the last {HEARTBEAT_TTL} seconds.", format="int32"
+        ),
         synced=_field("integer", "Those of them that hold this revision.", format="int32"),
     ),
     "required": ["name", "sidecars", "synced"],

@@ -41,10 +41,12 @@ def settings() -> kopf.OperatorSettings:
     chosen.scanning.disabled = True  # no rights on definitions and namespaces: the Saga's definition must be there
     chosen.peering.standalone = True  # nobody else's peering may pause us
     chosen.persistence.finalizer = OPERATOR  # unused, as long as there is no handler that would need one
-    chosen.networking.request_timeout = 60.0
+    chosen.networking.request_timeout = 60.0  # an API server gives up a request of its own after so many
     chosen.networking.connect_timeout = 10.0
-    chosen.watching.server_timeout = 300  # whole seconds: the API server takes no others
-    chosen.watching.client_timeout = 310
-    chosen.watching.chunk_size = 500
+    chosen.watching.server_timeout = (
+        300  # whole seconds: the API server takes no others; a watch is cheap to begin anew
+    )
+    chosen.watching.client_timeout = 310  # a bit longer, so that it is the server who ends a watch that is well
+    chosen.watching.chunk_size = 500  # as kubectl asks for objects
     chosen.queueing.idle_timeout = 1.0  # a limit of workers would let each saga wait for another's to idle out
     return chosen

@@ -30,6 +30,10 @@ INSTALLATION, FINGERPRINT = f"{PREFIX}installation", f"{PREFIX}config"
 """Metadata: whose it is; and the hash of what we asked for, since the server adds to what it stores."""
 
 
+REMEMBERED = 2048
+"""Documents that are not read anew at each look: those of a hundred sagas of five participants in four revisions."""
+
+
 class ForeignStreamError(SagameshError):
     """A stream or bucket of that name belongs to somebody else, and is left alone."""
 
@@ -146,7 +150,7 @@ def readable(bodies: Iterable[bytes]) -> Iterator[LocalRules]:
     return filter(None, map(_document, bodies))
 
 
-@lru_cache(maxsize=2048)
+@lru_cache(maxsize=REMEMBERED)
 def _document(body: bytes) -> LocalRules | None:
     """Remembered, for each look is at the documents of every revision that ever stood."""
     try:
@@ -155,7 +159,7 @@ def _document(body: bytes) -> LocalRules | None:
         return None
 
 
-@lru_cache(maxsize=2048)
+@lru_cache(maxsize=REMEMBERED)
 def _filters(body: bytes) -> tuple[str, frozenset[str]] | None:
     """Whose document it is, and what that participant listens to by it."""
     rules = _document(body)
@@ -202,7 +206,7 @@ def any_document(documents: Mapping[str, LocalRules]) -> LocalRules:
 
 def _marked(config: Config, installation: str) -> Config:
     asked = {key: value for key, value in config.items() if key not in THEIRS}
-    fingerprint = hashlib.sha256(json.encode(asked, order="sorted")).hexdigest()[:10]
+    fingerprint = hashlib.sha256(json.encode(asked, order="sorted")).hexdigest()[:10]  # as long as a revision
     return {**config, "metadata": {INSTALLATION: installation, FINGERPRINT: fingerprint}}
 
 

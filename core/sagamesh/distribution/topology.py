@@ -64,7 +64,7 @@ def consumer(participant: str, filters: Iterable[str]) -> Config:
         "durable_name": participant,
         "deliver_policy": "all",
         "ack_policy": "explicit",
-        "ack_wait": 10 * SECOND,
+        "ack_wait": 10 * SECOND,  # how long a step waits for another pod when its own has died
         "max_deliver": -1,
         "max_ack_pending": 20_000,
         "filter_subjects": sorted(filters),

@@ -31,10 +31,17 @@ TIMEOUT = 10.0
 """Seconds. A cluster that has lost a stream's leader answers again after four to eight."""
 
 FIRST_DELAY, MAX_DELAY = 0.2, 5.0
-"""Seconds between the end of one client and the next one, doubling while none lives, with jitter."""
+"""Seconds between the end of one client and the next one, doubling while none lives, with jitter.
+
+Another server of a cluster is there at once; one that is restarted takes seconds, and nobody waits for the operator.
+"""
 
 CLOSE_TIMEOUT = 2.0
+"""Seconds to say goodbye: what closes well takes a moment, and what does not never does."""
+PROBE = 5.0
+"""Seconds between looks whether the server answers: a client that is deaf is replaced after this and `TIMEOUT`."""
 TOO_LARGE = 10054
+"""JetStream's code for a message that is too large, and ours where the client finds it out before."""
 
 Asked = TypeVar("Asked")
 Heard = Callable[[str, bytes], None]
@@ -138,7 +145,7 @@ class Session:
     the files of `sagamesh_jetstream.client.login`.
     """
 
-    def __init__(self, url: str, *, directory: str = "", timeout: float = TIMEOUT, probe: float = 5.0) -> None:
+    def __init__(self, url: str, *, directory: str = "", timeout: float = TIMEOUT, probe: float = PROBE) -> None:
         self.opened: Callable[[], object] = lambda: None
         self.lost: Callable[[], object] = lambda: None
         self._url = url

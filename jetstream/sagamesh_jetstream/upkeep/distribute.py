@@ -29,12 +29,13 @@ from sagamesh_jetstream.client.ports import JetStream, JetStreamError, JsonObjec
 from sagamesh_jetstream.upkeep.lookups import STREAM_MISSING, ask_all, listed_subjects, stored
 
 LOOKS = 10
+"""Two are enough where nobody else is at work. So many in vain are a tug of war, of which somebody must hear."""
 PAGE = 250
 """Subjects of one read: what the server answers at once."""
 TOO_FEW_SERVERS = frozenset({10005, 10074})
-"""A cluster with fewer servers than replicas; a server that is none."""
+"""JetStream's codes: a cluster with fewer servers than replicas; a server that is none."""
 OVERTAKEN = frozenset({10058, 10148, 10149, STREAM_MISSING})
-"""Somebody else created or deleted it since we looked: look again."""
+"""JetStream's codes: somebody else created or deleted it since we looked, so look again."""
 
 
 class Distributed(NamedTuple):

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from sagamesh_jetstream.client.ports import JetStream, JetStreamError, JsonObject
 
 STREAM_MISSING, CONSUMER_MISSING, MESSAGE_MISSING = 10059, 10014, 10037
+"""JetStream's codes (`err_code`) for what is not there."""
 MISSING = frozenset({STREAM_MISSING, CONSUMER_MISSING, MESSAGE_MISSING})
 
 

@@ -27,9 +27,11 @@ from sagamesh_operator.resource import Note, Resource
 
 MANAGER = "sagamesh-operator"
 TIMEOUT = 15.0
-"""Seconds for one request."""
+"""Seconds for one request: an API server answers within one, or as soon as etcd has elected a leader."""
 PAGE = 500
+"""Objects of one answer to a list: as kubectl asks for them."""
 LONGEST_NOTE = 1024
+"""Characters that the API server takes in the note of an Event."""
 SAGAS = f"/apis/{API_VERSION}"
 NOT_FOUND, CONFLICT = 404, 409
 POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")

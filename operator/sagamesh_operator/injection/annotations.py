@@ -15,12 +15,17 @@ APP_PORT, CONCURRENCY, LOG_LEVEL, NATIVE = "app-port", "concurrency", "log-level
 CPU_REQUEST, MEMORY_REQUEST, MEMORY_LIMIT = "cpu-request", "memory-request", "memory-limit"
 ANNOTATIONS = (APP_PORT, CONCURRENCY, LOG_LEVEL, CPU_REQUEST, MEMORY_REQUEST, MEMORY_LIMIT, NATIVE)
 """What follows the prefix."""
+# No quantity of a Pod has more digits, and with so many nothing overflows.
 QUANTITY = re.compile(r"(\d{1,12}(?:\.\d{1,9})?)(m|k|Ki|M|Mi|G|Gi|T|Ti)?", re.ASCII)
 FACTORS = {"m": Decimal("0.001"), "": Decimal(1)} | {
     unit: Decimal(base) ** power
     for power, letter in enumerate(("k", "M", "G", "T"), 1)
     for unit, base in ((letter, 1000), (f"{letter.upper()}i", 1024))
 }
+
+
+SHOWN = 40
+"""Characters of a wrong value that are shown: enough to know it again, and a refusal stays one line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,9 +35,9 @@ class Wishes:
     app_port: int | None = None
     concurrency: int | None = None
     log_level: str | None = None
-    cpu_request: str = "20m"
+    cpu_request: str = "20m"  # it keeps a place on the node; there is no limit, for whoever calls waits for it
     memory_request: str = "64Mi"  # an idle sidecar takes 43
-    memory_limit: str = "256Mi"
+    memory_limit: str = "256Mi"  # six times as much: for the bodies of all that it may have under way at once
     native: bool = True
 
 
@@ -96,4 +101,4 @@ def _quantity(ours: Mapping[str, str], name: str, default: str) -> str:
 
 
 def _wrong(name: str, text: str, rule: str) -> ValueError:
-    return ValueError(f"the annotation {PREFIX}{name} is {shortened(text, 40)!r}; it must be {rule}")
+    return ValueError(f"the annotation {PREFIX}{name} is {shortened(text, SHOWN)!r}; it must be {rule}")

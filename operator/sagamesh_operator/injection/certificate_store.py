@@ -31,7 +31,7 @@ from sagamesh_operator.ports import Objects
 logger = logging.getLogger("sagamesh.injector")
 WEBHOOKS = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
 LOOKS = 5
-"""How often to look again when another replica was faster."""
+"""How often to look when another replica was faster: each changes something once, and there are two or three."""
 
 
 class NoCertificate(Exception):  # noqa: N818 - a state, which passes

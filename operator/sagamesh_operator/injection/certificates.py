@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 SKEW = timedelta(hours=1)
-"""Certificates are dated back by this much: clocks differ."""
+"""Certificates are dated back by this much: clocks differ, though rarely by minutes."""
 BUNDLE = "ca.crt"
 CURRENT = ("tls.crt", "tls.key")
 NEXT = ("next.crt", "next.key")
@@ -31,7 +31,7 @@ NEXT = ("next.crt", "next.key")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """How long a generation lasts, and with it when everything else is due."""
+    """How long a generation lasts, and with it when everything else is due. Ninety days and two thirds are custom."""
 
     lifetime: timedelta = timedelta(days=90)
 
@@ -42,7 +42,10 @@ class Schedule:
 
     @property
     def settle(self) -> timedelta:
-        """How long the CA of the next one stands in the webhook before it is used: API servers take seconds."""
+        """How long the CA of the next one stands in the webhook before it is used: API servers take seconds.
+
+        A twentieth where generations are short, as in tests, so that all three steps have room in one.
+        """
         return min(timedelta(minutes=5), self.lifetime / 20)
 
 

@@ -10,11 +10,18 @@ from sagamesh_operator.injection.annotations import Wishes
 NAME = "sagamesh-sidecar"
 STATE_VOLUME, NATS_VOLUME = "sagamesh-state", "sagamesh-nats"
 API_PORT, HEALTH_PORT = 3650, 3651
+"""The defaults of the sidecar's own settings."""
 STATE_DIR, NATS_DIR = "/var/lib/sagamesh", "/etc/sagamesh/nats"
 URL_VARIABLE = "SAGAMESH_URL"
 """What the app's containers are told: where the sidecar's API is."""
 USER = 65532
+"""As in the image: the custom for somebody who has no rights."""
 STARTUP_SECONDS = 120
+"""How long the app's start may be held back: the sidecar is there in one or two, but where a node has just begun."""
+PROBE_TIMEOUT_SECONDS = 2
+"""The default of one is too short on a node whose CPU is taken."""
+LIVENESS_SECONDS, LIVENESS_FAILURES = 10, 3
+"""Kubernetes' own defaults: half a minute of silence, and the sidecar is started again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +50,7 @@ def container(installation: Installation, asked: Wishes, namespace: str, partici
         "env": _environment(installation, asked, namespace, participant, app_port),
         "ports": [{"name": "sagamesh-health", "containerPort": HEALTH_PORT, "protocol": "TCP"}],
         "startupProbe": _probe("/startupz", period=1, failures=STARTUP_SECONDS),
-        "livenessProbe": _probe("/livez", period=10, failures=3),
+        "livenessProbe": _probe("/livez", period=LIVENESS_SECONDS, failures=LIVENESS_FAILURES),
         "lifecycle": {"preStop": {"exec": {"command": ["sagamesh-sidecar", "drain"]}}},
         "resources": {
             "requests": {"cpu": asked.cpu_request, "memory": asked.memory_request},
@@ -92,4 +99,9 @@ def _environment(
 def _probe(path: str, period: int, failures: int) -> JsonObject:
     """Neither probe looks at the app: it may be waiting for the sidecar."""
     where = {"path": path, "port": HEALTH_PORT, "scheme": "HTTP"}
-    return {"httpGet": where, "periodSeconds": period, "timeoutSeconds": 2, "failureThreshold": failures}
+    return {
+        "httpGet": where,
+        "periodSeconds": period,
+        "timeoutSeconds": PROBE_TIMEOUT_SECONDS,
+        "failureThreshold": failures,
+    }

@@ -12,6 +12,7 @@ from sagamesh_operator.injection.patch import InjectionRefused, inject
 
 ReviewResult = Literal["injected", "unchanged", "refused", "unreadable"]
 FORBIDDEN = 403
+"""As the API server's own admission refuses."""
 
 
 class ReviewAnswer(NamedTuple):

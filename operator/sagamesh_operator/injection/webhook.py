@@ -35,8 +35,9 @@ logger = logging.getLogger("sagamesh.injector")
 LARGEST = 4 * 1024 * 1024
 """Bytes of a review: the API server takes Pods of 3 MiB, and what it wraps around one is a bit more."""
 NATIVE_SINCE = (1, 29)
+"""The version of Kubernetes from which on native sidecars need no feature gate."""
 LOOK = 10.0
-"""Seconds between looks at the certificates, at most."""
+"""Seconds between looks at the certificates, at most: what another replica has made is served soon."""
 
 
 class Injector:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from sagamesh.log.registers import SagaKey
 
 GRACE = 30.0
-"""Seconds that the watch may be behind a list."""
+"""Seconds that the watch may be behind a list: on a busy API server some, and a broken one is begun anew in a few."""
 
 
 class Watching:

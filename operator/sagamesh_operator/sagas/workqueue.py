@@ -20,7 +20,8 @@ K = TypeVar("K", bound=Hashable)
 
 def backoff(failures: int) -> float:
     """Seconds until the next turn, after so many in a row that did not suffice: doubling, with jitter."""
-    return random.uniform(0.5, 1.0) * min(MAX_DELAY, FIRST_DELAY * 2.0 ** min(10, failures - 1))
+    doublings = min(failures - 1, 10)  # long since at the longest, and no number is too large for a float
+    return random.uniform(0.5, 1.0) * min(MAX_DELAY, FIRST_DELAY * 2.0**doublings)
 
 
 class Workqueue(Generic[K]):
