@@ -34,20 +34,22 @@ def planned(held: Keyring, now: datetime, *, settled: bool = False) -> Keyring:
     return plan(held, now, NAME, SCHEDULE, settled=settled)
 
 
-FIRST = planned(Keyring(), START)
+@pytest.fixture(scope="module")
+def first() -> Keyring:
+    return planned(Keyring(), START)
 
 
-def test_at_first_there_is_one_generation() -> None:
-    assert FIRST.current is not None
-    assert FIRST.next is None
-    assert authority(FIRST.current, FIRST.bundle) == FIRST.bundle[0]
-    assert FIRST.current.expiry == START + 90 * DAY
-    assert planned(FIRST, START + 59 * DAY) == FIRST
+def test_at_first_there_is_one_generation(first: Keyring) -> None:
+    assert first.current is not None
+    assert first.next is None
+    assert authority(first.current, first.bundle) == first.bundle[0]
+    assert first.current.expiry == START + 90 * DAY
+    assert planned(first, START + 59 * DAY) == first
 
 
-def test_the_next_one_is_made_in_time_and_not_used_until_it_is_known() -> None:
-    later = planned(FIRST, START + 60 * DAY)
-    assert later.current == FIRST.current
+def test_the_next_one_is_made_in_time_and_not_used_until_it_is_known(first: Keyring) -> None:
+    later = planned(first, START + 60 * DAY)
+    assert later.current == first.current
     assert later.next is not None
     assert authority(later.next, later.bundle[1:]) == later.bundle[1]
     assert planned(later, START + 61 * DAY) == later
@@ -58,33 +60,33 @@ def test_the_next_one_is_made_in_time_and_not_used_until_it_is_known() -> None:
     assert planned(after, START + 91 * DAY).bundle == later.bundle[1:], "nobody can serve it any more"
 
 
-def test_whoever_slept_too_long_starts_anew() -> None:
-    late = planned(FIRST, START + 91 * DAY)
-    assert late.current != FIRST.current
-    assert late.bundle != FIRST.bundle
+def test_whoever_slept_too_long_starts_anew(first: Keyring) -> None:
+    late = planned(first, START + 91 * DAY)
+    assert late.current != first.current
+    assert late.bundle != first.bundle
     assert len(late.bundle) == 1
 
 
-def test_a_current_one_that_is_lost_is_replaced_by_the_next() -> None:
-    held = planned(FIRST, START + 60 * DAY)
+def test_a_current_one_that_is_lost_is_replaced_by_the_next(first: Keyring) -> None:
+    held = planned(first, START + 60 * DAY)
     lost = Keyring(bundle=held.bundle, next=held.next)
     assert planned(lost, START + 61 * DAY).current == held.next
 
 
-def test_another_name_takes_another_certificate_at_once() -> None:
-    renamed = plan(FIRST, START + DAY, "other.ns.svc", SCHEDULE, settled=False)
-    assert renamed.current != FIRST.current
+def test_another_name_takes_another_certificate_at_once(first: Keyring) -> None:
+    renamed = plan(first, START + DAY, "other.ns.svc", SCHEDULE, settled=False)
+    assert renamed.current != first.current
     assert len(renamed.bundle) == 2
 
 
-def test_a_shorter_schedule_counts_from_now_on() -> None:
+def test_a_shorter_schedule_counts_from_now_on(first: Keyring) -> None:
     short = Schedule(lifetime=3 * DAY)
-    assert plan(FIRST, START + DAY, NAME, short, settled=False) == FIRST
-    assert plan(FIRST, START + 2 * DAY, NAME, short, settled=False).next is not None
+    assert plan(first, START + DAY, NAME, short, settled=False) == first
+    assert plan(first, START + 2 * DAY, NAME, short, settled=False).next is not None
 
 
-def test_the_secret_holds_it_all() -> None:
-    both = planned(FIRST, START + 60 * DAY)
+def test_the_secret_holds_it_all(first: Keyring) -> None:
+    both = planned(first, START + 60 * DAY)
     assert from_secret(to_secret(both)) == both
     assert set(to_secret(both)) == {"ca.crt", "tls.crt", "tls.key", "next.crt", "next.key"}
     assert "PRIVATE" not in base64.b64decode(to_secret(both)["ca.crt"]).decode()
@@ -92,18 +94,18 @@ def test_the_secret_holds_it_all() -> None:
 
 @pytest.mark.parametrize("key", ["ca.crt", "tls.crt", "tls.key"])
 @pytest.mark.parametrize("value", ["", "%", base64.b64encode(b"spoilt").decode(), None])
-def test_what_is_spoilt_is_made_anew(key: str, value: str | None) -> None:
-    data = {**to_secret(FIRST), key: value}
+def test_what_is_spoilt_is_made_anew(first: Keyring, key: str, value: str | None) -> None:
+    data = {**to_secret(first), key: value}
     held = from_secret({name: text for name, text in data.items() if text is not None})
     fresh = planned(held, START + DAY)
     assert fresh.current is not None
-    assert fresh.current != FIRST.current
+    assert fresh.current != first.current
     assert authority(fresh.current, fresh.bundle) is not None
 
 
-def test_a_foreign_key_makes_no_pair() -> None:
+def test_a_foreign_key_makes_no_pair(first: Keyring) -> None:
     other = planned(Keyring(), START)
-    data = to_secret(FIRST) | {"tls.key": to_secret(other)["tls.key"]}
+    data = to_secret(first) | {"tls.key": to_secret(other)["tls.key"]}
     assert from_secret(data).current is None
 
 

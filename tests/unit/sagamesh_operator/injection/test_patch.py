@@ -278,12 +278,18 @@ def test_warnings_are_passed_on() -> None:
     assert len(told["warnings"]) == 1
 
 
-@pytest.mark.parametrize(
-    "body", [review(patched(pod())), review(pod(), operation="UPDATE"), review(pod(), kind={"kind": "Service"})]
-)
-def test_where_nothing_is_to_be_done_it_is_allowed(body: bytes) -> None:
-    found = answer(body, PLAIN)
-    assert (found.result, response(found)) == ("unchanged", {"uid": "u1", "allowed": True})
+@pytest.mark.parametrize("other", [{"operation": "UPDATE"}, {"kind": {"kind": "Service"}}], ids=["update", "service"])
+def test_what_is_no_new_pod_is_allowed_as_it_is(other: Document) -> None:
+    allowed_as_it_is(review(pod(), **other))
+
+
+def test_a_pod_that_has_its_sidecar_is_allowed_as_it_is() -> None:
+    allowed_as_it_is(review(patched(pod())))
+
+
+def allowed_as_it_is(body: bytes) -> None:
+    given = answer(body, PLAIN)
+    assert (given.result, response(given)) == ("unchanged", {"uid": "u1", "allowed": True})
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"null", b"{}", b'{"request": {}}', review({"metadata": {}}), b"\xff"])
