@@ -36,6 +36,10 @@ from sagamesh_sidecar.web.server import Server
 
 logger = logging.getLogger("sagamesh.sidecar")
 
+API_GRACE, HEALTH_GRACE = 5.0, 1.0
+"""Seconds that requests may take yet when a server stops: starts that the log is still taking, and probes that are none
+of anybody's loss."""
+
 
 class Sidecar:
     """One sidecar. Binding its ports raises PortError; after that nothing that the world does ends it."""
@@ -93,8 +97,8 @@ class Sidecar:
             drain=self.subscriptions.drain,
         )
         health = Health(alive=lambda: "", ready=self._unready, started=self._unstarted, metrics=self.metrics.exposition)
-        self.api = Server(api, "127.0.0.1", settings.api_port, grace=5.0)
-        self.health = Server(health, settings.health_host, settings.health_port, grace=1.0)
+        self.api = Server(api, "127.0.0.1", settings.api_port, grace=API_GRACE)
+        self.health = Server(health, settings.health_host, settings.health_port, grace=HEALTH_GRACE)
         self.bound = False
 
     def bind(self) -> None:

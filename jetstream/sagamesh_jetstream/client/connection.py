@@ -25,24 +25,31 @@ from sagamesh_jetstream.client import login
 logger = logging.getLogger(__name__)
 
 FIRST_DELAY, MAX_DELAY = 0.2, 2.0
-"""Seconds between a client's death and the next one, doubling while none lives, with jitter."""
+"""Seconds between a client's death and the next one, doubling while none lives, with jitter: a server that restarts
+is soon back, and one that stays away is not worth more than a try every two seconds."""
 CLOSE_TIMEOUT = 5.0
+"""Seconds that a client may take to end: as long as a reply, for which a deaf one would wait."""
 REMEMBERED = 65.0
 """Seconds for which a refusal is news: what is asked most rarely, the time, is asked once a minute."""
 MISSED_PROBES = 2
+"""Probes in a row without any traffic, after which a client counts as deaf: one alone may have met a busy server."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """How patient to be, in seconds."""
+    """How patient to be, in seconds.
+
+    A cluster that has lost a leader answers again after four to eight: `reply` is the middle of that, since a request
+    whose result is unknown is sent again. What asks for signs of life is a fraction of the ten seconds of a lease.
+    """
 
     start: float = 2.0  # how long `start` waits for a server, before it leaves that to the background
-    connect: float = 5.0
+    connect: float = 5.0  # to one server, its login included; as long as a reply may take
     reply: float = 5.0  # of one request; afterwards its result is unknown
     watch: float = 2.0  # between two looks at the client; one that brought nothing for `reply` is probed
     ping: float = 5.0  # nats-py's own probe: two of them may be unanswered
-    heartbeat: float = 5.0  # between two signs of life of an open pull
-    expires: float = 30.0  # of one pull
+    heartbeat: float = 5.0  # between two signs of life of an open pull; the server takes up to half of `expires`
+    expires: float = 30.0  # of one pull: rare enough to cost nothing
 
 
 class Part(Protocol):

@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 ACK, IN_PROGRESS = b"+ACK", b"+WPI"
 
+# `err_code` of nats-server's own list of errors (server/errors.json), where each number means one thing for ever.
 WRONG_LAST_SEQUENCE = 10071
 STREAM_IS_FULL = 10077  # of whatever: bytes, messages, or messages of that subject
 FULL_OF_THE_SUBJECT = "maximum messages per subject exceeded"

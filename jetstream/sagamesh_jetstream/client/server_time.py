@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 
 REFRESH = 60.0
-"""Seconds after which the offset is measured again: clocks drift."""
+"""Seconds after which the offset is measured again: clocks drift, by some milliseconds in that time at worst."""
 GOOD_ENOUGH = 1.0
-"""Seconds that the reply may take, for a measurement that replaces another."""
+"""Seconds that the reply may take, for a measurement that replaces another: it is wrong by half of them at most, and
+what is reckoned with this clock is reckoned in seconds."""
 
 
 class Clock:

@@ -17,9 +17,7 @@ from typing import cast
 
 import httptools
 
-from sagamesh.protocol.answers import Answer, Answered, Away, Unanswered
-
-KIB = 1024
+from sagamesh.protocol.answers import MAX_DATA, Answer, Answered, Away, Unanswered
 
 # On loopback only a full accept queue makes a connection slow; the kernel knocks again after one second.
 CONNECT_TIMEOUT = 2.0
@@ -216,8 +214,13 @@ class AppClient:
     """POSTs to the app at `url`, over at most so many connections at once; further callers wait in order."""
 
     def __init__(
-        self, url: str, *, connections: int = 32, max_head: int = 32 * KIB, max_body: int = 256 * KIB, idle: float = 30
+        self, url: str, *, connections: int = 32, max_head: int = 32 * 1024, max_body: int = MAX_DATA, idle: float = 30
     ) -> None:
+        """`max_head`, `max_body`: bytes of an answer. `idle`: seconds that a connection is kept without use.
+
+        By default as many connections as the sidecar's `concurrency`; far more head than services send; of a body what
+        an event's data may have; and idle connections for as long as our own servers keep theirs.
+        """
         self._host, self._port = parse_url(url)
         self._limits = max_head, max_body
         self._idle_limit = idle

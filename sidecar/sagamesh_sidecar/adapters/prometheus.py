@@ -24,7 +24,10 @@ disable_created_metrics()  # type: ignore[no-untyped-call]  # a series beside ev
 
 CALL_BUCKETS = (0.005, 0.025, 0.1, 0.5, 2.0, 10.0)
 SAGA_BUCKETS = (0.05, 0.25, 1.0, 5.0, 30.0, 300.0, 3600.0, 86400.0)
-"""Few, since a scrape pauses the loop in proportion to the number of series."""
+"""Seconds: of a call, from one on this machine to twice the default `timeout`; of a saga, from some calls to a day.
+Few, since a scrape pauses the loop in proportion to the number of series."""
+LABEL_SETS = 4096
+"""Children that are kept at hand: those of a hundred steps with all of their answers. Others are looked up again."""
 
 
 class PrometheusMetrics:
@@ -68,7 +71,7 @@ class PrometheusMetrics:
         gauge("app_up", "Whether the app can be reached.").set_function(app_up)
         gauge("nats_connected", "Whether NATS answers.").set_function(connected)
         gauge("nats_refused", "Whether NATS has lately refused something for want of rights.").set_function(refused)
-        self._child = lru_cache(maxsize=4096)(lambda metric, *labels: metric.labels(*labels))
+        self._child = lru_cache(maxsize=LABEL_SETS)(lambda metric, *labels: metric.labels(*labels))
 
     def holds(self, rules: Rules) -> None:
         self._rules.labels(rules.local.saga, rules.local.revision).set(1)

@@ -21,7 +21,7 @@ PATH = "/v1/drain"
 MARGIN = 10.0
 """Seconds beyond the sidecar's own grace: for what is given back to let go, and the answer to come."""
 PAUSE = 0.2
-"""Seconds until a sidecar that was too busy to answer is asked again."""
+"""Seconds until a sidecar that was too busy to answer is asked again: short beside the grace, and no load."""
 
 
 def drain(settings: SidecarSettings) -> int:

@@ -14,7 +14,8 @@ from sagamesh_sidecar.deliveries.tally import Tally
 from sagamesh_sidecar.rules.rulebook import Rulebook
 
 FIRST_PAUSE, LAST_PAUSE = 0.05, 1.0
-"""Seconds between looks at an instance that is waited for: growing from the one to the other."""
+"""Seconds between looks at an instance that is waited for, growing from the one to the other: short sagas take tens of
+milliseconds, and hundreds of clients that wait for long ones cost the log a read a second each."""
 LOOKS = 3
 """How often an instance is looked for before it counts as not there: reads may be stale, and it may just be started."""
 

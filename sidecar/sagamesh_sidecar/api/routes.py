@@ -21,6 +21,7 @@ from sagamesh.errors import EventError, UnavailableError, UnreadableError
 from sagamesh.log.payload import UNDECODABLE
 from sagamesh.log.registers import START, Cause, Instance, Register, Start
 from sagamesh.protocol import cloudevents, commands
+from sagamesh.protocol.answers import MAX_DATA
 from sagamesh.protocol.attempt import LogStuckError
 from sagamesh.protocol.effects import Known
 from sagamesh.protocol.view.instance import View
@@ -48,17 +49,21 @@ from sagamesh_sidecar.web.problems import ProblemError
 
 logger = logging.getLogger("sagamesh.api")
 
-MAX_BODY = 256 * 1024
+MAX_BODY = MAX_DATA
+"""Bytes of a request's body: what an event's data may have. A batch shares them."""
 MAX_REASON = 500
+"""Characters of a cancel's reason: as many as core keeps of any reason."""
 BODIES = 16 * 1024 * 1024
-"""Bytes of all bodies in hand: while the log hangs, hundreds of large events would fill the memory."""
+"""Bytes of all bodies in hand, 64 of the largest: while the log hangs, hundreds of them would fill the memory."""
 MAX_WAIT = 300.0
+"""Seconds that a client may wait: who waits for longer can ask again, and may then meet another pod."""
 PATIENCE = 30.0
-"""Seconds that the log may take to take a start or a cancel."""
+"""Seconds that the log may take to take a start or a cancel: several times what a cluster needs
+to elect a leader."""
 NAMED = 10
-"""How many events an answer names at most."""
+"""How many events an answer names at most: so many fit into a few lines."""
 CLIP = 100
-"""How many characters of what was sent an answer repeats at most."""
+"""How many characters of what was sent an answer repeats at most: enough to know it again."""
 
 TRACE = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 WORST_FIRST = (503, 500, 409, 422, 202, 200)

@@ -25,6 +25,7 @@ class Availability:
     """
 
     def __init__(self, app: App, *, interval: float = 0.25) -> None:
+        """`interval`: seconds between probes of an app that is missed; a quarter is soon over, and costs nothing."""
         self.app = app
         self.interval = interval
         self.away = False

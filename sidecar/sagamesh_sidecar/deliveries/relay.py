@@ -34,9 +34,12 @@ logger = logging.getLogger("sagamesh.relay")
 UNREADABLE_DELAY = 60.0
 """Seconds until a delivery that cannot be read is looked at again: only a newer version will help."""
 SHORTAGE_DELAY = 2.0
-"""Seconds at most until a delivery is tried again for which there was no memory: that is no fault that stays."""
+"""Seconds at most until a delivery is tried again for which there was no memory: calls in hand end and free some."""
 LATE = 60.0
-"""Seconds after which an instance may have been finished and deleted since a register of it was written."""
+"""Seconds after which an instance may have been finished and deleted since a register of it was written: far less than
+anybody keeps instances, and more than all but the slowest deliveries take, for a late one costs a read."""
+HOLD = 1.0
+"""Seconds at most until a delivery whose rules are missing is looked at again: a push usually brings them sooner."""
 
 
 class Hand:
@@ -134,7 +137,7 @@ class Relay:
         newest = self.rulebook.newest(delivery.instance.saga)
         missing = f"revision {delivery.register.origin.revision} is not here yet"
         self._note(delivery, "", missing, newest.local.park_after if newest else PARK_AFTER, called=False)
-        return Nak(1.0, missing)
+        return Nak(HOLD, missing)
 
     async def _step(self, hand: Hand, rules: Rules, delivery: Delivery, step: OwnStep) -> Ack | Nak:
         """One own step, whatever happens to the others."""

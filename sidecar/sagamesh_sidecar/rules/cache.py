@@ -21,10 +21,11 @@ from sagamesh_sidecar.ports import Store, StoreError
 logger = logging.getLogger("sagamesh.rules")
 
 FORMAT = 1
+"""Of the file; another one than that of the rules in it. A version that keeps something else takes the next number."""
 COALESCE = 0.2
-"""Seconds in which what changes one after the other is written at once."""
+"""Seconds in which what changes one after the other is written at once: a disk need not write each of a rollout."""
 RETRY = 60.0
-"""Seconds between tries, while the disk takes nothing."""
+"""Seconds between tries, while the disk takes nothing: it is a help only, and disks are not mended sooner."""
 
 Entries = dict[str, bytes]
 

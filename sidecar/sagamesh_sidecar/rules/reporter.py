@@ -15,11 +15,11 @@ from sagamesh_sidecar.rules.rulebook import Rulebook
 logger = logging.getLogger("sagamesh.heartbeat")
 
 COALESCE = 0.03
-"""Seconds in which what changes one after the other is told in one."""
+"""Seconds in which what changes one after the other is told in one: people who wait for a rollout do not notice."""
 LOOK = 1.0
-"""Seconds between looks whether NATS is back."""
+"""Seconds between looks whether NATS is back: nobody needs to know sooner, and a look costs nothing."""
 GOODBYE = 1.0
-"""Seconds that the last word may take."""
+"""Seconds that the last word may take: it is a courtesy, and a pod is waiting to end."""
 
 
 class Reporter:

@@ -23,7 +23,9 @@ from sagamesh_sidecar.ports import Log
 logger = logging.getLogger("sagamesh.rules")
 
 UNREAD_POLL = 0.5
-"""Seconds between tries, until the bucket was read for the first time."""
+"""Seconds between tries, until the bucket was read for the first time: nothing can go on without, and soon."""
+GATHER = 0.2
+"""Seconds between a question and the read that answers it: what asks, asks often, and one read serves all."""
 
 
 class Rulebook:
@@ -125,7 +127,7 @@ class Rulebook:
                     await self._asked.wait()
             except TimeoutError:
                 continue
-            await asyncio.sleep(0.2)  # what asks, asks often: one read serves all
+            await asyncio.sleep(GATHER)
 
     async def refresh(self) -> bool:
         """Read what was written since the last time. False: it cannot be read now, which is left for the next one."""

@@ -20,11 +20,11 @@ Send = Callable[[AsgiMessage], Awaitable[None]]
 
 JSON = "application/json"
 BODY_TIMEOUT = 30.0
-"""Seconds in which a body must have arrived."""
+"""Seconds in which a body must have arrived: it comes from this machine, so only a busy app takes seconds at all."""
 DRAIN = 4 * 1024 * 1024
 DRAIN_TIMEOUT = 5.0
-"""Bytes of a body that is not wanted which are still taken, unread, so that its sender gets to see the answer; and
-seconds for it, where nothing of the body is wanted."""
+"""Bytes of a body that is not wanted which are still taken, unread, so that its sender gets to see the answer: sixteen
+times what is allowed, for who sends more means it; and seconds for it, where nothing of the body is wanted."""
 
 LOOPBACK = r"(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?"
 HOST = re.compile(LOOPBACK, re.IGNORECASE | re.ASCII)

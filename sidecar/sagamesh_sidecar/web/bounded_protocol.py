@@ -19,22 +19,26 @@ from sagamesh_sidecar.web.problems import CONTENT_TYPE, ProblemError
 
 HEAD_BYTES = 16 * 1024
 HEAD_SECONDS = 5.0
-"""A request's head must come whole within these bounds; a connection that sends nothing is closed, too."""
+"""A request's head must come whole within these bounds; a connection that sends nothing is closed, too. Both
+are far more than a client on this machine needs."""
 MAX_FRAMING = 8
 """Bytes around each byte of a body: chunks of one byte take six. Trailers count, too; nobody reads them."""
 REST_SECONDS = 30.0
-"""What is left of a request when it was answered must have come by then."""
+"""What is left of a request when it was answered must have come by then: as long as a body may take as a whole."""
 READ_SECONDS = 30.0
-"""An answer must be read by then: so much of it, that there is room for the next one."""
+"""An answer must be read by then, so much of it that there is room for the next one: as long as a body may take."""
 LONG_HEAD = f"the head of a request may have {HEAD_BYTES} bytes"
 PIPELINED = 16
-"""Requests that may wait on one connection while an earlier one is carried out."""
+"""Requests that may wait on one connection while an earlier one is carried out; hardly any client sends two."""
 CONNECTIONS = 512
-"""Connections of a server, waiting ones among them; the requests of whoever comes next are answered 503."""
+"""Connections of a server, waiting ones among them; the requests of whoever comes next are answered 503.
+More than an app's pool has."""
 MOST = 4096
-"""Connections of a server; one more is answered before it has said anything."""
+"""Connections of a server; one more is answered before it has said anything. Two servers with so many leave half of the
+open files that the process asks for."""
 PIECE = 4 * 1024
-"""Bytes that the parser gets at once: by so much more than is allowed may come before it is noticed."""
+"""Bytes that the parser gets at once: by so much more than is allowed may come before it is noticed.
+A page of memory: smaller ones would cost more turns than they save."""
 
 
 class TooMuchError(Exception):

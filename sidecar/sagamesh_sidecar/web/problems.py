@@ -47,6 +47,7 @@ KINDS: Mapping[str, ProblemKind] = {
 }
 
 RETRY_AFTER = "1"
+"""Seconds, the least that the header can say."""
 """Seconds, said with every 503: by then a log that is being elected or reconnected is back."""
 
 

@@ -18,7 +18,7 @@ from sagamesh_sidecar.web.asgi import AsgiApp
 from sagamesh_sidecar.web.bounded_protocol import CONNECTIONS, BoundedHttpProtocol
 
 KEEP_ALIVE = 30
-"""Seconds that an idle connection is kept."""
+"""Seconds that an idle connection is kept: as long as our own client keeps one to the app."""
 
 
 class Server:

@@ -29,10 +29,11 @@ Heard = Callable[[str, bytes], None]
 
 END, NOTHING = "204", "404"
 TOO_MANY = "413"
+"""Statuses by which the server ends its answer to a direct get."""
 HEARTBEATS = bucket_prefix(SIDECARS_BUCKET)
 """For display: who has no right to write there works as well."""
 PAGE = 256
-"""Messages asked for at once, where there may be very many."""
+"""Messages asked for at once, where there may be very many: a quarter of the server's own limit of 1024."""
 
 
 class NatsLog:

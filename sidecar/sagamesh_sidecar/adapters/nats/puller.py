@@ -32,8 +32,11 @@ logger = logging.getLogger(__name__)
 
 HEARTBEAT = "100"
 RAN_OUT = ("404", "408")  # of time: nothing is wrong
+"""Statuses of a pull, as the server gives them."""
 MAX_PAUSE = 5.0
+"""Seconds at most between a pull that failed and the next, doubling from a fifth: elections of a leader take some."""
 DRAIN_TIMEOUT = 2.0
+"""Seconds for what is on its way to arrive and go back: a few round trips, where the server still answers."""
 ALARM = 5
 """Pulls that failed one after the other, until that is an error and no news any more: a few seconds."""
 
