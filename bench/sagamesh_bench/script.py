@@ -91,7 +91,7 @@ class _Recording:
         rules = self.rules[participant]
         ops = self.scripts[participant].deliveries.setdefault(".".join(register.name), [])
         for step in rules.concerned(register.name):
-            known = Known(attempt=f"{register.sequence} {step.name}")
+            known = Known(attempt_id=f"{register.sequence} {step.name}")
             generator = attempt(rules, known, Delivery(INSTANCE, register), step)
             result: Result[Given] | None = None
             while True:
@@ -100,7 +100,7 @@ class _Recording:
                 except StopIteration:
                     break
                 ops.append(_op(operation, participant))
-                result = Result(self._execute(operation, known.attempt, participant))
+                result = Result(self._execute(operation, known.attempt_id, participant))
 
     def _execute(self, operation: Operation, attempt: str, participant: str) -> Given:
         match operation:

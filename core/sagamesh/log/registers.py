@@ -280,7 +280,7 @@ class Origin(NamedTuple):
     start_time: float
     revision: str
     pod: str
-    attempt: str
+    attempt_id: str
 
 
 class Register(NamedTuple):

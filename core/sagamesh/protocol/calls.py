@@ -51,10 +51,10 @@ def idempotency_key(instance: Instance, run: str, step: str, kind: CallKind) -> 
     return f"{instance.namespace}/{instance.saga}/{instance.id}/{run}/{step}/{kind}"
 
 
-def headers(call: Call, instance: Instance, run: str, step: str, *, attempt: int, trace: str = "") -> dict[str, str]:
+def headers(call: Call, instance: Instance, run: str, step: str, *, delivered: int, trace: str = "") -> dict[str, str]:
     """What every call carries: a CloudEvent in binary mode, the idempotency key, and the saga's own.
 
-    `attempt`: how often the delivery was handed out that the call is made for, a hint for logs. `trace`: the
+    `delivered`: how often the delivery was handed out that the call is made for, a hint for logs. `trace`: the
     `traceparent` that the call belongs to, if there is one.
     """
     key = idempotency_key(instance, run, step, call.kind)
@@ -69,7 +69,7 @@ def headers(call: Call, instance: Instance, run: str, step: str, *, attempt: int
         "saga-id": instance.id,
         "saga-run": run,
         "saga-step": step,
-        "saga-attempt": str(attempt),
+        "saga-attempt": str(delivered),
     }
     if call.end is not None:
         carried["saga-end"] = call.end

@@ -92,7 +92,7 @@ class Known(Struct):
     `within_passed`: the action's time is over. `gone`: the instance was deleted.
     """
 
-    attempt: str
+    attempt_id: str
     registers: dict[Name, Register] = {}
     absent: set[Name] = set()
     unseen: set[Name] = set()
@@ -113,4 +113,4 @@ class Known(Struct):
     def mine(self, name: Name) -> bool:
         """Whether this very attempt won the write of a register."""
         register = self.registers.get(name)
-        return register is not None and register.origin.attempt == self.attempt
+        return register is not None and register.origin.attempt_id == self.attempt_id

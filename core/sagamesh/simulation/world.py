@@ -193,7 +193,7 @@ class World:
 
     def _known(self, delivery: PendingDelivery) -> Known:
         self.attempts += 1
-        known = Known(attempt=f"a{self.attempts}", late=delivery.delivered > 1)
+        known = Known(attempt_id=f"a{self.attempts}", late=delivery.delivered > 1)
         if delivery.participant in self.apps.away:
             known.app_away = self.chooser.random() < 0.7
         if self.faults.stale and self.chooser.random() < 0.1 and ABORT in self.broker.registers:
@@ -216,7 +216,7 @@ class World:
             case Put():
                 if isinstance(operation.value, Started) and task.known.app_away:
                     self.wrongs.append(f"{task.step} begins though its app is away")
-                return self.broker.put(operation, task.known.attempt, task.participant)
+                return self.broker.put(operation, task.known.attempt_id, task.participant)
             case Fetch(names=names):
                 return self.broker.fetch(names)
             case Call() if task.lease_lost:
@@ -253,7 +253,7 @@ class World:
         """Somebody asks the starting participant's API to cancel."""
         self.cancelled = True
         self.attempts += 1
-        known = Known(attempt=f"a{self.attempts}")
+        known = Known(attempt_id=f"a{self.attempts}")
         participant = self.outline.saga.start.participant
         generator = self.handlers.cancel(self.outline.rules[participant], known, "changed my mind")
         self.tasks.append(Task(generator, known, participant))

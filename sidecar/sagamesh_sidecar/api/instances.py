@@ -39,14 +39,14 @@ class Instances:
         """Start the instance that an event names. None: unknown, to be sent again. Raises EventError for its key."""
         local = rules.local
         instance = Instance(local.namespace, local.saga, commands.instance_id(rules, event))
-        known = Known(attempt=self.executor.attempt_id())
+        known = Known(attempt_id=self.executor.attempt_id())
         run = secrets.token_hex(8)
-        origin = Origin(run, 0, 0.0, local.revision, self.pod, known.attempt)
+        origin = Origin(run, 0, 0.0, local.revision, self.pod, known.attempt_id)
         stands = await self.executor.run(Work(instance, origin, trace=trace), commands.start(known, event))
         if stands is None:
             return None
         assert isinstance(stands.value, Start)
-        mine = stands.origin.attempt == known.attempt
+        mine = stands.origin.attempt_id == known.attempt_id
         if mine:
             self.metrics.started(local.saga)
         return StartResult(instance.id, stands.origin.run, not mine, stands.value.digest == event.digest)
@@ -63,7 +63,7 @@ class Instances:
 
     async def cancel(self, rules: Rules, start: Register, instance: Instance, reason: str) -> Known:
         """Abort an instance, if that is still possible. What is known afterwards tells."""
-        known = Known(attempt=self.executor.attempt_id(), registers={START: start}, late=True)
-        origin = start.origin._replace(pod=self.pod, attempt=known.attempt)
+        known = Known(attempt_id=self.executor.attempt_id(), registers={START: start}, late=True)
+        origin = start.origin._replace(pod=self.pod, attempt_id=known.attempt_id)
         await self.executor.run(Work(instance, origin), commands.cancel(rules, known, reason))
         return known

@@ -122,7 +122,7 @@ class Executor:
     async def _call(self, work: Work, call: Call) -> Reply:
         self.availability.call()
         headers = calls.headers(
-            call, work.instance, work.origin.run, work.step, attempt=work.delivered, trace=work.trace
+            call, work.instance, work.origin.run, work.step, delivered=work.delivered, trace=work.trace
         )
         begun = perf_counter()
         work.count.under_way += 1

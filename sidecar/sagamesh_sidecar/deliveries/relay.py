@@ -165,13 +165,13 @@ class Relay:
         kind: CallKind = "action" if delivery.register.name.register in FORWARD else "compensation"
         count = self.tally.take_up(key, delivery.instance, kind)
         known = Known(
-            attempt=self.executor.attempt_id(),
+            attempt_id=self.executor.attempt_id(),
             late=delivery.delivered > 1 or self.executor.log.now() - delivery.register.time > LATE,
             app_away=not self.availability.admit(),
             failures=self.parking.failures(key),
             called=count.made,
         )
-        origin = delivery.register.origin._replace(pod=self.pod, attempt=known.attempt)
+        origin = delivery.register.origin._replace(pod=self.pod, attempt_id=known.attempt_id)
         trace = hand.lease.message.headers.get(codec.TRACE, "")
         work = Work(delivery.instance, origin, step.name, trace, delivered=delivery.delivered, count=count)
         generator = attempt(rules, known, delivery, step)

@@ -114,7 +114,7 @@ def ask(
     """What `decide` wants for a step, on the delivery of the register `on`, by an attempt that knows all of `log`."""
     rules = rules_for(saga, step)
     facts.setdefault("called", int(isinstance(facts.get("answer"), Answered | Unanswered)))
-    known = Known(attempt=ME, registers=stored(log, mine), absent=set(absent), unseen=set(unseen), **facts)
+    known = Known(attempt_id=ME, registers=stored(log, mine), absent=set(absent), unseen=set(unseen), **facts)
     return decide(rules, known, Delivery(INSTANCE, known.registers[on], delivered), rules.steps[step])
 
 

@@ -73,7 +73,7 @@ class Attempt(Driven[Ack | Nak]):
         self, saga: Saga, step: str, on: Register, *, delivered: int = 1, late: bool = False, app_away: bool = False
     ) -> None:
         rules = rules_for(saga, step)
-        self.known = Known(attempt=ME, late=late, app_away=app_away)
+        self.known = Known(attempt_id=ME, late=late, app_away=app_away)
         self.sequence = 10
         super().__init__(attempt(rules, self.known, Delivery(INSTANCE, on, delivered), rules.steps[step]))
 

@@ -52,21 +52,21 @@ def written(carried: dict[str, str]) -> str:
 
 
 def test_the_headers_of_an_action() -> None:
-    assert written(headers(ACT, PLACE, RUN, "reserve-stock", attempt=1, trace=TRACE)) == ACTION
+    assert written(headers(ACT, PLACE, RUN, "reserve-stock", delivered=1, trace=TRACE)) == ACTION
 
 
 def test_the_headers_of_a_compensation() -> None:
-    assert written(headers(UNDO, PLACE, RUN, "reserve-stock", attempt=3)) == COMPENSATION
+    assert written(headers(UNDO, PLACE, RUN, "reserve-stock", delivered=3)) == COMPENSATION
 
 
 def test_a_compensation_says_how_the_action_ended() -> None:
     failed = Call("compensation", "/stock/release", b"{}", 5.0, "order.placed", "failed")
-    assert headers(failed, PLACE, RUN, "reserve-stock", attempt=1)["saga-end"] == "failed"
+    assert headers(failed, PLACE, RUN, "reserve-stock", delivered=1)["saga-end"] == "failed"
 
 
 def test_the_key_is_the_same_for_every_try_whatever_else_a_call_carries() -> None:
     late = Call("action", "/elsewhere", b'{"newer": true}', 1.0, "other.event")
-    tries = [headers(ACT, PLACE, RUN, "s", attempt=1), headers(late, PLACE, RUN, "s", attempt=9, trace=TRACE)]
+    tries = [headers(ACT, PLACE, RUN, "s", delivered=1), headers(late, PLACE, RUN, "s", delivered=9, trace=TRACE)]
     assert {carried["idempotency-key"] for carried in tries} == {f'"{idempotency_key(PLACE, RUN, "s", "action")}"'}
 
 

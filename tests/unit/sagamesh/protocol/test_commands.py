@@ -228,7 +228,7 @@ PUT = Put(START, EVENT)
 
 
 def starting() -> Driven[registers.Register | None]:
-    return Driven(commands.start(Known(attempt=ME), EVENT))
+    return Driven(commands.start(Known(attempt_id=ME), EVENT))
 
 
 def test_a_start_is_written_and_that_is_all() -> None:
@@ -305,7 +305,7 @@ REASON = Cause("cancelled", "changed my mind")
 
 class Cancelling(Driven[None]):
     def __init__(self, saga: Saga) -> None:
-        self.known = Known(attempt=ME)
+        self.known = Known(attempt_id=ME)
         super().__init__(commands.cancel(rules(saga)["app"], self.known, "changed my mind"))
 
     def wants(self, name: Name, value: Value) -> Cancelling:

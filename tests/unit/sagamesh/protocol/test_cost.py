@@ -64,10 +64,10 @@ class Run:
         rules, calls = self.rules[participant], self.calls
         self.deliveries += 1
         for step in rules.concerned(register.name):
-            known = Known(attempt=f"{self.deliveries} {step.name}")
+            known = Known(attempt_id=f"{self.deliveries} {step.name}")
             driven = Driven(attempt(rules, known, Delivery(INSTANCE, register), step))
             while driven.operation is not None:
-                driven.send(self._execute(driven.operation, known.attempt, participant))
+                driven.send(self._execute(driven.operation, known.attempt_id, participant))
             assert driven.result == Ack(), "without faults nothing comes back"
         self.working += self.calls > calls
 

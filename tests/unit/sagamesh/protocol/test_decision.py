@@ -1240,7 +1240,7 @@ def test_there_are_no_reads_on_the_hot_path_of_a_plain_step(saga: Saga, name: st
     own = rules.steps[name]
     on = next(reversed([end(producer) for producer in own.heard]))
     value: Value = start({"total": 20}) if on == START else done(next(iter(own.heard[on.step])))
-    known = Known(attempt=ME)
+    known = Known(attempt_id=ME)
     driven = Driven(attempt(rules, known, Delivery(INSTANCE, register(on, value)), own))
     written: list[str] = []
     while driven.operation is not None:
@@ -1262,5 +1262,5 @@ def test_there_are_no_reads_on_the_hot_path_of_a_plain_step(saga: Saga, name: st
 def test_decisions_are_the_same_whoever_wrote_what_is_not_one_s_own_begin() -> None:
     """But for the begin, an attempt id decides nothing."""
     log: Log = {**BEGUN, end("s0"): Failed("refused", "no"), OUTCOME: Aborted(CAUSE)}
-    assert {r.origin.attempt for r in stored(log).values()} == {OTHER}
+    assert {r.origin.attempt_id for r in stored(log).values()} == {OTHER}
     assert ask(CHAIN, "s0", START, log) == ask(CHAIN, "s0", START, log, mine=list(log))
