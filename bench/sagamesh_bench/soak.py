@@ -189,7 +189,7 @@ class Soak:
             found[saga] = int(info["num_pending"])
         return found
 
-    # -- the verdict
+    # -- what is wrong in the end
 
     async def _unbalanced(self) -> list[str]:
         """Every step of what was committed is done, every one of what was aborted is undone, each once."""

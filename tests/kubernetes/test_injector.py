@@ -15,6 +15,7 @@ import aiohttp
 import pytest
 import yaml
 
+from sagamesh_jetstream.client.ports import JsonObject
 from sagamesh_operator.injection.certificates import Schedule, generation
 from support.builders.pods import GOOD, MIB, REFUSED, app_container, pod
 from support.processes import injecting
@@ -22,7 +23,6 @@ from support.processes.injecting import NAME, SECRET, SYSTEM, Injector
 from support.processes.stage import run
 from support.servers.control_plane import Cluster, ControlPlane, until
 
-Document = dict[str, Any]
 EXAMPLES = Path(__file__).parents[2] / "manifests" / "examples"
 
 
@@ -39,7 +39,7 @@ class World:
         done = await asyncio.to_thread(self.cluster.kubectl, "-n", self.namespace, *arguments, **how)
         return done.stdout if done.returncode == 0 else done.stderr
 
-    async def create(self, document: Document) -> Document | str:
+    async def create(self, document: JsonObject) -> JsonObject | str:
         """The pod as it is stored; a text: why it was refused."""
         said = await self.kubectl("create", "-f", "-", "-o", "json", stdin=json.dumps(document), check=False)
         return json.loads(said) if said.startswith("{") else said
@@ -85,11 +85,11 @@ def play(resources: Cluster, namespace: str, tmp_path: Path) -> Play:
     return lambda scenario, **settings: run(whole(scenario, **settings), 200.0)
 
 
-def named(document: Document, name: str) -> Document:
+def named(document: JsonObject, name: str) -> JsonObject:
     return document | {"metadata": document["metadata"] | {"name": name}}
 
 
-def sidecars(document: Document) -> list[str]:
+def sidecars(document: JsonObject) -> list[str]:
     """Where a stored pod has its sidecars."""
     spec = document["spec"]
     return [
@@ -195,7 +195,7 @@ def test_500_pods_across_a_rotation_and_none_is_refused(play: Play) -> None:
     play(scenario, SAGAMESH_CERTIFICATE_LIFETIME="60s")
 
 
-async def create(session: aiohttp.ClientSession, url: str, document: Document) -> tuple[int, str]:
+async def create(session: aiohttp.ClientSession, url: str, document: JsonObject) -> tuple[int, str]:
     async with session.post(url, json=document, ssl=False) as answer:
         return answer.status, await answer.text()
 
@@ -247,7 +247,7 @@ def test_certificates_of_somebody_else_are_served_and_read_again(resources: Clus
     run(scenario(), 60.0)
 
 
-def services() -> list[tuple[str, Document]]:
+def services() -> list[tuple[str, JsonObject]]:
     """What the Deployments of the examples make: their names, and their pods as participants."""
     found = []
     for path in EXAMPLES.glob("*.yaml"):

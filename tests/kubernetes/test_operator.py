@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from sagamesh.distribution import buckets
-from sagamesh.log.registers import stream
+from sagamesh.log.registers import streams
 from sagamesh_jetstream.client.ports import JetStreamError, JsonObject
 from sagamesh_jetstream.client.session import connect
 from sagamesh_jetstream.upkeep.distribute import read_entries
@@ -48,7 +48,8 @@ class World:
                 raise
 
     async def stream(self, saga: str) -> JsonObject | None:
-        return await self.api(f"STREAM.INFO.{stream(self.namespace, saga)}")
+        [name] = streams(self.namespace, saga)
+        return await self.api(f"STREAM.INFO.{name}")
 
     async def entries(self, saga: str) -> dict[str, bytes]:
         """What the rules bucket holds about a saga, by subject."""

@@ -21,15 +21,17 @@ from sagamesh import api_group
 from sagamesh.api_group import CRD
 from sagamesh.language import checks, spec
 from sagamesh.language.descriptions import FIELDS
+from sagamesh_jetstream.client.ports import JsonObject
 from sagamesh_operator.sagas import acceptance
+from support.builders import spec_cases
+from support.builders.check_examples import EXAMPLES as OF_CHECKS
+from support.builders.check_examples import of_fields
 from support.builders.documents import CHECKOUT, in_language_page, put
+from support.builders.spec_cases import FULL, document, places, step
 from support.servers.control_plane import Cluster, until
 from support.servers.judging import Judge, judge
-from unit.sagamesh.language import test_checks, test_spec
-from unit.sagamesh.language.test_spec import document, places, step
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*/saga*.yaml"))
-Document = dict[Any, Any]
 
 
 @pytest.fixture(scope="module")
@@ -38,47 +40,41 @@ def judged(resources: Cluster) -> Iterator[Judge]:
         yield running
 
 
-def rows(test: Any) -> list[Any]:
-    """The cases of a test that stands in a table."""
-    [mark] = test.pytestmark
-    return list(mark.args[1])
-
-
-def saga(**fields: Any) -> Document:
+def saga(**fields: Any) -> JsonObject:
     """The least saga that may be stored, with fields of its step set, or removed where they are `...`."""
     return document(steps=[step(**{"readOnly": True, **fields})])
 
 
-def plain(**fields: Any) -> Document:
+def plain(**fields: Any) -> JsonObject:
     """The same, with fields of `spec`."""
     return document(**{"steps": [step(readOnly=True)], **fields})
 
 
-def starting(**fields: Any) -> Document:
+def starting(**fields: Any) -> JsonObject:
     return plain(start={"participant": "orders", "event": "order.placed", **fields})
 
 
-def calling(**fields: Any) -> Document:
+def calling(**fields: Any) -> JsonObject:
     return saga(action={"path": "/charges", **fields})
 
 
-def undone(**fields: Any) -> Document:
+def undone(**fields: Any) -> JsonObject:
     return saga(readOnly=..., compensation={"path": "/refund", **fields})
 
 
-def emitting(*events: object) -> Document:
+def emitting(*events: object) -> JsonObject:
     return saga(emits=list(events))
 
 
-def named(name: object) -> Document:
+def named(name: object) -> JsonObject:
     return {**saga(), "metadata": {"name": name}}
 
 
-def many(count: int, **fields: Any) -> Document:
+def many(count: int, **fields: Any) -> JsonObject:
     return document(steps=[step(name=f"s{n}", readOnly=True, **fields) for n in range(count)])
 
 
-GOOD: dict[str, Document] = {
+GOOD: dict[str, JsonObject] = {
     **{
         f"{path.parent.name}/{path.name} {n}": written
         for path in EXAMPLES
@@ -147,7 +143,7 @@ EMPTY = "should be at least 1 chars long"
 FEW, MUCH, LONG = "should have at least 1 items", "must have at most", "Too long: may not be more than"
 TWICE, MISSING = "Duplicate value", "Required value"
 
-BAD: dict[str, tuple[Document, str]] = {
+BAD: dict[str, tuple[JsonObject, str]] = {
     # between fields
     "SM001": (document(steps=[step(readOnly=True)] * 2), TWICE),
     "SM002": (emitting({"event": "order.placed"}), "SM002: no step may emit the event that starts the saga"),
@@ -206,11 +202,7 @@ BAD: dict[str, tuple[Document, str]] = {
     "an event that is announced": (emitting({"event": "a."}), TYPE),
     "an event that is heard": (saga(on=["order placed"]), "should match '^[A-Za-z0-9]"),
     "an event that is heard, by true": (saga(on=..., true=["a."]), "should match '^[A-Za-z0-9]"),
-    **{
-        f"the path {path!r}": (calling(path=path), PATH)
-        for path in rows(test_spec.test_paths_that_are_refused)
-        if len(path) < 257
-    },
+    **{f"the path {path!r}": (calling(path=path), PATH) for path in spec_cases.REFUSED_PATHS if len(path) < 257},
     "the path of a compensation": (undone(path="/.."), PATH),
     **{
         f"the duration {text!r}": (calling(timeout=text), HOUR)
@@ -295,7 +287,7 @@ def test_the_largest_saga_does_not_cost_too_much(judged: Judge) -> None:
 VALUES: tuple[Any, ...] = (None, True, 0, 1.5, "", " ", "a", "5s", "0.5ms", "/a", "order.placed", [], {}, ["a"], [None])
 
 
-def errors(written: Document) -> list[str]:
+def errors(written: JsonObject) -> list[str]:
     """Why core refuses a document."""
     problems = [str(problem) for problem in spec.problems(written)]
     found = () if problems else checks.check(spec.read(written))
@@ -311,30 +303,29 @@ def undoable(written: Any) -> Any:
     return {**written, "spec": {**written["spec"], "steps": changed}}
 
 
-def of_unit_tests() -> Iterator[Document]:
+def of_unit_tests() -> Iterator[JsonObject]:
     """All documents that the unit tests of core read or refuse."""
-    yield from ({**document(), **change} for change, *_ in rows(test_spec.test_the_frame))
-    yield from (wrong for wrong, *_ in rows(test_spec.test_fields))
-    yield from (calling(**fields) for fields, _ in rows(test_spec.test_bounds))
-    for test in (test_spec.test_paths, test_spec.test_paths_that_are_refused):
-        yield from (calling(path=path) for path in rows(test))
-    yield from (saga(on=[event]) for event in rows(test_spec.test_events))
-    yield from (starting(event=event) for event in rows(test_spec.test_events))
-    yield from (calling(timeout=text) for text, _ in rows(test_spec.test_durations))
-    yield from (calling(timeout=text) for text in rows(test_spec.test_durations_that_are_refused))
-    yield from (test_checks.document(text) for texts in test_checks.EXAMPLES.values() for text in texts)
-    yield from (yaml.safe_load(text) for text in (test_spec.FULL, CHECKOUT, in_language_page()))
+    yield from ({**document(), **change} for change, *_ in spec_cases.FRAMES)
+    yield from (wrong for wrong, *_ in spec_cases.FIELDS)
+    yield from (calling(**fields) for fields, _ in spec_cases.BOUNDS)
+    yield from (calling(path=path) for path in (*spec_cases.PATHS, *spec_cases.REFUSED_PATHS))
+    yield from (saga(on=[event]) for event in spec_cases.EVENTS)
+    yield from (starting(event=event) for event in spec_cases.EVENTS)
+    yield from (calling(timeout=text) for text, _ in spec_cases.DURATIONS)
+    yield from (calling(timeout=text) for text in spec_cases.REFUSED_DURATIONS)
+    yield from (of_fields(text) for texts in OF_CHECKS.values() for text in texts)
+    yield from (yaml.safe_load(text) for text in (FULL, CHECKOUT, in_language_page()))
 
 
-def changed() -> Iterator[Document]:
+def changed() -> Iterator[JsonObject]:
     """Two whole sagas, with each of VALUES in each place, and with each place removed."""
-    for whole in map(yaml.safe_load, (test_spec.FULL, CHECKOUT)):
+    for whole in map(yaml.safe_load, (FULL, CHECKOUT)):
         for place in places(whole):
             if place[:1] == ("spec",):
                 yield from (put(whole, place, value) for value in (*VALUES, ...))
 
 
-def comparable(*documents: Document) -> Iterator[Document]:
+def comparable(*documents: JsonObject) -> Iterator[JsonObject]:
     """Those that can be sent, each once, and each with steps that may be undone. A status is the server's business."""
     seen = set()
     for written in documents:
@@ -349,14 +340,14 @@ def comparable(*documents: Document) -> Iterator[Document]:
 
 
 @pytest.fixture(scope="module")
-def right() -> list[Document]:
+def right() -> list[JsonObject]:
     """Hundreds of sagas that core accepts."""
     found = [written for written in comparable(*of_unit_tests(), *changed()) if not errors(written)]
     assert len(found) > 200
     return found
 
 
-def test_the_server_refuses_nothing_that_core_accepts(judged: Judge, right: list[Document]) -> None:
+def test_the_server_refuses_nothing_that_core_accepts(judged: Judge, right: list[JsonObject]) -> None:
     """And so core refuses what the server does."""
     refused = [(judged.refusal(written), judged.refusal_of_apply(written), written) for written in right]
     assert [each for each in refused if each[0] or each[1]] == []
@@ -370,7 +361,7 @@ def test_the_server_refuses_what_cannot_be_read(judged: Judge) -> None:
     assert {problem.path for written in accepted for problem in spec.problems(written)} == {"spec.steps[0].when"}
 
 
-def test_what_is_stored_means_the_same(judged: Judge, right: list[Document]) -> None:
+def test_what_is_stored_means_the_same(judged: Judge, right: list[JsonObject]) -> None:
     """The server fills in the defaults of core: neither model nor revision tells whether it did."""
     for written in right:
         stored = judged.created(written)
@@ -396,12 +387,12 @@ STATUS = {"activeRevision": REVISION, "participantCount": 12, "synced": "120/121
 
 
 @pytest.fixture
-def operate(resources: Cluster, namespace: str) -> Iterator[Callable[[Document], Document]]:
+def operate(resources: Cluster, namespace: str) -> Iterator[Callable[[JsonObject], JsonObject]]:
     """Applies a status, as the operator does and with its rights; returns the object as it is then."""
     with config.new_client_from_config(str(resources.kubeconfig("operator"))) as api:
         client = DynamicClient(api)
 
-        def applied(status: Document, name: str = LONGEST) -> Document:
+        def applied(status: JsonObject, name: str = LONGEST) -> JsonObject:
             body = {
                 "apiVersion": api_group.API_VERSION,
                 "kind": api_group.KIND,
@@ -422,14 +413,14 @@ def kubectl(resources: Cluster, namespace: str) -> Callable[..., str]:
     return lambda *arguments, **how: resources.kubectl(*arguments, "-n", namespace, **how).stdout
 
 
-def apply(kubectl: Callable[..., str], written: Document) -> Document:
+def apply(kubectl: Callable[..., str], written: JsonObject) -> JsonObject:
     """As a user does."""
     told = kubectl("apply", "--server-side", "-o", "json", "-f", "-", stdin=json.dumps(written))
     return dict(json.loads(told))
 
 
 def test_a_status_is_no_change_of_the_spec(
-    kubectl: Callable[..., str], operate: Callable[[Document], Document]
+    kubectl: Callable[..., str], operate: Callable[[JsonObject], JsonObject]
 ) -> None:
     before = apply(kubectl, named(LONGEST))
     after = operate(STATUS)
@@ -442,7 +433,7 @@ def test_a_status_is_no_change_of_the_spec(
     assert (changed["metadata"]["generation"], changed["status"]) == (2, STATUS)
 
 
-def test_a_status_changes_no_spec(kubectl: Callable[..., str], operate: Callable[..., Document]) -> None:
+def test_a_status_changes_no_spec(kubectl: Callable[..., str], operate: Callable[..., JsonObject]) -> None:
     apply(kubectl, named(LONGEST))
     changed = {**plain(parkAfter="1h"), "metadata": {"name": LONGEST}}
     kubectl("patch", "saga", LONGEST, "--subresource=status", "--type=merge", "-p", json.dumps(changed))
@@ -453,7 +444,7 @@ def test_an_apply_says_nothing_of_a_status(kubectl: Callable[..., str]) -> None:
     assert "status" not in apply(kubectl, {**named(LONGEST), "status": {"synced": "9/9"}})
 
 
-def test_columns(kubectl: Callable[..., str], operate: Callable[[Document], Document]) -> None:
+def test_columns(kubectl: Callable[..., str], operate: Callable[[JsonObject], JsonObject]) -> None:
     apply(kubectl, named(LONGEST))
     operate(STATUS)
     title, line = kubectl("get", "saga").splitlines()
@@ -471,7 +462,7 @@ def test_names_of_the_resource(kubectl: Callable[..., str], name: str) -> None:
     assert kubectl("get", name, "-o", "name") == f"saga.sagamesh.dev/{LONGEST}\n"
 
 
-def test_one_can_wait_for_it(kubectl: Callable[..., str], operate: Callable[[Document], Document]) -> None:
+def test_one_can_wait_for_it(kubectl: Callable[..., str], operate: Callable[[JsonObject], JsonObject]) -> None:
     apply(kubectl, named(LONGEST))
     operate({**STATUS, "conditions": [{**READY, "status": "True"}]})
     assert "condition met" in kubectl("wait", "--for=condition=Ready", f"saga/{LONGEST}", "--timeout=10s")
@@ -559,7 +550,7 @@ def test_a_tenant_has_sagas_in_his_own_namespace_only(resources: Cluster, namesp
 
     until(lambda: all(may(resources, "tenant", question, namespace) for question in ("create sagas", "get sagas")))
 
-    def tenant(*arguments: str, where: str = namespace, written: Document | None = None) -> str:
+    def tenant(*arguments: str, where: str = namespace, written: JsonObject | None = None) -> str:
         sent = json.dumps(written or {})
         done = resources.kubectl(*arguments, "-n", where, user="tenant", stdin=sent, check=False)
         return done.stderr

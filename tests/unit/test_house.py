@@ -541,3 +541,51 @@ def test_a_drain_begins_with_the_standard_library_alone() -> None:
     loaded = {module.partition(".")[0] for module in run.stdout.split()}
     assert "sagamesh_sidecar" in loaded
     assert loaded - sys.stdlib_module_names - {"sagamesh", "sagamesh_sidecar"} == set()
+
+
+# -- tests share by `support` ----------------------------------------------------------------------------------------
+
+
+def of_other_tests(source: str) -> list[str]:
+    """What a module imports out of modules of tests: whoever moves or renames a test would break another."""
+    found = (f"{module}.{name}".strip(".") for module, name in imports(ast.parse(source)))
+    return sorted(name for name in found if any(part.startswith("test_") for part in name.split(".")))
+
+
+@pytest.mark.parametrize("path", modules("tests"), ids=named)
+def test_no_module_imports_a_module_of_tests(path: Path) -> None:
+    assert of_other_tests(path.read_text()) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from unit.sagamesh.language.test_spec import FULL",
+        "from unit.sagamesh.language import test_spec",
+        "import unit.sagamesh.language.test_spec",
+        "from .test_spec import FULL",
+        "from . import test_spec",
+        "from test_spec import FULL as f",
+        "from support.stage import test_that_everything_is_well",
+        "def f():\n    from contract.test_log import x",
+    ],
+)
+def test_an_import_of_tests_is_seen(source: str) -> None:
+    assert of_other_tests(source)
+
+
+@pytest.mark.parametrize(
+    "source", ["from support.builders import spec_cases", "from simulation.mutants import MUTANTS", "import testing"]
+)
+def test_what_is_shared_is_let_through(source: str) -> None:
+    assert of_other_tests(source) == []
+
+
+def test_every_folder_that_tests_share_is_on_the_map() -> None:
+    support = ROOT / "tests" / "support"
+    text = ast.get_docstring(ast.parse((support / "__init__.py").read_text())) or ""
+    folders = {path.name for path in support.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert set(re.findall(r"^(\w+)  +\w", text, re.MULTILINE)) == folders
+    for name in re.findall(r"^    ((?:\w+, )*\w+)  ", text, re.MULTILINE):
+        for module in name.split(", "):
+            assert list(support.glob(f"*/{module}.py")), f"{module} is on the map and not in the house"

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-Document = dict[str, Any]
+from sagamesh_jetstream.client.ports import JsonObject
 
 DOCS = Path(__file__).parents[3] / "docs"
 
@@ -20,7 +20,7 @@ def in_language_page() -> str:
     return found[1]
 
 
-def put(whole: Document, place: Sequence[str | int], value: object) -> Document:
+def put(whole: JsonObject, place: Sequence[str | int], value: object) -> JsonObject:
     """A copy with a value in a place; `...` leaves out what is there."""
     parent: Any = copy.deepcopy(whole)
     written = parent

@@ -24,54 +24,55 @@ from sagamesh.log.registers import (
     Undone,
 )
 
-Found = Mapping[Name, Register]
+Written = Mapping[Name, Register]
+"""All registers of an instance that were written."""
 
 
-def state(found: Found) -> str:
+def state(written: Written) -> str:
     """`completed`, `compensated`, or `running`."""
-    finish = found.get(FINISH)
+    finish = written.get(FINISH)
     return str(finish.value.__struct_config__.tag) if finish else "running"
 
 
-def wrongs(saga: Saga, found: Found, *, cancelled: bool = False) -> list[str]:
+def wrongs(saga: Saga, written: Written, *, cancelled: bool = False) -> list[str]:
     """Everything that is wrong. `cancelled`: by somebody, so that no step need have failed."""
-    return list(_wrongs(saga, found, cancelled))
+    return list(_wrongs(saga, written, cancelled))
 
 
-def _wrongs(saga: Saga, found: Found, cancelled: bool) -> Iterator[str]:
-    origins = {(register.origin.run, register.origin.revision) for register in found.values()}
-    if len(origins) != 1 or START not in found:
+def _wrongs(saga: Saga, written: Written, cancelled: bool) -> Iterator[str]:
+    origins = {(register.origin.run, register.origin.revision) for register in written.values()}
+    if len(origins) != 1 or START not in written:
         yield f"these registers are not those of one run: {origins}"
-    match found[OUTCOME].value if OUTCOME in found else None:
+    match written[OUTCOME].value if OUTCOME in written else None:
         case Committed():
-            yield from _committed(saga, found)
+            yield from _committed(saga, written)
         case Aborted():
-            yield from _aborted(saga, found, cancelled)
+            yield from _aborted(saga, written, cancelled)
         case _:
             yield "no outcome"
 
 
-def _committed(saga: Saga, found: Found) -> Iterator[str]:
-    if not isinstance(_value(found, FINISH), Completed) or ABORT in found:
-        yield f"committed, but finish is {_value(found, FINISH)}, and the notice {_value(found, ABORT)}"
+def _committed(saga: Saga, written: Written) -> Iterator[str]:
+    if not isinstance(_value(written, FINISH), Completed) or ABORT in written:
+        yield f"committed, but finish is {_value(written, FINISH)}, and the notice {_value(written, ABORT)}"
     for step in saga.steps:
-        if not isinstance(_value(found, registers.begin(step.name)), Started):
+        if not isinstance(_value(written, registers.begin(step.name)), Started):
             yield f"committed, but {step.name} did not begin"
-        if not isinstance(_value(found, registers.end(step.name)), Done):
+        if not isinstance(_value(written, registers.end(step.name)), Done):
             yield f"committed, but {step.name} is not done"
-        if registers.compensation(step.name) in found:
+        if registers.compensation(step.name) in written:
             yield f"committed, but {step.name} was undone"
 
 
-def _aborted(saga: Saga, found: Found, cancelled: bool) -> Iterator[str]:
-    if not isinstance(_value(found, FINISH), Compensated) or ABORT not in found:
-        yield f"aborted, but finish is {_value(found, FINISH)}, and the notice {_value(found, ABORT)}"
-    if not cancelled and not any(isinstance(register.value, Failed) for register in found.values()):
+def _aborted(saga: Saga, written: Written, cancelled: bool) -> Iterator[str]:
+    if not isinstance(_value(written, FINISH), Compensated) or ABORT not in written:
+        yield f"aborted, but finish is {_value(written, FINISH)}, and the notice {_value(written, ABORT)}"
+    if not cancelled and not any(isinstance(register.value, Failed) for register in written.values()):
         yield "aborted, but nothing failed"
     after_pivot = False
     later: Register | None = None
     for step in saga.steps:
-        ended, back = _value(found, registers.end(step.name)), found.get(registers.compensation(step.name))
+        ended, back = _value(written, registers.end(step.name)), written.get(registers.compensation(step.name))
         if (step.pivot or after_pivot) and isinstance(ended, Done):
             yield f"aborted after {step.name}, which cannot be undone"
         after_pivot = after_pivot or step.pivot
@@ -83,5 +84,5 @@ def _aborted(saga: Saga, found: Found, cancelled: bool) -> Iterator[str]:
         later = back
 
 
-def _value(found: Found, name: Name) -> object:
-    return found[name].value if name in found else None
+def _value(written: Written, name: Name) -> object:
+    return written[name].value if name in written else None

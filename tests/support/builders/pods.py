@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-Document = dict[str, Any]
+from sagamesh_jetstream.client.ports import JsonObject
 
 RESTRICTED = {
     "allowPrivilegeEscalation": False,
@@ -22,11 +22,11 @@ def pod(
     name: str = "payments-1",
     participant: str | None = "payments",
     annotations: dict[str, str] | None = None,
-    containers: list[Document] | None = None,
+    containers: list[JsonObject] | None = None,
     **spec: Any,
-) -> Document:
+) -> JsonObject:
     """One of the participant `payments`, whose app listens on port 8080."""
-    metadata: Document = {"name": name}
+    metadata: JsonObject = {"name": name}
     if participant is not None:
         metadata["labels"] = {"sagamesh.dev/participant": participant}
     if annotations is not None:
@@ -35,7 +35,7 @@ def pod(
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": copy.deepcopy(app), **spec}}
 
 
-def app_container(name: str = "app", **fields: Any) -> Document:
+def app_container(name: str = "app", **fields: Any) -> JsonObject:
     ports = [{"containerPort": 8080}]
     return {"name": name, "image": "example.org/payments", "ports": ports, "securityContext": RESTRICTED, **fields}
 
@@ -47,7 +47,7 @@ def annotated(**values: str) -> dict[str, str]:
 
 MIB = 1024 * 1024
 
-REFUSED: dict[str, tuple[Document, str]] = {
+REFUSED: dict[str, tuple[JsonObject, str]] = {
     "our container's name": (pod(containers=[app_container(), app_container("sagamesh-sidecar")]), "container name"),
     "our name among the init containers": (pod(initContainers=[app_container("sagamesh-sidecar")]), "container name"),
     "our volume's name": (pod(volumes=[{"name": "sagamesh-state", "emptyDir": {}}]), "volume name sagamesh-state"),
@@ -76,7 +76,7 @@ REFUSED: dict[str, tuple[Document, str]] = {
 }
 """What must not run without a sidecar, and cannot have one; with words of the sentence that says so."""
 
-GOOD: dict[str, Document] = {
+GOOD: dict[str, JsonObject] = {
     "plain": pod(),
     "a port by annotation": pod(annotations=annotated(app_port="9000"), containers=[app_container(ports=[])]),
     "environment of its own": pod(containers=[app_container(env=[{"name": "A", "value": "b"}])]),

@@ -11,13 +11,12 @@ import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import Any
 
 from sagamesh_cli.local.nats_server import die_with
+from sagamesh_jetstream.client.ports import JsonObject
 from sagamesh_tools import chart
 from support.servers.control_plane import Cluster
 
-Document = dict[str, Any]
 SYSTEM = "sagamesh-system"
 NAME = "sagamesh-injector"
 SECRET = f"{NAME}-certificate"
@@ -25,7 +24,7 @@ WEBHOOK_ENTRY = "injector.sagamesh.dev"
 KINDS = ("MutatingWebhookConfiguration", "Secret", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")
 
 
-def given() -> list[Document]:
+def given() -> list[JsonObject]:
     """What the chart installs for it: the webhook, the empty Secret, and all its rights."""
     return [
         each
@@ -34,10 +33,10 @@ def given() -> list[Document]:
     ]
 
 
-def service(address: str, ports: list[int], namespace: str = SYSTEM) -> list[Document]:
+def service(address: str, ports: list[int], namespace: str = SYSTEM) -> list[JsonObject]:
     """The Service, and one slice of endpoints for each replica: all of them are at one address here."""
     where = {"name": NAME, "namespace": namespace}
-    found: list[Document] = [
+    found: list[JsonObject] = [
         {
             "apiVersion": "v1",
             "kind": "Service",
@@ -141,6 +140,6 @@ class Injector:
         return float(found[1])
 
 
-async def install(cluster: Cluster, *documents: Document) -> None:
+async def install(cluster: Cluster, *documents: JsonObject) -> None:
     items = json.dumps({"apiVersion": "v1", "kind": "List", "items": documents})
     await asyncio.to_thread(cluster.kubectl, "apply", "-f", "-", stdin=items)

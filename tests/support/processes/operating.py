@@ -18,10 +18,9 @@ from typing import Any
 import yaml
 
 from sagamesh_cli.local.nats_server import die_with
+from sagamesh_jetstream.client.ports import JsonObject
 from support.servers.control_plane import Cluster, ControlPlane
 from support.servers.nats_server import NatsServer
-
-Document = dict[str, Any]
 
 STEP = {
     "name": "charge",
@@ -32,7 +31,7 @@ STEP = {
 }
 
 
-def saga(name: str = "checkout", **spec: object) -> Document:
+def saga(name: str = "checkout", **spec: object) -> JsonObject:
     """A small one, with other fields of its spec."""
     whole = {"start": {"participant": "orders", "event": "order.placed"}, "steps": [STEP], **spec}
     return {"apiVersion": "sagamesh.dev/v1alpha1", "kind": "Saga", "metadata": {"name": name}, "spec": whole}
@@ -142,9 +141,9 @@ class Sagas:
         path = "{range .items[*]}{.status.conditions[?(@.type=='Distributed')].status}{'\\n'}{end}"
         return (await self.kubectl("get", "sagas", "-o", f"jsonpath={path}")).count("True")
 
-    async def apply_file(self, path: Path) -> Document:
+    async def apply_file(self, path: Path) -> JsonObject:
         """The saga of an example, here; what was applied."""
-        document: Document = yaml.safe_load(path.read_text())
+        document: JsonObject = yaml.safe_load(path.read_text())
         document["metadata"]["namespace"] = self.namespace
         await self.apply(document)
         return document
@@ -156,12 +155,12 @@ class Sagas:
         done = await asyncio.to_thread(self.cluster.kubectl, "-n", self.namespace, *arguments, **how)
         return done.stdout
 
-    async def get(self, name: str) -> Document:
-        found: Document = json.loads(await self.kubectl("get", "saga", name, "-o", "json"))
+    async def get(self, name: str) -> JsonObject:
+        found: JsonObject = json.loads(await self.kubectl("get", "saga", name, "-o", "json"))
         return found
 
     @contextlib.contextmanager
-    def watched(self) -> Iterator[Iterator[Document]]:
+    def watched(self) -> Iterator[Iterator[JsonObject]]:
         """Every Saga here, as it is and whenever it changes: one request, which costs next to nothing meanwhile."""
         assert isinstance(self.cluster, ControlPlane)
         url = f"{self.cluster.url}/apis/sagamesh.dev/v1alpha1/namespaces/{self.namespace}/sagas?watch=true"
@@ -170,16 +169,16 @@ class Sagas:
         with urllib.request.urlopen(request, context=trust, timeout=30) as answer:
             yield (json.loads(line)["object"] for line in answer)
 
-    async def condition(self, name: str, kind: str) -> Document:
+    async def condition(self, name: str, kind: str) -> JsonObject:
         """A condition of the spec as it is now; empty: there is none yet."""
         found = await self.get(name)
         conditions = found.get("status", {}).get("conditions", ())
         current = found["metadata"]["generation"]
         return next((c for c in conditions if c["type"] == kind and c["observedGeneration"] == current), {})
 
-    async def until(self, name: str, kind: str, status: str, reason: str = "", seconds: float = 30.0) -> Document:
+    async def until(self, name: str, kind: str, status: str, reason: str = "", seconds: float = 30.0) -> JsonObject:
         """Wait for a condition; it."""
-        found: Document = {}
+        found: JsonObject = {}
         try:
             async with asyncio.timeout(seconds):
                 while True:

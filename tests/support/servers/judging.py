@@ -14,7 +14,7 @@ from kubernetes.dynamic.exceptions import DynamicApiError
 from sagamesh.api_group import GROUP, PLURAL, VERSION
 from support.servers.control_plane import Cluster
 
-Document = Mapping[Any, Any]
+SagaDocument = Mapping[Any, Any]
 REFUSED = (400, 422, 500)
 """The last is how the server says that what is applied has no place in the schema."""
 
@@ -29,20 +29,20 @@ class Judge:
         self._client = client
         self._path = f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{PLURAL}"
 
-    def created(self, document: Document) -> dict[str, Any]:
+    def created(self, document: SagaDocument) -> dict[str, Any]:
         """The object that would be stored."""
         return json.loads(self._ask("post", self._path, document))
 
-    def refusal(self, document: Document) -> str:
+    def refusal(self, document: SagaDocument) -> str:
         """As by `kubectl create`."""
         return self._refusal("post", self._path, document)
 
-    def refusal_of_apply(self, document: Document) -> str:
+    def refusal_of_apply(self, document: SagaDocument) -> str:
         """As by `kubectl apply --server-side`, which takes another way through the server."""
         how = {"content_type": "application/apply-patch+yaml", "field_manager": "test"}
         return self._refusal("patch", f"{self._path}/{document['metadata']['name']}", document, **how)
 
-    def _refusal(self, method: str, path: str, document: Document, **how: str) -> str:
+    def _refusal(self, method: str, path: str, document: SagaDocument, **how: str) -> str:
         try:
             self._ask(method, path, document, **how)
         except DynamicApiError as error:
@@ -51,7 +51,7 @@ class Judge:
             return str(json.loads(error.body)["message"])
         return ""
 
-    def _ask(self, method: str, path: str, document: Document, **how: str) -> bytes:
+    def _ask(self, method: str, path: str, document: SagaDocument, **how: str) -> bytes:
         query = [("dryRun", "All"), ("fieldValidation", "Strict")]
         body = {**document, "metadata": _new(document["metadata"])}
         return self._client.request(method, path, body=body, query_params=query, serialize=False, **how).data

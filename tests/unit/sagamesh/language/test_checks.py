@@ -8,32 +8,23 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
 import yaml
 
-from sagamesh import api_group
 from sagamesh.language import spec
 from sagamesh.language.checks import CODES, Finding, check
 from sagamesh.language.findings import WARNINGS
 from sagamesh.language.model import Saga
+from support.builders.check_examples import EXAMPLES, SECTIONS, of_fields
 from support.builders.documents import CHECKOUT, in_language_page
 
-DOCS = (Path(__file__).parents[4] / "docs" / "checks.md").read_text()
-SECTIONS = dict(re.findall(r"^### (SM\d+)\n(.*?)(?=^##|\Z)", DOCS, re.MULTILINE | re.DOTALL))
-EXAMPLES = {code: re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) for code, text in SECTIONS.items()}
 WITHOUT_EXAMPLE = {"SM016"}
 
 
-def document(text: str) -> dict[str, Any]:
-    written: dict[str, Any] = {"start": {"participant": "orders", "event": "order.placed"}, **yaml.safe_load(text)}
-    return {"apiVersion": api_group.API_VERSION, "kind": "Saga", "metadata": {"name": "checkout"}, "spec": written}
-
-
 def saga(text: str) -> Saga:
-    return spec.read(document(text))
+    return spec.read(of_fields(text))
 
 
 def steps(*lines: str) -> Saga:

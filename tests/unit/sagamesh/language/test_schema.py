@@ -13,7 +13,7 @@ from sagamesh.language import schema, spec
 from sagamesh.language.descriptions import FIELDS
 from sagamesh.language.schema import Schema
 from support.builders.documents import CHECKOUT, put
-from unit.sagamesh.language.test_spec import FULL, document
+from support.builders.spec_cases import FULL, document
 
 SPEC = schema.of_spec()
 Place = tuple[Any, ...]

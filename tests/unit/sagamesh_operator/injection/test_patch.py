@@ -5,42 +5,41 @@ from __future__ import annotations
 import base64
 import copy
 import json
-from typing import Any
 
 import jsonpatch
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sagamesh_jetstream.client.ports import JsonObject
 from sagamesh_operator.injection.annotations import amount
 from sagamesh_operator.injection.container import Installation
 from sagamesh_operator.injection.patch import InjectionRefused, inject
 from sagamesh_operator.injection.review import ReviewAnswer, Unreadable, answer
 from support.builders.pods import GOOD, REFUSED, annotated, app_container, pod
 
-Document = dict[str, Any]
 PLAIN = Installation(image="example.org/sidecar:1", nats="nats://nats:4222")
 SHARED = Installation(image="example.org/sidecar:1", nats="tls://nats:4222", nats_secret="nats-client", native=False)
 
 
-def patched(document: Document, installation: Installation = PLAIN) -> Document:
+def patched(document: JsonObject, installation: Installation = PLAIN) -> JsonObject:
     found = inject(document, "shop", installation)
-    result: Document = jsonpatch.apply_patch(document, found.patch)
+    result: JsonObject = jsonpatch.apply_patch(document, found.patch)
     return result
 
 
-def sidecar(document: Document, installation: Installation = PLAIN) -> Document:
+def sidecar(document: JsonObject, installation: Installation = PLAIN) -> JsonObject:
     spec = patched(document, installation)["spec"]
     [found] = [c for c in [*spec.get("initContainers", ()), *spec["containers"]] if c["name"] == "sagamesh-sidecar"]
     return found
 
 
-def environment(container: Document) -> dict[str, str]:
+def environment(container: JsonObject) -> dict[str, str]:
     return {each["name"]: each["value"] for each in container.get("env", ()) if "value" in each}
 
 
 @pytest.mark.parametrize(("document", "words"), REFUSED.values(), ids=REFUSED)
-def test_what_cannot_have_a_sidecar_is_refused_in_one_sentence(document: Document, words: str) -> None:
+def test_what_cannot_have_a_sidecar_is_refused_in_one_sentence(document: JsonObject, words: str) -> None:
     with pytest.raises(InjectionRefused) as refused:
         inject(document, "shop", PLAIN)
     assert words in str(refused.value)
@@ -49,7 +48,7 @@ def test_what_cannot_have_a_sidecar_is_refused_in_one_sentence(document: Documen
 
 @pytest.mark.parametrize("installation", [PLAIN, SHARED], ids=["plain", "shared"])
 @pytest.mark.parametrize("document", GOOD.values(), ids=GOOD)
-def test_the_second_time_nothing_changes(document: Document, installation: Installation) -> None:
+def test_the_second_time_nothing_changes(document: JsonObject, installation: Installation) -> None:
     before = copy.deepcopy(document)
     once = patched(document, installation)
     assert document == before
@@ -57,7 +56,7 @@ def test_the_second_time_nothing_changes(document: Document, installation: Insta
 
 
 @pytest.mark.parametrize("document", GOOD.values(), ids=GOOD)
-def test_all_else_stays_as_it_is(document: Document) -> None:
+def test_all_else_stays_as_it_is(document: JsonObject) -> None:
     """What we add is taken away again: what is left is what there was."""
     after = patched(document)
     spec, metadata = after["spec"], after["metadata"]
@@ -91,7 +90,7 @@ def test_a_native_sidecar_is_the_first_init_container() -> None:
 @pytest.mark.parametrize(
     ("document", "installation"), [(pod(), SHARED), (pod(annotations=annotated(native_sidecar="false")), PLAIN)]
 )
-def test_one_that_is_not_native_is_the_last_container(document: Document, installation: Installation) -> None:
+def test_one_that_is_not_native_is_the_last_container(document: JsonObject, installation: Installation) -> None:
     spec = patched(document, installation)["spec"]
     assert "initContainers" not in spec
     assert [each["name"] for each in spec["containers"]] == ["app", "sagamesh-sidecar"]
@@ -225,7 +224,7 @@ METADATA = st.fixed_dictionaries(
 
 @settings(max_examples=400, deadline=None)
 @given(st.fixed_dictionaries({"metadata": METADATA, "spec": SPEC}), st.sampled_from([PLAIN, SHARED]))
-def test_any_pod_is_refused_or_has_one_sidecar_for_good(document: Document, installation: Installation) -> None:
+def test_any_pod_is_refused_or_has_one_sidecar_for_good(document: JsonObject, installation: Installation) -> None:
     try:
         once = patched(document, installation)
     except InjectionRefused:
@@ -238,16 +237,16 @@ def test_any_pod_is_refused_or_has_one_sidecar_for_good(document: Document, inst
 # -- reviews ---------------------------------------------------------------------------------------------------------
 
 
-def review(document: Document, **fields: object) -> bytes:
+def review(document: JsonObject, **fields: object) -> bytes:
     kind = {"group": "", "version": "v1", "kind": "Pod"}
     asked = {"uid": "u1", "kind": kind, "operation": "CREATE", "namespace": "shop", "object": document, **fields}
     return json.dumps({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": asked}).encode()
 
 
-def response(found: ReviewAnswer) -> Document:
+def response(found: ReviewAnswer) -> JsonObject:
     assert found.review["apiVersion"] == "admission.k8s.io/v1"
     assert found.review["kind"] == "AdmissionReview"
-    told: Document = found.review["response"]
+    told: JsonObject = found.review["response"]
     assert told["uid"] == "u1"
     return told
 

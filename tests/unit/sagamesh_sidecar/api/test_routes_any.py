@@ -19,7 +19,7 @@ from sagamesh_sidecar.api import routes
 from sagamesh_sidecar.web import asgi, bounded_protocol
 from sagamesh_sidecar.web import server as server_module
 from sagamesh_sidecar.web.problems import KINDS
-from unit.sagamesh_sidecar.api.test_routes import EVENT, SAGAS, TRACE, World
+from support.fakes.served_api import EVENT, SAGAS, TRACE, World
 
 QUICK = 0.05
 """Seconds, where in production there are five or more: what never comes whole is waited for in each example."""

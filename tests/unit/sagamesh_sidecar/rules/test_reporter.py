@@ -12,13 +12,15 @@ import pytest
 from sagamesh.distribution import buckets, heartbeat
 from sagamesh.distribution.heartbeat import Heartbeat
 from sagamesh.rules import codec
+from sagamesh.rules.projection import project
 from sagamesh_sidecar.adapters.memory import MemoryLog, MemoryServer
 from sagamesh_sidecar.adapters.prometheus import PrometheusMetrics
 from sagamesh_sidecar.rules.reporter import Reporter
 from sagamesh_sidecar.rules.rulebook import Rulebook
+from support.builders import shapes
 from support.fakes.mesh import scenario
-from unit.sagamesh_sidecar.rules.test_rulebook import RULES
 
+RULES = project(shapes.straight(1))["app"]
 SUBJECT = "$KV.sagamesh-sidecars.default.app.app-1"
 KEPT = {
     buckets.rules_subject(RULES): codec.encode_rules(RULES),

@@ -13,7 +13,7 @@ import pytest
 from sagamesh_sidecar.web import bounded_protocol as module
 from sagamesh_sidecar.web.asgi import Gone, Receive, Request, Response, Scope, Send, answer
 from sagamesh_sidecar.web.server import Server
-from unit.sagamesh_sidecar.web.test_server import Slow, exchange, refused, serving
+from support.fakes.served_app import Slow, exchange, refused, serving
 
 GET = b"GET / HTTP/1.1\r\nhost: pod\r\n\r\n"
 CHUNKED = b"POST / HTTP/1.1\r\nhost: pod\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n"

@@ -3,59 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
 import logging
 import signal
 import socket
-from collections.abc import AsyncIterator
 
 import pytest
 
 from sagamesh_sidecar.errors import PortError
 from sagamesh_sidecar.web import bounded_protocol
-from sagamesh_sidecar.web.asgi import AsgiApp, Receive, Response, Scope, Send, answer
 from sagamesh_sidecar.web.probes import Health
 from sagamesh_sidecar.web.server import Server
-
-
-class Slow:
-    """Answers when it is told to."""
-
-    def __init__(self) -> None:
-        self.asked = asyncio.Event()
-        self.go = asyncio.Event()
-        self.closed = False
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.asked.set()
-        await self.go.wait()
-        await answer(send, Response(200, b"done", "text/plain"))
-
-    def close(self) -> None:
-        self.closed = True
-
-
-@contextlib.asynccontextmanager
-async def serving(app: AsgiApp, *, grace: float = 5.0) -> AsyncIterator[Server]:
-    server = Server(app, "127.0.0.1", 0, grace=grace)
-    server.bind()
-    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
-        group.create_task(server.serve())
-        try:
-            yield server
-        finally:
-            server.stop()
-
-
-async def exchange(server: Server, request: bytes) -> bytes:
-    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-    try:
-        writer.write(request)
-        return await reader.read()
-    finally:
-        writer.close()
-        await writer.wait_closed()
+from support.fakes.served_app import Slow, exchange, refused, serving
 
 
 async def get(server: Server, path: str, method: str = "GET") -> tuple[int, str, str]:
@@ -218,15 +176,6 @@ def test_more_connections_than_there_may_be(monkeypatch: pytest.MonkeyPatch) -> 
     first, second = asyncio.run(play())
     assert first.endswith(b"done")
     assert refused(second)[:2] == (503, "busy")
-
-
-def refused(answer: bytes) -> tuple[int, str, str]:
-    """Status, code and detail of a problem."""
-    head, _, body = answer.partition(b"\r\n\r\n")
-    assert b"content-type: application/problem+json" in head
-    problem = json.loads(body)
-    assert int(head.split()[1]) == problem["status"]
-    return problem["status"], problem["code"], problem["detail"]
 
 
 def test_probes_and_metrics() -> None:

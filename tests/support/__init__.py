@@ -1,0 +1,23 @@
+"""What tests share. No test imports another test: what two of them need stands here. A map:
+
+builders    values in a few words each; no I/O
+    documents, spec_cases, check_examples    Sagas as YAML: whole ones, tables of right and wrong, docs/checks.md
+    shapes, attempts      sagas as the model has them, and questions to the decision about their instances
+    orders, pods          orders of example 02 and what must come of them; pods as people write them
+    oracle                whether the registers of a finished instance agree with each other
+fakes       behind the product's ports, in this process
+    mesh, memory_cluster  all participants of a saga in one loop; a cluster of Kubernetes that may be away or lie
+    scripted_app          an app whose every byte a test decides
+    served_api, served_app    a sidecar's API, and its web server alone, over real sockets
+processes   what tests start, ask and kill: the product's processes, the examples', shells
+    stage, shared, post   an example with server, services and sidecars; one for several tests; one sidecar alone
+    crashing_sidecar      the real one, which dies where it is told to
+    operating, injecting  operator and injector on a real API server
+    command, tour         `sagamesh ...` as its user runs it; a page of the documentation as its reader does
+    web                   HTTP requests, one or thousands
+servers     what they speak to, and where its programs come from
+    nats_server, cluster, proxy, tokens, authority    NATS, alone and as three; the wire to it; who may log in
+    control_plane, judging, programs    the API server of Kubernetes, documents put to it, and its build
+    prometheus, debian, ports           Prometheus; packages of Debian, unpacked; free ports
+node        a node of Kubernetes on this machine, for tests/node alone
+"""
