@@ -24,10 +24,10 @@ class Footprint(NamedTuple):
 
 async def footprint(rig: Rig) -> Footprint:
     """Start one sidecar after the other, with rules of three sagas, against a server that runs already."""
-    found = [await _one(rig, number) for number in range(TRIES)]
+    starts = [await _one(rig, number) for number in range(TRIES)]
     return Footprint(
-        statistics.median(one.rss for one in found),
-        statistics.median(one.ready for one in found),
+        statistics.median(one.rss for one in starts),
+        statistics.median(one.ready for one in starts),
     )
 
 

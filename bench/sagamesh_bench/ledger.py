@@ -34,11 +34,11 @@ class Books:
 
     def totals(self) -> dict[str, dict[str, int]]:
         """How many effects of each step of each saga are there, and how many were undone."""
-        found: dict[str, Counter[str]] = {}
+        counted: dict[str, Counter[str]] = {}
         for key, done in self.done.items():
             _, saga, _, _, step = key.split("/")
-            found.setdefault(f"{saga}/{step}", Counter())["done" if done else "undone"] += 1
-        return {step: dict(totals) for step, totals in found.items()}
+            counted.setdefault(f"{saga}/{step}", Counter())["done" if done else "undone"] += 1
+        return {step: dict(totals) for step, totals in counted.items()}
 
 
 BOOK = Books()

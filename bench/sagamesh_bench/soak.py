@@ -182,12 +182,12 @@ class Soak:
 
     async def _finished(self) -> dict[str, int]:
         """How many instances of each saga have their last register."""
-        found = {}
+        finished = {}
         for saga in SHAPES:
             [stream] = registers.streams(NAMESPACE, saga)
             info = await self._api(f"CONSUMER.INFO.{stream}.{COUNTER}")
-            found[saga] = int(info["num_pending"])
-        return found
+            finished[saga] = int(info["num_pending"])
+        return finished
 
     # -- what is wrong in the end
 

@@ -77,11 +77,11 @@ def read(name: str) -> tuple[SourceDocument, ...]:
     file = shown(name)
     loader = _Loader(_text(file, _bytes(name)))
     try:
-        found = []
+        documents = []
         while loader.check_node():
             node: Any = loader.get_node()
-            found.append(SourceDocument(file=file, value=loader.construct_document(node), lines=_lines(node)))
-        return tuple(found)
+            documents.append(SourceDocument(file=file, value=loader.construct_document(node), lines=_lines(node)))
+        return tuple(documents)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise BadFile(file, mark.line + 1 if mark else None, _sentence(error)) from None
@@ -93,22 +93,22 @@ def read(name: str) -> tuple[SourceDocument, ...]:
 
 def sagas(name: str) -> tuple[SourceDocument, ...]:
     """The documents of a file that are, or should be, sagas: at least one. Raises UnreadableFile and BadFile."""
-    found = tuple(document for document in read(name) if not document.foreign)
-    if not found:
+    documents = tuple(document for document in read(name) if not document.foreign)
+    if not documents:
         raise BadFile(shown(name), None, "there is no Saga in this file")
-    return found
+    return documents
 
 
 def load(name: str) -> tuple[Saga, ...]:
     """The sagas of a file, read but not checked. Raises UnreadableFile, and BadFile for the first problem."""
-    found = []
+    loaded = []
     for document in sagas(name):
         try:
-            found.append(spec.read(document.value, namespace=NAMESPACE))
+            loaded.append(spec.read(document.value, namespace=NAMESPACE))
         except SpecError as error:
             message = f"{error.path} {error.message}".strip()
             raise BadFile(document.file, document.line(error.path), message) from None
-    return tuple(found)
+    return tuple(loaded)
 
 
 def _bytes(name: str) -> bytes:
@@ -149,15 +149,15 @@ def _sentence(error: yaml.MarkedYAMLError) -> str:
 
 
 def _lines(node: Any, path: str = "") -> dict[str, int]:
-    found = {path: node.start_mark.line + 1}
+    lines = {path: node.start_mark.line + 1}
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             inner = f"{path}.{key.value}".lstrip(".")
-            found |= {**_lines(value, inner), inner: key.start_mark.line + 1}
+            lines |= {**_lines(value, inner), inner: key.start_mark.line + 1}
     elif isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
-            found |= _lines(item, f"{path}[{index}]")
-    return found
+            lines |= _lines(item, f"{path}[{index}]")
+    return lines
 
 
 class _Loader(yaml.SafeLoader):

@@ -273,7 +273,7 @@ def test_while_nats_is_away_that_is_said_and_nothing_is_lost(play: Play) -> None
 
 def test_a_stream_of_somebody_else_is_refused(play: Play) -> None:
     async def scenario(on: World) -> None:
-        name = stream(on.namespace, "checkout")
+        [name] = streams(on.namespace, "checkout")
         await on.api(f"STREAM.CREATE.{name}", {"name": name, "subjects": ["theirs.>"]})
         await on.sagas.apply(saga())
         refused = await on.sagas.until("checkout", "Distributed", "False", "ForeignStream")

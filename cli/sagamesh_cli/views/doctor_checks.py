@@ -54,8 +54,8 @@ def lines(checks: Sequence[Check]) -> list[str]:
     for group in dict.fromkeys(check.group for check in checks):
         told += ["", paint(group, bold=True)] if told else [paint(group, bold=True)]
         for check in (check for check in checks if check.group == group):
-            found = f": {in_line(check.found)}" if check.found else ""
-            told.append(f"  {paint(f'{check.level:7}', COLOURS.get(check.level))}  {check.what}{found}")
+            what_is = f": {in_line(check.found)}" if check.found else ""
+            told.append(f"  {paint(f'{check.level:7}', COLOURS.get(check.level))}  {check.what}{what_is}")
             told += [f"           {in_line(check.hint)}"] if check.hint else []
     return told
 
@@ -63,24 +63,24 @@ def lines(checks: Sequence[Check]) -> list[str]:
 # -- the cluster
 
 
-def definition(found: JsonObject | None, ours: JsonObject, version: str) -> Iterator[Check]:
+def definition(installed: JsonObject | None, ours: JsonObject, version: str) -> Iterator[Check]:
     """The Saga definition as it is installed (None: it is not), beside the one that this command line knows."""
     what, hint = "the Saga definition is installed", f"install it {INSTALL}"
-    if found is None:
+    if installed is None:
         yield Check(CLUSTER, what, Level.FAILURE, "it is not", hint)
         return
     yield Check(CLUSTER, what, Level.OK)
-    yield _served(found, version)
-    theirs, wanted = _version(found, version), _version(ours, version)
+    yield _served(installed, version)
+    theirs, wanted = _version(installed, version), _version(ours, version)
     if theirs is not None and wanted is not None:
         yield _compared(theirs, wanted)
 
 
-def _served(found: JsonObject, version: str) -> Check:
+def _served(installed: JsonObject, version: str) -> Check:
     what = f"it is established and serves {version}"
-    conditions = (found.get("status") or {}).get("conditions") or ()
+    conditions = (installed.get("status") or {}).get("conditions") or ()
     established = any(each["type"] == "Established" and each["status"] == "True" for each in conditions)
-    served = (_version(found, version) or {}).get("served", False)
+    served = (_version(installed, version) or {}).get("served", False)
     if established and served:
         return Check(CLUSTER, what, Level.OK)
     why = f"{version} is not served" if established else "it is not established"
@@ -183,9 +183,9 @@ def servers(said: JsonObject, buckets: Iterable[JsonObject]) -> Check:
     return Check(NATS, what, Level.WARNING, f"it has {known}", hint)
 
 
-def buckets(found: Mapping[str, JsonObject | None], installation: str | None) -> Iterator[Check]:
+def buckets(infos: Mapping[str, JsonObject | None], installation: str | None) -> Iterator[Check]:
     """The buckets by name (None: it is not there). `installation`: the cluster's own identity; None: not known."""
-    for name, info in found.items():
+    for name, info in infos.items():
         what = f"there is the bucket {name}"
         if info is None:
             yield Check(
@@ -197,15 +197,15 @@ def buckets(found: Mapping[str, JsonObject | None], installation: str | None) ->
         else:
             yield Check(NATS, what, Level.OK, f"it belongs to the installation {owner}")
     owners = sorted(
-        {owner for info in found.values() if info is not None and (owner := installation_of(info["config"]))}
+        {owner for info in infos.values() if info is not None and (owner := installation_of(info["config"]))}
     )
     if len(owners) > 1:
         hint = "give each installation a NATS account of its own"
         yield Check(NATS, "they belong to one installation", Level.FAILURE, f"to {listed(owners)}", hint)
     elif owners and installation is not None and owners != [installation]:
         hint = f"right, if the operator is set to SAGAMESH_INSTALLATION={owners[0]}; else it refuses this NATS"
-        found_ = f"the cluster is {installation}"
-        yield Check(NATS, "they belong to this cluster's installation", Level.WARNING, found_, hint)
+        told = f"the cluster is {installation}"
+        yield Check(NATS, "they belong to this cluster's installation", Level.WARNING, told, hint)
 
 
 def sync() -> Check:

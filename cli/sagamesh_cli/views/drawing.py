@@ -66,20 +66,20 @@ class Box:
 
     def outlets(self) -> dict[str, int]:
         """Event -> the column, counted from the middle, where it leaves. Labels stand on the right, the first left."""
-        found: dict[str, int] = {}
+        columns: dict[str, int] = {}
         column = -(PORTS // 2) if len(self.outs) > 1 else 0
         for event, label in self.outs.items():
-            found[event] = column
-            column += PORTS if len(found) == 1 else len(label) + PORTS
-        return found
+            columns[event] = column
+            column += PORTS if len(columns) == 1 else len(label) + PORTS
+        return columns
 
     def labels(self) -> dict[str, int]:
         """Event -> the column, counted from the middle, where its label begins."""
-        found = {event: column + 2 for event, column in self.outlets().items()}
+        columns = {event: column + 2 for event, column in self.outlets().items()}
         if len(self.outs) > 1:
             first = next(iter(self.outs))
-            found[first] -= 3 + len(self.outs[first])
-        return found
+            columns[first] -= 3 + len(self.outs[first])
+        return columns
 
     def reach(self) -> tuple[int, int]:
         """How far it and its labels extend from the middle, to the left and to the right."""
@@ -147,7 +147,7 @@ def _order(layers: list[list[Box]]) -> None:
                 [i for i, other in enumerate(fixed) if set(_outs(other, down)) & set(_outs(box, not down))]
                 for box in free
             ]
-            means = [fmean(found) if found else i for i, found in enumerate(places)]
+            means = [fmean(each) if each else i for i, each in enumerate(places)]
             free[:] = [free[i] for i in sorted(range(len(free)), key=lambda i: (means[i], i))]
 
 
@@ -244,11 +244,11 @@ def _write(cells: dict[tuple[int, int], str], row: int, column: int, text: str) 
 
 
 def _wires(layer: Sequence[Box], below: Sequence[Box]) -> Wires:
-    found: Wires = {}
+    wires: Wires = {}
     for source, target, event in _lines(layer, below):
         start = source.x + source.outlets()[event]
-        found.setdefault(event, (start, []))[1].append(target.x + target.inlets()[event])
-    return found
+        wires.setdefault(event, (start, []))[1].append(target.x + target.inlets()[event])
+    return wires
 
 
 def _paint_wires(cells: dict[tuple[int, int], str], wires: Wires, row: int) -> int:
@@ -284,17 +284,17 @@ def _tracks(wires: Wires) -> dict[str, int]:
     bent = {event: (start, ends) for event, (start, ends) in wires.items() if ends != [start]}
     above = {a: {b for b in bent if b != a and bent[b][0] in bent[a][1]} for a in bent}
     taken: list[set[int]] = []
-    found: dict[str, int] = {}
-    while waiting := [event for event in bent if event not in found]:
-        ready = [event for event in waiting if above[event] <= found.keys()]
+    tracks: dict[str, int] = {}
+    while waiting := [event for event in bent if event not in tracks]:
+        ready = [event for event in waiting if above[event] <= tracks.keys()]
         if not ready:
             raise TangledError
         start, ends = bent[ready[0]]
         span = set(range(min(start, *ends), max(start, *ends) + 1))
-        track = max((found[event] for event in above[ready[0]]), default=0)
+        track = max((tracks[event] for event in above[ready[0]]), default=0)
         while track < len(taken) and taken[track] & span:
             track += 1
         taken += [set()] * (track >= len(taken))
         taken[track] |= span
-        found[ready[0]] = track + 1
-    return found
+        tracks[ready[0]] = track + 1
+    return tracks

@@ -116,8 +116,8 @@ def _moment(event: JsonObject) -> datetime:
 
 def document(saga: Shown) -> dict[str, Any]:
     """For programs, with names as in the resource's status."""
-    found: dict[str, Any] = to_builtins(saga)
-    return found
+    fields: dict[str, Any] = to_builtins(saga)
+    return fields
 
 
 # -- as lines

@@ -121,7 +121,7 @@ def test_f13_half_open_tcp(play: Play, wires: dict[str, Wire], noticed: float) -
     play(scenario)
 
 
-def test_f14_a_one_way_partition_and_f16_writes_that_arrive_late(
+def test_f14_a_sidecar_cut_off_one_way_and_f16_writes_that_arrive_late(
     play: Play, wires: dict[str, Wire], noticed: float
 ) -> None:
     """Deliveries come, also a second time, but nothing of what the sidecar says arrives. It does so much later, from a

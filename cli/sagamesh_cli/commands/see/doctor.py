@@ -91,13 +91,13 @@ async def _of_cluster(access: Access, *, is_needed: bool) -> tuple[list[Check], 
 
 async def _of_definition(asked: KubernetesCluster) -> AsyncIterator[Check]:
     try:
-        found = await asked.get(DEFINITION)
+        installed = await asked.get(DEFINITION)
     except ClusterUnavailable as error:
         if error.status != FORBIDDEN:
             raise
         yield Check(CLUSTER, "the Saga definition", Level.SKIPPED, "not visible: you may not read definitions")
         return
-    for check in doctor_checks.definition(found, crd.resource(), VERSION):
+    for check in doctor_checks.definition(installed, crd.resource(), VERSION):
         yield check
 
 
@@ -139,13 +139,13 @@ async def _of_jetstream(js: JetStream, said: JsonObject, installation: str | Non
             yield Check(NATS, what, Level.FAILURE, "JetStream is not enabled", enable)
             return
         await js.api("INFO")
-        found = {name: await _bucket(js, name) for name in BUCKETS}
+        buckets = {name: await _bucket(js, name) for name in BUCKETS}
     except (JetStreamError, UnavailableError) as error:
         yield Check(NATS, what, Level.FAILURE, str(error), enable)
         return
     yield Check(NATS, what, Level.OK)
-    yield doctor_checks.servers(said, [info for info in found.values() if info is not None])
-    for check in doctor_checks.buckets(found, installation):
+    yield doctor_checks.servers(said, [info for info in buckets.values() if info is not None])
+    for check in doctor_checks.buckets(buckets, installation):
         yield check
     yield doctor_checks.sync()
 
