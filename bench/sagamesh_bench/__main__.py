@@ -21,8 +21,9 @@ from sagamesh_bench.sagas import FLOOR, NAMESPACE, SHAPES
 from sagamesh_bench.script import counts, record
 
 AT_ONCE = (1, 16, 64, 256)
+"""Sagas at once: one alone, then by fours until more of them only wait for one another."""
 ROUNDS = 5
-"""Runs of what the goals speak of; of the others there is one."""
+"""Runs of what the goals speak of, so that the middle one is neither lucky nor unlucky; of the others there is one."""
 RESULTS = Path(__file__).parents[1] / "results"
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help="How fast Sagamesh runs on this machine.")

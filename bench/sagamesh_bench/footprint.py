@@ -13,6 +13,7 @@ from sagamesh_cli.local.sidecars import ProcessMember
 from sagamesh_sidecar.settings import SidecarSettings
 
 TRIES = 5
+"""Sidecars that are started: the median of five bears two that were disturbed."""
 
 
 class Footprint(NamedTuple):

@@ -17,7 +17,7 @@ from sagamesh_bench.retained import Retained
 from sagamesh_bench.sagas import FLOOR, NAMESPACE
 
 KEY = ("straight", 64)
-"""The run that the goals speak of."""
+"""The run that the goals speak of: so many at once that the machine is busy, and not so many that they queue."""
 
 
 class BenchRun(NamedTuple):

@@ -23,7 +23,9 @@ from sagamesh_cli.local.sidecars import ProcessMember
 from sagamesh_sidecar.settings import SidecarSettings
 
 TICK = os.sysconf("SC_CLK_TCK")
+"""Of the kernel in a second: in them it counts what processes use."""
 START_TIMEOUT = 30.0
+"""Seconds until a process must be ready: many times what it takes, for a dozen start at once."""
 
 
 class Process:

@@ -29,9 +29,9 @@ from sagamesh_jetstream.client.session import connect
 from sagamesh_sidecar.adapters.app_client import AppClient
 
 EVERY = 10.0
-"""Seconds between two looks."""
+"""Seconds between two looks: sixty in ten minutes, enough for a line through the memory of each process."""
 PATIENCE = 120.0
-"""Seconds after which what is not finished is stuck."""
+"""Seconds after which what is not finished is stuck: as long as a step has to succeed (`within`)."""
 COUNTER = "soak"
 """A consumer that nobody reads: what is pending at it are the finished instances."""
 SIDECAR_DIES, SERVER_DIES, WARM = 0.3, 0.5, 0.55

@@ -22,9 +22,9 @@ DEFAULT_URL = "http://127.0.0.1:3650"
 PATIENCE = 40.0
 """Seconds to answer, beyond a wait that was asked for: the API itself gives the log thirty."""
 LONGEST_WAIT = 30.0
-"""Seconds of one call. A longer wait is several of them."""
+"""Seconds of one call, half of what proxies give one by default. A longer wait is several of them."""
 MAX_ANSWER = 16 << 20
-"""Bytes. An instance of fifty steps takes some hundred KiB: what is so much larger is no answer of an API of ours."""
+"""Bytes. An instance of 500 steps, the most, takes less than one MiB: what is larger is no answer of ours."""
 TRIES = 20
 """How often `send` tries: with its pauses that is half a minute, in which a killed sidecar is long back."""
 PAUSE, LONGEST_PAUSE = 0.1, 2.0

@@ -29,7 +29,7 @@ LIBRARIES = ("kubernetes", "aiohttp")
 MISSING = "the client of Kubernetes is not installed here"
 MEND = "pip install 'sagamesh[cluster]'"
 EVENTS = "/apis/events.k8s.io/v1"
-UNAUTHORIZED, FORBIDDEN, NOT_FOUND = 401, 403, 404
+UNAUTHORIZED, FORBIDDEN, NOT_FOUND = 401, 403, 404  # of HTTP
 
 Context = Annotated[
     str | None, typer.Option(metavar="NAME", help="The context of the kubeconfig.", show_default="the current one")

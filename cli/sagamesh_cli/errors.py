@@ -9,3 +9,4 @@ class EnvironmentFault(Exception):  # noqa: N818 - the fault is of the environme
     """A port, a server or the file system is not as it must be. The text says what to do about it."""
 
     exit_code: ClassVar[int] = 3
+    """By the table of exit codes in `main`, as all of them."""

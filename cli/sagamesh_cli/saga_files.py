@@ -23,6 +23,7 @@ from sagamesh.language.model import Saga
 from sagamesh_cli.output import Complaint
 
 MAX_BYTES = 256 << 10
+"""Of a file: 500 steps, the most of a saga, of 500 bytes each. Whatever is larger was named by mistake."""
 MAX_DEPTH = 50  # of nodes in nodes; a saga needs six, and Python's stack is finite
 STDIN = "-"
 NAMESPACE = "default"  # of a saga that names none

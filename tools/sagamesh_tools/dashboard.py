@@ -17,7 +17,7 @@ BY_STEP = f"{BY_SAGA}, step, kind"
 NAMED = "{{namespace}}/{{saga}}"
 STEP = NAMED + " {{step}} {{kind}}"
 WIDTH = 24
-"""Columns of Grafana's grid."""
+"""Columns of Grafana's grid, by its data model."""
 
 
 class Query(NamedTuple):

@@ -15,6 +15,7 @@ from sagamesh_cli.errors import EnvironmentFault
 from sagamesh_cli.local.nats_server import die_with
 
 START_TIMEOUT = 30.0
+"""Seconds until a service must say where it listens: many times what it takes, for a machine that does much else."""
 
 
 class ExampleService:

@@ -33,10 +33,13 @@ from sagamesh_cli.errors import EnvironmentFault
 
 MIB = 1024 * 1024
 MAX_MEMORY = 64 * MIB
+"""Bytes for streams in memory. We make none; a user's own trials may."""
 MAX_FILE = 4096 * MIB
+"""Bytes for streams on disk: ten million registers of some hundred bytes, and no disk that is full by a loop."""
 START_TIMEOUT = 60.0  # 10 ms when empty; the rest is for a directory with millions of messages
 STOP_TIMEOUT = 5.0
-PR_SET_PDEATHSIG = 1
+"""Seconds to end by itself; it syncs before it confirms, so that nothing is lost by force."""
+PR_SET_PDEATHSIG = 1  # of prctl(2)
 
 
 class EmbeddedServer:

@@ -19,9 +19,9 @@ from sagamesh_jetstream.client.session import connect
 from sagamesh_jetstream.upkeep.fleet import Fleet, read_fleet
 
 LOOK = 0.1
-"""Seconds between looks at the heartbeats."""
+"""Seconds between looks at the heartbeats: somebody waits for what they say."""
 PATIENCE = 5.0
-"""Seconds after which it is told who has not spoken yet."""
+"""Seconds after which it is told who has not spoken yet: here each looks for rules once a second."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,6 +25,10 @@ from sagamesh_sidecar.settings import SidecarSettings, to_environment
 
 START_TIMEOUT = 60.0
 """Seconds until a sidecar must be ready, on a machine that does much else."""
+PAUSE, LONGEST_PAUSE = 0.2, 5.0
+"""Seconds until a process that died is started again: for each time that it died, and the most of all."""
+TICK = 0.02
+"""Seconds between looks for its ready file."""
 
 
 class Urls(msgspec.Struct, frozen=True):
@@ -125,7 +129,7 @@ class ProcessMember:
     async def revived(self) -> Urls:
         """Wait until it is ready again after a crash."""
         while self.process is not None and self.process.returncode is not None:
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(TICK)
         return await self._wait()
 
     async def _spawn(self) -> None:
@@ -150,7 +154,7 @@ class ProcessMember:
                     try:
                         return msgspec.json.decode(Path(self.settings.ready_file).read_bytes(), type=Urls)
                     except FileNotFoundError:
-                        await asyncio.sleep(0.02)
+                        await asyncio.sleep(TICK)
         except TimeoutError:
             raise _not_ready(self.settings) from None
         words = self.log.read_text(errors="replace").splitlines()[-1:]
@@ -163,7 +167,7 @@ class ProcessMember:
             status = await self.process.wait()
             self.restarts += 1
             self.told(f"the sidecar of {self.settings.participant} ended (exit status {status}); it is started again")
-            await asyncio.sleep(min(5.0, 0.2 * self.restarts))
+            await asyncio.sleep(min(LONGEST_PAUSE, PAUSE * self.restarts))
             await self._spawn()
 
 

@@ -16,6 +16,7 @@ from sagamesh.protocol.view.instance import StepState, View, finished, view
 from sagamesh.rules.local import LocalRules
 
 ROWS = 18
+"""Instances that are shown at once: with heading and news they fill a terminal of 24 lines."""
 CELLS: dict[StepState, tuple[str, str]] = {
     "waiting": ("·", "dim"),
     "started": ("▶", "blue"),

@@ -20,7 +20,7 @@ from sagamesh_jetstream.client.ports import JsonObject
 CLUSTER, NATS = "cluster", "nats"
 INSTALL = "by the chart (docs/install.md), or alone: kubectl apply --server-side -f manifests/crds.yaml"
 SERVERS = 3
-"""With so many a log survives the loss of one."""
+"""With so many a log survives the loss of one: two of three are a majority."""
 
 
 class Level(StrEnum):

@@ -14,10 +14,10 @@ from itertools import chain, pairwise
 from statistics import fmean
 
 MOST = 100  # boxes; more than that is no picture any more
-GAP = 3
-PORTS = 4  # columns between two ports
-SWEEPS = 6
-UP, DOWN, LEFT, RIGHT = 1, 2, 4, 8
+GAP = 3  # columns between two boxes, so that a line passes with a blank on each side
+PORTS = 4  # columns between two ports: a label, and a line beside it, can be told apart
+SWEEPS = 6  # down and up, three times each: what has not come apart by then stays crossed
+UP, DOWN, LEFT, RIGHT = 1, 2, 4, 8  # bits: where lines leave a cell; their sum is the place in GLYPHS
 GLYPHS = dict(zip(range(16), "  ╵│ ┘┐┤ └┌├─┴┬┼", strict=False)) | {UP: "│", DOWN: "│", LEFT: "─", RIGHT: "─"}
 
 

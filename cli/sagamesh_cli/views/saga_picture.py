@@ -17,7 +17,7 @@ from sagamesh_cli.views.drawing import Box
 from sagamesh_cli.views.saga_outline import CONDITION, KINDS, Undo, announced, in_order, kinds, titles, way_back
 
 LEAST_ROOM = 20
-"""Columns for what an undo comes after, however narrow the terminal is."""
+"""Columns for what an undo comes after, however narrow the terminal is: a name of a step fits."""
 
 
 def picture(saga: Saga, width: int) -> str:

@@ -30,10 +30,15 @@ from sagamesh_cli.views.board import Board
 
 EXAMPLE = "02-create-order"
 PACE = 0.15
-"""Seconds between two orders."""
+"""Seconds between two orders: fifty take as long as one cares to look."""
+SERVICE_DIES, SIDECAR_DIES = 0.25, 0.6
+"""When, as shares of the time in which orders come in: each in the middle of some."""
+DOWN = 2.0
+"""Seconds that the service is gone: longer than the first retries."""
 PATIENCE = 120.0
-"""Seconds after which what is not finished counts as stuck."""
+"""Seconds after which what is not finished counts as stuck: four times as long as all of it takes."""
 
+# `printerJams`: so often the kitchen's printer fails, and a step after the pivot is called again
 KINDS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("fine", {}),
     ("fine", {}),
@@ -137,16 +142,16 @@ class Demo:
             board.tell(f"not everything has finished within {PATIENCE:g} s")
 
     async def _crash_service(self, kitchen: ExampleService, board: Board) -> None:
-        await asyncio.sleep(len(self.orders) * PACE * 0.25)
+        await asyncio.sleep(len(self.orders) * PACE * SERVICE_DIES)
         status = await kitchen.kill()
         board.tell(f"kill -9: the kitchen's service is gone (exit status {status})")
-        await asyncio.sleep(2.0)
+        await asyncio.sleep(DOWN)
         await kitchen.start()
         board.tell("the kitchen's service is back")
 
     async def _crash_sidecar(self, member: Any, board: Board) -> None:
         assert isinstance(member, ProcessMember)
-        await asyncio.sleep(len(self.orders) * PACE * 0.6)
+        await asyncio.sleep(len(self.orders) * PACE * SIDECAR_DIES)
         status = await member.kill()
         board.tell(f"kill -9: the sidecar of accounting is gone (exit status {status})")
         await member.revived()

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 DEFINITION = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{CRD}"
 BUCKETS = (buckets.RULES_BUCKET, buckets.SIDECARS_BUCKET)
 TIMEOUT = 5.0
-"""Seconds that NATS has for one answer."""
+"""Seconds that NATS has for one answer: it takes milliseconds, and somebody sits and waits."""
 
 
 def doctor(
