@@ -278,7 +278,7 @@ def test_warnings_are_passed_on() -> None:
 
 
 @pytest.mark.parametrize("other", [{"operation": "UPDATE"}, {"kind": {"kind": "Service"}}], ids=["update", "service"])
-def test_what_is_no_new_pod_is_allowed_as_it_is(other: Document) -> None:
+def test_what_is_no_new_pod_is_allowed_as_it_is(other: JsonObject) -> None:
     allowed_as_it_is(review(pod(), **other))
 
 
