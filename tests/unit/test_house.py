@@ -201,8 +201,8 @@ def _is_number(node: ast.AST) -> bool:
     return isinstance(node, ast.Constant) and type(node.value) in (int, float)
 
 
-@pytest.mark.parametrize("path", modules("core"), ids=named)
-def test_every_number_of_core_says_where_it_is_from(path: Path) -> None:
+@pytest.mark.parametrize("path", modules("core", "jetstream", "operator"), ids=named)
+def test_every_number_says_where_it_is_from(path: Path) -> None:
     assert numbers_without_a_word(path.read_text()) == []
 
 

@@ -1,7 +1,7 @@
 """What must stand in NATS for a saga, what of it is missing, and in which order that is made good. No I/O.
 
-`plan` judges what `upkeep.distribute` of `sagamesh_jetstream` has gathered, and carries out afterwards. How streams,
-consumers and buckets look is `topology`'s.
+`plan` judges what `sagamesh_jetstream.upkeep.distribute` has gathered, which carries it out afterwards. How streams and
+consumers look is `topology`'s, and buckets `buckets`'s.
 
 The order is the whole point: a filter added to a consumer later never delivers what was passed over. So `active` moves
 last, when every consumer already listens to what the new revision needs. Filters only grow, since instances of older
@@ -28,7 +28,6 @@ from sagamesh.rules.local import LocalRules
 
 INSTALLATION, FINGERPRINT = f"{PREFIX}installation", f"{PREFIX}config"
 """Metadata: whose it is; and the hash of what we asked for, since the server adds to what it stores."""
-
 
 REMEMBERED = 2048
 """Documents that are not read anew at each look: those of a hundred sagas of five participants in four revisions."""

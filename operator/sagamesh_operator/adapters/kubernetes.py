@@ -33,7 +33,7 @@ PAGE = 500
 LONGEST_NOTE = 1024
 """Characters that the API server takes in the note of an Event."""
 SAGAS = f"/apis/{API_VERSION}"
-NOT_FOUND, CONFLICT = 404, 409
+NOT_FOUND, CONFLICT = 404, 409  # statuses of HTTP
 POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 

@@ -22,6 +22,7 @@ FACTORS = {"m": Decimal("0.001"), "": Decimal(1)} | {
     for power, letter in enumerate(("k", "M", "G", "T"), 1)
     for unit, base in ((letter, 1000), (f"{letter.upper()}i", 1024))
 }
+"""Kubernetes' own suffixes, decimal and binary."""
 
 
 SHOWN = 40

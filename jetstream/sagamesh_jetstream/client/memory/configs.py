@@ -20,6 +20,7 @@ ADDED_IN_LISTS = (LEVEL_NEEDED,)
 TWO_MINUTES = 120_000_000_000
 """Nanoseconds: the server's own window for duplicates, where no message dies sooner."""
 
+# What a real server answers to a configuration that says nothing else: the contract suite compares both.
 STREAM_DEFAULTS: Mapping[str, Any] = {
     "retention": "limits",
     "max_consumers": -1,
@@ -41,6 +42,7 @@ STREAM_DEFAULTS: Mapping[str, Any] = {
     "consumer_limits": {},
     "allow_msg_ttl": False,
 }
+# The same, of consumers.
 CONSUMER_DEFAULTS: Mapping[str, Any] = {
     "deliver_policy": "all",
     "ack_policy": "explicit",

@@ -21,7 +21,7 @@ from sagamesh_jetstream.client.memory.subjects import matches, overlap
 from sagamesh_jetstream.client.ports import JetStreamError, JsonObject
 
 Heard = Callable[[str, bytes], None]
-NO_STREAM = 10059
+NO_STREAM = 10059  # the server's own code
 
 
 class PageSizes(NamedTuple):

@@ -13,7 +13,7 @@ from sagamesh.text import rfc3339
 from sagamesh_jetstream.client.memory.subjects import matches
 from sagamesh_jetstream.client.ports import JetStreamError, JsonObject
 
-NANOSECONDS = 1_000_000_000
+NANOSECONDS = 1_000_000_000  # of a second, in which JetStream counts durations
 NEVER = "0001-01-01T00:00:00Z"
 
 
