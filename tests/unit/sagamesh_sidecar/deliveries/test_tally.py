@@ -74,6 +74,33 @@ async def test_an_action_that_no_call_reached_was_not_called_however_often_it_wa
 
 
 @scenario
+async def test_an_action_that_ends_while_its_app_is_away_counts_the_calls_of_before():
+    async with Mesh(shapes.straight(2)).running() as mesh:
+        owner = mesh.peers["p-s1"]
+
+        async def dies() -> Answer:
+            owner.app.away = True
+            return LOST
+
+        owner.app.answers["/s1"] = dies
+        await mesh.start()
+        await mesh.until(lambda: owner.availability.away)
+        await mesh.cancel()
+        failed = await mesh.value(registers.end("s1"))
+        assert isinstance(failed, Failed)
+        assert (failed.called, len(owner.app.calls)) == (1, 1)
+
+
+@scenario
+async def test_the_relay_forgets_what_has_no_news():
+    async with Mesh(shapes.straight(1), ack_wait=0.05).running() as mesh:
+        tally = mesh.peers["p-s0"].relay.tally
+        count = tally.take_up(KEY, PLACE, "action")
+        count.made, count.seen = 1, count.seen - 2 * module.FORGET
+        await mesh.until(lambda: tally.of(PLACE) == {})
+
+
+@scenario
 async def test_a_503_is_a_call():
     async with Mesh(shapes.straight(1)).running() as mesh:
         owner = mesh.peers["p-s0"]
