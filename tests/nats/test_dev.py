@@ -68,12 +68,13 @@ async def order(running: Dev, data: dict[str, Any]) -> Any:
 
 def sidecars(running: Dev) -> dict[str, int]:
     """The processes of the sidecars, by participant."""
-    found = {}
+    pids = {}
     for pid, command in relatives(running.mark).items():
         if "sagamesh_sidecar" in command:
-            environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-            found[next(v[21:].decode() for v in environment if v.startswith(b"SAGAMESH_PARTICIPANT="))] = pid
-    return found
+            with contextlib.suppress(OSError):  # it has just ended
+                environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+                pids |= {v[21:].decode(): pid for v in environment if v.startswith(b"SAGAMESH_PARTICIPANT=")}
+    return pids
 
 
 def test_a_run_from_ready_to_its_end(tmp_path: Path) -> None:

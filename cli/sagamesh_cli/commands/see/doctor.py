@@ -139,13 +139,13 @@ async def _of_jetstream(js: JetStream, said: JsonObject, installation: str | Non
             yield Check(NATS, what, Level.FAILURE, "JetStream is not enabled", enable)
             return
         await js.api("INFO")
-        buckets = {name: await _bucket(js, name) for name in BUCKETS}
+        infos = {name: await _bucket(js, name) for name in BUCKETS}
     except (JetStreamError, UnavailableError) as error:
         yield Check(NATS, what, Level.FAILURE, str(error), enable)
         return
     yield Check(NATS, what, Level.OK)
-    yield doctor_checks.servers(said, [info for info in buckets.values() if info is not None])
-    for check in doctor_checks.buckets(buckets, installation):
+    yield doctor_checks.servers(said, [info for info in infos.values() if info is not None])
+    for check in doctor_checks.buckets(infos, installation):
         yield check
     yield doctor_checks.sync()
 
