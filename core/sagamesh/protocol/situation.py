@@ -1,6 +1,6 @@
 """What the rules of `decision` are written in: one own step in the light of one delivery, and the ways to learn more.
 
-Each of them is a question, and its answer a `Judged`: it `Is` so, or there is a `Need` that comes first.
+Each way is a question, and its answer a `Judged`: it `Is` so or not, or there is a `Need` that comes first.
 """
 
 from __future__ import annotations

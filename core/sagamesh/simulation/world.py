@@ -120,6 +120,10 @@ class World:
     # -- the schedule --------------------------------------------------------------------------------------------
 
     def run(self) -> World:
+        """The whole schedule. A step takes about twenty turns: so faults stop, and a cancel comes, anywhere on the way.
+
+        The limit is more than ten times what a schedule was seen to take to come to rest without faults.
+        """
         chooser, size = self.chooser, len(self.outline.steps)
         self.broker.store(Put(START, Start("start", "i", "app", "digest", NULL)), "start", "app")
         faulty = chooser.randrange(20 + 60 * size)
