@@ -6,14 +6,23 @@ BIN    := $(VENV)/bin
 JOBS   ?= 2
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test test-faults test-kubernetes test-prometheus test-node test-images images bench soak check manifests format clean
+.PHONY: demo test test-faults-short test-faults test-simulation test-decided test-kubernetes test-prometheus test-node test-images images bench soak check manifests format clean
 .DEFAULT_GOAL := demo
 
 demo: $(STAMP)             ## 50 orders over four services, with crashes; `make demo SVG=docs/demo.svg` draws the last screen
 	$(BIN)/sagamesh demo $(if $(SVG),--svg $(SVG))
 
-test: $(STAMP)             ## all tests but those on Kubernetes, JOBS of them at once; `make test ARGS="-k diamond --seed 7"` passes arguments on
-	$(BIN)/pytest --numprocesses $(JOBS) --dist worksteal $(ARGS)
+test: $(STAMP)             ## what every change must pass, JOBS at once, within six minutes; `make test ARGS="-k diamond --seed 7"` passes arguments on
+	$(BIN)/pytest --numprocesses $(JOBS) --dist worksteal -m 'not fault' $(ARGS)
+
+test-faults-short: $(STAMP) ## the fault catalogue (docs/faults.md), a short form of each: four minutes
+	$(BIN)/pytest --numprocesses $(JOBS) --dist worksteal tests/nats/faults $(ARGS)
+
+test-simulation: $(STAMP)  ## 2,000 schedules of every shape of saga, and some of this day: five minutes
+	$(BIN)/pytest --numprocesses $(JOBS) --dist worksteal tests/simulation --schedules 2000 $(ARGS)
+
+test-decided: $(STAMP)     ## ten rows of "Where is it decided?" (docs/architecture.md): their tests fail where their functions raise
+	$(BIN)/python -m sagamesh_tools.decided $(ARGS)
 
 test-faults: $(STAMP)      ## the fault catalogue (docs/faults.md) at full length: an hour
 	$(BIN)/pytest --full --timeout 1800 tests/nats/faults $(ARGS)

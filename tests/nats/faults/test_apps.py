@@ -13,6 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from sagamesh.log.registers import FINISH, START, Failed
 from support.fakes.scripted_app import KEPT, Call, http
 from support.processes.stage import Fates, Stage, impatient, run, stage, until
@@ -119,6 +121,7 @@ async def _parked(on: Stage, participant: str, count: int, seconds: float = 30.0
 BROKEN = (500, 502, 504, 599)
 
 
+@pytest.mark.of_its_kind
 def test_f20_an_app_that_fails_for_a_while(full: bool, tmp_path: Path) -> None:
     """Half of what fails was done all the same. Nothing fails by that, nothing is done twice, and calls get rarer."""
     seconds = 60.0 if full else 1.5

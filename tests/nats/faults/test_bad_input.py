@@ -182,6 +182,7 @@ MALFORMED: list[tuple[bytes, dict[str, str], int]] = [
 ]
 
 
+@pytest.mark.of_its_kind
 def test_f41_a_malformed_event_is_refused_and_a_malformed_register_is_held(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with world(tmp_path, CAREFUL) as on:

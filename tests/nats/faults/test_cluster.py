@@ -80,6 +80,7 @@ def test_f7_a_lame_duck(play: Play, full: bool) -> None:
     play(scenario)
 
 
+@pytest.mark.of_its_kind
 def test_f8_the_leader_is_killed_and_f9_the_quorum_is_lost(play: Play, full: bool, report: list[str]) -> None:
     """Two go on without the third. One alone decides nothing; once there are two again, everything is decided."""
 

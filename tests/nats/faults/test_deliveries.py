@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from sagamesh_cli.local.mesh import provision
 from support.processes.stage import Stage, hasten, run, stage
 
 CREDIT = "01-customers-and-orders"
 
 
+@pytest.mark.of_its_kind
 def test_f26_two_replicas_work_on_the_same_delivery_at_once(full: bool, tmp_path: Path) -> None:
     """The server hands out again what a replica has in hand, and believes to have for ten seconds."""
     count = 200 if full else 8

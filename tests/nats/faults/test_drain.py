@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import pytest
+
 from sagamesh.log.registers import FINISH, START
 from sagamesh_cli.local.sidecars import ProcessMember
 from sagamesh_sidecar.settings import to_environment
@@ -105,6 +107,7 @@ def test_f55_a_rolling_restart_with_drains_under_load(full: bool, tmp_path: Path
     run(scenario(), 900 if full else 120)
 
 
+@pytest.mark.of_its_kind
 def test_f55_a_drain_without_time_gives_the_delivery_to_the_other_replica(tmp_path: Path) -> None:
     async def scenario() -> None:
         slow = {"kitchen": ("--slow", "2")}

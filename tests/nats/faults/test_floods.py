@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Awaitable
 from pathlib import Path
 
+import pytest
+
 from sagamesh_sidecar.web.bounded_protocol import CONNECTIONS
 from support.processes.post import LIMIT, MIB, Post, post
 from support.processes.stage import run, until
@@ -68,6 +70,7 @@ def test_thousands_of_starts_at_once_are_taken_or_told_to_come_again(
     run(scenario(), 240)
 
 
+@pytest.mark.of_its_kind
 def test_large_events_while_the_log_hangs_do_not_fill_the_memory(tmp_path: Path, report: list[str]) -> None:
     """Whatever waits for the log waits with its body in hand: there is room for so many, the rest comes again."""
     number = 200

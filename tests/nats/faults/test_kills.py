@@ -173,6 +173,7 @@ def test_f24_every_app_is_killed_under_load(full: bool, tmp_path: Path) -> None:
     run(scenario(), 600 if full else 60)
 
 
+@pytest.mark.of_its_kind
 def test_f6_the_server_is_killed_and_comes_back_with_its_disk(tmp_path: Path) -> None:
     async def scenario() -> None:
         orders = mixed("order", 30)

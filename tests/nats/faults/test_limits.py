@@ -86,6 +86,7 @@ async def renewed(member: ProcessMember) -> None:
 
 
 @pytest.mark.parametrize("what", ["descriptors", "memory"])
+@pytest.mark.of_its_kind
 def test_f57_sidecars_that_run_out_of_something_lose_nothing(what: str, full: bool, tmp_path: Path) -> None:
     """Starts are taken or can be sent again, meanwhile; whoever dies of it comes back; and all that was taken ends."""
     limit, by, senders, note = {

@@ -108,6 +108,7 @@ def test_f12_a_participant_is_cut_off(play: Play, wires: dict[str, Wire], full: 
     play(scenario)
 
 
+@pytest.mark.of_its_kind
 def test_f13_half_open_tcp(play: Play, wires: dict[str, Wire], noticed: float) -> None:
     async def scenario(on: Stage) -> None:
         wire = wires["consumers"]

@@ -7,6 +7,8 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from sagamesh.log import registers
 from sagamesh.log.registers import FINISH, START
 from sagamesh.protocol.attempt import WriteRefused
@@ -67,6 +69,7 @@ async def acked(on: Stage) -> dict[str, list[float]]:
     return counts
 
 
+@pytest.mark.of_its_kind
 def test_two_replicas_of_each_share_the_work_and_one_of_each_may_die(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with stage(MEALS, tmp_path, ack_wait=None, replicas=2) as on:

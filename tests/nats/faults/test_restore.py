@@ -6,6 +6,8 @@ import asyncio
 import shutil
 from pathlib import Path
 
+import pytest
+
 from sagamesh_cli.local.mesh import provision
 from support.builders.orders import MEALS, Orders, conclude, mixed, place, slow_kitchen, under_way
 from support.processes.stage import Stage, run, stage, until
@@ -32,6 +34,7 @@ async def written(on: Stage, orders: Orders) -> dict[str, list[float]]:
     return {key: [each.time for each in (await on.registers(key)).values()] for key in orders}
 
 
+@pytest.mark.of_its_kind
 def test_f60_the_log_is_restored_from_an_older_backup(tmp_path: Path, full: bool) -> None:
     """What was open comes to the same end, with no second effect; of what was started since only the apps know."""
 

@@ -147,6 +147,7 @@ def test_f10_the_server_pauses(play: Play, full: bool) -> None:
     play(scenario)
 
 
+@pytest.mark.of_its_kind
 def test_f11_sidecars_that_start_without_a_server(play: Play, full: bool) -> None:
     async def scenario(on: Stage) -> None:
         orders = await under_way(on, "f11")
