@@ -12,7 +12,7 @@ STAMP  := $(VENV)/.installed
 demo: $(STAMP)             ## 50 orders over four services, with crashes; `make demo SVG=docs/demo.svg` draws the last screen
 	$(BIN)/sagamesh demo $(if $(SVG),--svg $(SVG))
 
-test: $(STAMP)             ## what every change must pass, JOBS at once, within six minutes; `make test ARGS="-k diamond --seed 7"` passes arguments on
+test: $(STAMP)             ## what every change must pass, without a cluster, JOBS at once, within six minutes; `make test ARGS="-k diamond --seed 7"` passes arguments on
 	$(BIN)/pytest --numprocesses $(JOBS) --dist worksteal -m 'not fault' $(ARGS)
 
 test-faults-short: $(STAMP) ## the fault catalogue (docs/faults.md), a short form of each: four minutes
