@@ -31,6 +31,7 @@ def pytest_runtest_makereport() -> Generator[None, object, object]:
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seed", type=int, default=0, help="first seed of every simulation: a replay, which may be short")
     parser.addoption("--schedules", type=int, default=0, help="schedules per shape, instead of the least that passes")
+    parser.addoption("--rewrite", action="store_true", help="write into each conversation what happens in it now")
     parser.addoption("--full", action="store_true", help="faults at full length, not in short form")
 
 

@@ -1,0 +1,103 @@
+"""The text of a conversation: what is kept, what is told anew, and what cannot be read or cannot happen."""
+
+from __future__ import annotations
+
+import pytest
+
+from support.conversations.script import ScriptError, read
+from support.conversations.spoken import play
+
+STORY = """A title
+
+A story, of the
+step that comes first.
+
+Broken by: the moon
+
+step credit  on start
+step ship    at post   on credit.ok   readOnly
+
+"""
+STARTED = "  write  _.start  stored 1  start\n"
+
+
+def told(*commands: str) -> str:
+    """What stands below the last of these commands."""
+    lines = play(STORY + "\n".join(commands)).splitlines()
+    return "\n".join(lines[lines.index(commands[-1]) + 1 :])
+
+
+def test_what_stands_at_the_margin_is_kept_and_what_is_indented_is_told_anew() -> None:
+    written = STORY + "start\n  nonsense\n  more of it\n# A remark.\ndeliver _.start to credit\n"
+    happened = play(written)
+    assert happened.startswith(STORY + "start\n")
+    assert "nonsense" not in happened
+    assert "\n\n# A remark.\ndeliver _.start to credit\n  write  credit.begin" in happened
+    assert play(happened) == happened
+
+
+def test_a_conversation_says_which_saga_it_is_about_and_which_mutants_break_it() -> None:
+    script = read(STORY + "start")
+    assert [(step.name, step.participant, step.read_only) for step in script.saga.steps] == [
+        ("credit", "credit", False),
+        ("ship", "post", True),
+    ]
+    assert script.mutants == ("the moon",)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "A title\n\nstart\n",
+        "step credit  on start\n",
+        "step credit  of start\n\nstart\n",
+        STORY + "begin",
+        STORY + "start\ndeliver start to credit",
+        STORY + "start\ndeliver _.start to credit, credit.begin eaten",
+        STORY + "start\ndeliver _.start to credit\ncredit answers well",
+    ],
+)
+def test_what_cannot_be_read_is_refused(text: str) -> None:
+    with pytest.raises(ScriptError):
+        play(text)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "deliver credit.end to post",
+        "deliver _.start to post",
+        "credit answers 200",
+        "credit/2 is away",
+        "credit goes on",
+        "credit.begin arrives",
+        "deliver _.start to credit, knowing _.abort",
+    ],
+)
+def test_what_cannot_happen_is_told(command: str) -> None:
+    assert told("start", command).startswith("  cannot ")
+
+
+def test_a_write_or_a_read_may_strike_several_times() -> None:
+    said = told("start", "deliver _.start to credit, credit.begin lost twice, credit.begin unconfirmed")
+    assert [line.split()[2:4] for line in said.splitlines()[:4]] == [["no", "reply"]] * 3 + [["refused", "started"]]
+    assert told("start", "deliver _.start to credit, late, credit.begin unseen 3 times").count("read") == 1
+
+
+def test_it_stops_where_it_was_told_to_and_goes_on_from_there() -> None:
+    assert told("start", "deliver _.start to credit, until credit.begin") == "  stops  before it writes credit.begin"
+    again = "deliver _.start to credit, credit.begin lost, until credit.begin again"
+    assert told("start", again).splitlines()[-1] == "  stops  before it writes credit.begin"
+    assert "stored 2" in told("start", again, "credit goes on")
+
+
+def test_all_that_waits_is_carried_on_until_something_stands() -> None:
+    assert "ship" not in told("start", "carry on until credit.end")
+    assert "_.outcome committed" in told("start", "carry on")
+    assert told("start", "deliver _.start to credit", "carry on") == "", "what somebody has in hand is left to them"
+
+
+def test_what_crashed_is_handed_out_again() -> None:
+    crashed = ("start", "deliver _.start to credit", "credit crashes")
+    assert told(*crashed) == "  drops  _.start"
+    assert "POST /credit" in told(*crashed, "carry on until credit.end")
