@@ -23,14 +23,31 @@ ACKED_FIRST = "a delivery is acked before anything is written"
 LEAVES = "only leaves are sinks"
 
 
+def difference(path: Path, *, rewrite: bool) -> str:
+    """What is told otherwise than it happens, as a diff; nothing, where it is rewritten."""
+    told = path.read_text()
+    happens = play(told)
+    if rewrite:
+        path.write_text(happens)
+        return ""
+    lines = difflib.unified_diff(told.splitlines(), happens.splitlines(), path.name, "what happens", lineterm="")
+    return "\n".join(lines)
+
+
 @pytest.mark.parametrize("name", TEXTS)
 def test_it_is_what_happens(name: str, request: pytest.FixtureRequest) -> None:
-    told, happens = TEXTS[name], play(TEXTS[name])
-    if request.config.getoption("--rewrite"):
-        (HERE / f"{name}.txt").write_text(happens)
-    elif happens != told:
-        lines = difflib.unified_diff(told.splitlines(), happens.splitlines(), f"{name}.txt", "what happens")
-        pytest.fail("\n".join(line.rstrip("\n") for line in lines), pytrace=False)
+    if different := difference(HERE / f"{name}.txt", rewrite=request.config.getoption("--rewrite")):
+        pytest.fail(different, pytrace=False)
+
+
+def test_a_difference_is_shown_until_it_is_rewritten(tmp_path: Path) -> None:
+    path = tmp_path / "plain.txt"
+    path.write_text(TEXTS["forward-2-plain-step"].replace("  call   POST /credit", "  call   POST /charge"))
+    different = difference(path, rewrite=False)
+    assert "-  call   POST /charge" in different
+    assert "+  call   POST /credit" in different
+    assert difference(path, rewrite=True) == ""
+    assert path.read_text() == TEXTS["forward-2-plain-step"]
 
 
 @pytest.mark.parametrize("name", TEXTS)

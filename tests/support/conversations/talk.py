@@ -154,9 +154,9 @@ class Talk:
         found = sorted(self.broker.registers.values(), key=lambda register: register.sequence)
         self.rows += wording.log(found)
         outcome = self.broker.registers.get(OUTCOME)
-        decided = wording.word_of(outcome.value) if outcome else "not decided"
+        decided = wording.word_of(outcome.value) if outcome else "undecided"
         ended = any(finishes(register, has_pivot=self.saga.pivot is not None) for register in found)
-        self.rows.append(Row("", f"{decided}, {'finished' if ended else 'not finished'}"))
+        self.rows.append(Row("", f"{decided}, and {'finished' if ended else 'not finished'}"))
         waiting = [f"{dotted(d.register.name)} to {d.participant}" for d in self.broker.deliveries if not d.acked]
         self.rows.append(Row("", f"on the way: {', '.join(waiting) or 'nothing'}"))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 from msgspec import Raw
@@ -53,6 +54,7 @@ class Row(NamedTuple):
 
 def said(blocks: Sequence[Sequence[Row]]) -> list[list[str]]:
     """The lines of each block. Columns are as wide as their widest cell in the whole conversation."""
+    blocks = [list(_counted(block)) for block in blocks]
     rows = [row for block in blocks for row in block]
     names = _widest(row.what for row in rows if row.value and row.verb)
     summaries = _widest(row.what for row in rows if row.value and not row.verb)
@@ -61,6 +63,18 @@ def said(blocks: Sequence[Sequence[Row]]) -> list[list[str]]:
         [line for row in block for line in _lines(row, _margin(block, row), names if row.verb else summaries, results)]
         for block in blocks
     ]
+
+
+def _counted(block: Iterable[Row]) -> Iterator[Row]:
+    """What happens three times in a row, or more, is told once."""
+    for row, group in groupby(block):
+        same = list(group)
+        if len(same) < 3:
+            yield from same
+        elif row.value:
+            yield row._replace(value=f"{row.value}, {len(same)} times")
+        else:
+            yield row._replace(what=f"{row.what}, {len(same)} times")
 
 
 def _margin(block: Sequence[Row], row: Row) -> str:

@@ -79,9 +79,19 @@ def test_what_cannot_happen_is_told(command: str) -> None:
 
 
 def test_a_write_or_a_read_may_strike_several_times() -> None:
-    said = told("start", "deliver _.start to credit, credit.begin lost twice, credit.begin unconfirmed")
-    assert [line.split()[2:4] for line in said.splitlines()[:4]] == [["no", "reply"]] * 3 + [["refused", "started"]]
-    assert told("start", "deliver _.start to credit, late, credit.begin unseen 3 times").count("read") == 1
+    said = told(
+        "start", "deliver _.start to credit, credit.begin lost twice, credit.begin unconfirmed, credit.begin unseen"
+    )
+    assert [" ".join(line.split()) for line in said.splitlines()] == [
+        "write credit.begin no reply started by _.start, 3 times",
+        "write credit.begin refused started by _.start",
+        "read not credit.begin",
+        "read credit.begin",
+        "call POST /credit",
+    ]
+    assert "credit.begin, 30 times" in told(
+        "start", "deliver _.start to credit", "deliver _.start to credit/2, until _.abort, credit.begin unseen 31 times"
+    )
 
 
 def test_it_stops_where_it_was_told_to_and_goes_on_from_there() -> None:
