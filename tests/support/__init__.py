@@ -9,6 +9,9 @@ fakes       behind the product's ports, in this process
     mesh, memory_cluster  all participants of a saga in one loop; a cluster of Kubernetes that may be away or lie
     scripted_app          an app whose every byte a test decides
     served_api, served_app    a sidecar's API, and its web server alone, over real sockets
+conversations  one instance as text, for tests/conversations
+    script, spoken        a text and its commands, read
+    talk, speaker, wording    what the real protocol does then, and how it is said
 processes   what tests start, ask and kill: the product's processes, the examples', shells
     stage, shared, post   an example with server, services and sidecars; one for several tests; one sidecar alone
     crashing_sidecar      the real one, which dies where it is told to
