@@ -131,11 +131,12 @@ class Talk:
 
     def arrive(self, name: Name) -> None:
         """A write that was held up arrives."""
-        self.broker.ghosts.sort(key=lambda ghost: ghost[0].name != name)
-        if not self.broker.ghosts or self.broker.ghosts[0][0].name != name:
+        held = next((ghost for ghost in self.broker.ghosts if ghost[0].name == name), None)
+        if held is None:
             raise ImpossibleError(f"arrive: no write of {dotted(name)} is held up")
-        put, attempt, participant = self.broker.ghosts.pop(0)
-        self.rows.append(wording.write(put, self.broker.store(put, attempt, participant)))
+        self.broker.ghosts.remove(held)
+        put, attempt_id, participant = held
+        self.rows.append(wording.write(put, self.broker.store(put, attempt_id, participant)))
 
     def delete(self) -> None:
         """All registers of the instance are deleted."""

@@ -24,7 +24,8 @@ STARTED = "  write  _.start  stored 1  start\n"
 def told(*commands: str) -> str:
     """What stands below the last of these commands."""
     lines = play(STORY + "\n".join(commands)).splitlines()
-    return "\n".join(lines[lines.index(commands[-1]) + 1 :])
+    last = max(n for n, line in enumerate(lines) if line == commands[-1])
+    return "\n".join(lines[last + 1 :])
 
 
 def test_what_stands_at_the_margin_is_kept_and_what_is_indented_is_told_anew() -> None:
@@ -111,3 +112,24 @@ def test_what_crashed_is_handed_out_again() -> None:
     crashed = ("start", "deliver _.start to credit", "credit crashes")
     assert told(*crashed) == "  drops  _.start"
     assert "POST /credit" in told(*crashed, "carry on until credit.end")
+
+
+def test_an_instance_that_was_deleted_is_started_anew() -> None:
+    deleted = ("start", "carry on", "delete the instance")
+    assert told(*deleted, "cancel: changed my mind").startswith("  cannot ")
+    assert told(*deleted, "start", "deliver _.start to credit").startswith("  write  credit.begin"), "not late"
+
+
+def test_a_lease_stays_lost() -> None:
+    stopped = ("start", "deliver _.start to credit, until credit.begin", "credit loses its lease")
+    assert told(*stopped, "credit goes on").splitlines()[-1].startswith("  nak")
+
+
+def test_what_is_handed_out_again_comes_again_though_it_was_acked() -> None:
+    again = ("start", "carry on", "deliver _.start to credit, until credit.end", "credit crashes", "carry on")
+    assert told(*again).split() == ["_.start", "to", "credit", "ack"]
+
+
+def test_of_two_writes_that_were_held_up_the_one_that_is_meant_arrives() -> None:
+    held = ("start", "deliver _.start to credit, credit.begin held up", "credit answers 200, then credit.end held up")
+    assert told(*held, "credit.end arrives").split()[:3] == ["write", "credit.end", "refused"]
