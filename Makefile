@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 JOBS   ?= 2
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test test-faults-short test-faults test-simulation test-decided test-kubernetes test-prometheus test-node test-images images bench soak check manifests format clean
+.PHONY: demo test test-faults-short test-faults test-simulation test-decided test-kubernetes test-prometheus test-node test-images images mutants bench soak check manifests format clean
 .DEFAULT_GOAL := demo
 
 demo: $(STAMP)             ## 50 orders over four services, with crashes; `make demo SVG=docs/demo.svg` draws the last screen
@@ -44,6 +44,9 @@ test-images: $(STAMP)      ## what each image installs, in an environment of its
 
 images:                    ## build the images by docker or buildah, if one is there; `make images REGISTRY=ghcr.io/me TAG=0.1.0 BUILDER=buildah`
 	@images/build.sh $(or $(REGISTRY),sagamesh) $(or $(TAG),dev)
+
+mutants: $(STAMP)          ## drawn changes of a module, each of which a test must see; `make mutants MODULE=sagamesh.protocol.decision SEED=7 COUNT=30`
+	$(BIN)/python -m sagamesh_tools.mutation $(MODULE) --jobs $(JOBS) $(if $(SEED),--seed $(SEED)) $(if $(COUNT),--count $(COUNT))
 
 bench: $(VENV)/.bench      ## sagas per second beside the floor; `make bench SVG=docs/performance.svg` draws them
 	$(BIN)/python -m sagamesh_bench bench $(if $(SVG),--svg $(SVG))

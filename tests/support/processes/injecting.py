@@ -78,6 +78,7 @@ class Injector:
         self.process: asyncio.subprocess.Process | None = None
         self._environment = {
             "PATH": os.environ["PATH"],
+            "PYTHONPATH": os.environ.get("PYTHONPATH", ""),  # where a changed copy of a module may stand
             "HOME": str(directory),
             "TMPDIR": str(directory),
             "KUBECONFIG": str(cluster.kubeconfig("injector")),

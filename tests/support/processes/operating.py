@@ -44,6 +44,7 @@ class Operator:
         self.log = directory / "operator.log"
         self.process: asyncio.subprocess.Process | None = None
         self._environment = {
+            "PYTHONPATH": os.environ.get("PYTHONPATH", ""),  # where a changed copy of a module may stand
             "KUBECONFIG": str(cluster.kubeconfig("operator")),
             "SAGAMESH_NATS": nats,
             "SAGAMESH_HTTP_HOST": "127.0.0.1",

@@ -985,6 +985,11 @@ def test_a_notice_that_was_not_seen_is_proven_before_a_step_is_cancelled() -> No
     assert ask(CHAIN, "s1", compensation("s2"), log, unseen=[ABORT, *LOOKED]) == prove(ABORT)
 
 
+def test_without_a_notice_a_late_compensation_of_a_deleted_instance_cancels_nothing() -> None:
+    log: Log = {compensation("s2"): Nothing()}
+    assert ask(CHAIN, "s1", compensation("s2"), log, absent=[ABORT], unseen=LOOKED) == ACK
+
+
 @pytest.mark.parametrize(("delivered", "delay"), [(1, 0.2), (3, 0.8), (50, 2.0)])
 def test_a_step_that_is_still_at_work_is_waited_for(delivered: int, delay: float) -> None:
     log: Log = {begin("s1"): started(end("s0")), ABORT: NOTICE}

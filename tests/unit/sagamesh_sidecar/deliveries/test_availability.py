@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from types import SimpleNamespace
+
+import pytest
 
 from sagamesh.protocol.answers import Answered, Away, Unanswered
 from sagamesh_sidecar.deliveries.availability import Availability
@@ -86,3 +90,62 @@ async def test_an_answer_that_is_lost_says_that_somebody_is_there():
         probed.observe(Away())
         probed.observe(Unanswered("reset"))
         assert not probed.away
+
+
+def pausing(monkeypatch: pytest.MonkeyPatch, pause: Callable[[float], Awaitable[None]]) -> None:
+    """Let `pause` stand for the pauses between probes; it takes their seconds."""
+    stand_in = SimpleNamespace(Event=asyncio.Event, sleep=pause)
+    monkeypatch.setattr("sagamesh_sidecar.deliveries.availability.asyncio", stand_in)
+
+
+def test_the_pauses_are_long_until_somebody_misses_the_app(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = FakeApp()
+    app.away = True
+    probed = Availability(app)
+    pauses: list[float] = []
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 2:
+            raise asyncio.CancelledError
+        probed.admit()
+
+    pausing(monkeypatch, pause)
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(probed.run())
+    assert pauses == [1.0, 0.25]
+
+
+def test_an_app_that_answers_during_a_pause_needs_no_trial_and_leaves_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    probed = Availability(FakeApp())
+
+    async def pause(_seconds: float) -> None:
+        probed.observe(Answered(200, {}, b""))
+
+    async def until_it_rests() -> None:
+        probed.observe(BUSY)
+        await asyncio.wait({asyncio.create_task(probed.run())}, timeout=0)
+
+    pausing(monkeypatch, pause)
+    asyncio.run(until_it_rests())
+    assert probed.admit()
+    probed.observe(BUSY)
+    assert not probed.admit(), "no probe has asked since"
+
+
+def test_it_is_told_once_that_the_app_comes_and_goes_and_warned_of_from_its_first_coming(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    probed = Availability(FakeApp())
+    caplog.set_level(logging.INFO, "sagamesh.app")
+    for _ in range(3):
+        assert not probed.admit()
+    asyncio.run(probed.look())
+    for answer in (*[Away()] * 3, *[Unanswered("reset")] * 3):
+        probed.observe(answer)
+    assert [(record.levelname, record.message) for record in caplog.records] == [
+        ("INFO", "the app is not there yet"),
+        ("INFO", "the app is there"),
+        ("WARNING", "the app is away"),
+        ("WARNING", "the app is back"),
+    ]
