@@ -6,15 +6,21 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sagamesh_cli.local import mesh
+from sagamesh_cli.local.mesh import MeshOptions, read_sagas, running
+from sagamesh_cli.local.nats_server import EmbeddedServer
 from sagamesh_jetstream.client.session import connect
-from support.fakes.scripted_app import Call, ScriptedApp, http, scripted
-from support.processes.command import Command, Dev, dev
-from support.processes.stage import run
+from support.fakes.scripted_app import Call, ScriptedApp, http, serving
+from support.processes import in_process
+from support.processes.command import Apis, Command
+from support.processes.in_process import Ended
+from support.processes.shared import PlayOn, shared
 from support.processes.web import ask
 
 SAGA = """
@@ -62,20 +68,38 @@ def busy() -> Iterator[int]:
         yield taken.getsockname()[1]
 
 
-async def told(directory: Path, *arguments: object, code: int, sentence: str = "", **how: str) -> str:
-    """A command that cannot do what it should: what it says about that, in one line (of which this is a part)."""
-    with Command(directory, *arguments, **how) as command:
-        assert await command.ended() == code, command.complained
-        assert command.said == ""
-        if sentence:
-            assert sentence in command.complained
-            assert command.complained.count("\n") == 1
-        return command.complained
+def told(ended: Ended, code: int, sentence: str = "") -> str:
+    """What a program that cannot do what it should says about that, in one line (of which `sentence` is a part)."""
+    assert ended.code == code, ended.complained
+    assert ended.said == ""
+    if sentence:
+        assert sentence in ended.complained
+        assert ended.complained.count("\n") == 1
+    return ended.complained
 
 
-def tell(directory: Path, *arguments: object, **expected: Any) -> str:
-    """The same, where there is nothing else to do."""
-    return asyncio.run(told(directory, *arguments, **expected))
+def tell(directory: Path, *arguments: object, code: int, sentence: str = "") -> str:
+    """The same of `sagamesh ...`."""
+    return told(in_process.sagamesh(directory, *arguments), code, sentence)
+
+
+def test_a_process_says_what_is_said_in_this_one(busy: int, tmp_path: Path) -> None:
+    """On the same channel, with the same exit code, and without a traceback: for one sentence of each program."""
+    ports = {"SAGAMESH_API_PORT": "0", "SAGAMESH_HEALTH_HOST": "127.0.0.1", "SAGAMESH_HEALTH_PORT": str(busy)}
+
+    async def process(*arguments: object, **how: str) -> Ended:
+        with Command(tmp_path, *arguments, **how) as running:
+            return Ended(await running.ended(), running.said, running.complained)
+
+    async def scenario() -> tuple[Ended, Ended]:
+        return await asyncio.gather(
+            process("dev", "no.yaml", *APPS), process(program="sagamesh-sidecar", **WHO, **ports)
+        )
+
+    command, sidecar = asyncio.run(scenario())
+    told(command, 2, "sagamesh: there is no file no.yaml")
+    assert command == in_process.sagamesh(tmp_path, "dev", "no.yaml", *APPS)
+    assert sidecar == Ended(3, "", BUSY.format(port=busy))
 
 
 # -- a run that cannot start ----------------------------------------------------------------------------------------
@@ -116,18 +140,19 @@ def test_a_usage_that_is_wrong(arguments: tuple[str, ...], sentence: str, saga: 
     tell(tmp_path, "dev", *arguments, code=2, sentence=f"sagamesh: {sentence}")
 
 
-def test_urls_where_nothing_is_and_urls_that_are_none(saga: Path, tmp_path: Path) -> None:
-    async def scenario() -> None:
-        nowhere = "nats://127.0.0.1:9"
-        sentence = f"NATS at {nowhere} cannot be reached"
-        await bad("--nats", nowhere, 3, sentence)
-        await bad("--app", "shop=nonsense", 2, "--app shop=nonsense: write the service's address with its port")
-        await bad("--nats", "nonsense", 2, "--nats nonsense: write the server's address")
-
-    async def bad(option: str, value: str, code: int, sentence: str) -> None:
-        await told(tmp_path, "dev", saga, *APPS, option, value, code=code, sentence=f"sagamesh: {sentence}")
-
-    run(scenario())
+@pytest.mark.parametrize(
+    ("option", "value", "code", "sentence"),
+    [
+        ("--nats", "nats://127.0.0.1:9", 3, "NATS at nats://127.0.0.1:9 cannot be reached"),
+        ("--app", "shop=nonsense", 2, "--app shop=nonsense: write the service's address with its port"),
+        ("--nats", "nonsense", 2, "--nats nonsense: write the server's address"),
+    ],
+)
+def test_urls_where_nothing_is_and_urls_that_are_none(
+    option: str, value: str, code: int, sentence: str, saga: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mesh, "connect", partial(connect, timeout=0.5))  # whether somebody comes is seen at once
+    tell(tmp_path, "dev", saga, *APPS, option, value, code=code, sentence=f"sagamesh: {sentence}")
 
 
 def test_a_busy_port_of_nats(saga: Path, busy: int, tmp_path: Path) -> None:
@@ -148,24 +173,29 @@ def test_places_that_cannot_be_written(saga: Path, tmp_path: Path) -> None:
     tell(tmp_path, "dev", saga, *APPS, "--ready-file", "no/ready.json", code=3, sentence=sentence)
 
 
+def test_state_that_another_run_holds(saga: Path, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    with EmbeddedServer(state / "nats"):
+        tell(tmp_path, "dev", saga, *APPS, "--state", state, code=3, sentence=f"{state / 'nats'} is in use")
+
+
 # -- a sidecar that cannot start -------------------------------------------------------------------------------------
 
 
 WHO = {"SAGAMESH_NAMESPACE": "default", "SAGAMESH_PARTICIPANT": "shop"}
+BUSY = "sagamesh-sidecar: cannot listen on 127.0.0.1 port {port}: something else listens there\n"
 
 
 @pytest.mark.parametrize("missing", WHO)
 def test_a_sidecar_without_settings(missing: str, tmp_path: Path) -> None:
     left = {name: value for name, value in WHO.items() if name != missing}
-    sentence = f"sagamesh-sidecar: {missing} is not set"
-    tell(tmp_path, program="sagamesh-sidecar", code=2, sentence=sentence, **left)
+    told(in_process.sidecar(tmp_path, **left), 2, f"sagamesh-sidecar: {missing} is not set")
 
 
-@pytest.mark.parametrize("port", ["API_PORT", "HEALTH_PORT"])
-def test_a_busy_port_of_a_sidecar(port: str, busy: int, tmp_path: Path) -> None:
-    ports = {"SAGAMESH_API_PORT": "0", "SAGAMESH_HEALTH_PORT": "0", f"SAGAMESH_{port}": str(busy)}
-    sentence = f"port {busy}: something else listens there"
-    tell(tmp_path, program="sagamesh-sidecar", code=3, sentence=sentence, **WHO, **ports)
+def test_a_busy_port_of_a_sidecar(busy: int, tmp_path: Path) -> None:
+    """Of its API; a busy port of its probes is told above."""
+    ports = {"SAGAMESH_API_PORT": str(busy), "SAGAMESH_HEALTH_PORT": "0"}
+    assert in_process.sidecar(tmp_path, **WHO, **ports) == Ended(3, "", BUSY.format(port=busy))
 
 
 # -- an app that answers nonsense ------------------------------------------------------------------------------------
@@ -189,50 +219,79 @@ FAILING = [*(("work", kind) for kind in NONSENSE), *(("charge", kind) for kind i
 WAITING = [(at, kind) for at in ("charge", "ship") for kind in NONSENSE if (at, kind) not in FAILING]
 
 
-@contextlib.asynccontextmanager
-async def nonsensical(directory: Path, saga: Path) -> AsyncIterator[tuple[Dev, ScriptedApp, asyncio.Event]]:
-    """An app that answers nonsense where the event's data say so, until it is well."""
-    is_well = asyncio.Event()
+class Trial(Apis):
+    """The saga with its two sidecars, in this process, and an app that answers nonsense where the event's data say so.
 
-    async def script(call: Call) -> bytes:
+    `is_well`: whether it has come to its senses.
+    """
+
+    def __init__(self) -> None:
+        self.app = ScriptedApp(self._answer)
+        self.is_well = False
+
+    async def _answer(self, call: Call) -> bytes:
         data = call.data if isinstance(call.data, dict) else {}
-        sick = call.path == f"/{data.get('at')}" and not is_well.is_set()
+        sick = call.path == f"/{data.get('at')}" and not self.is_well
         return NONSENSE[data["answer"]][0] if sick else http(200, b'{"from": "app"}')
 
-    async with scripted(script) as app:
-        apps = ("--app", f"shop={app.url}", "--app", f"worker={app.url}")
-        async with dev(directory, saga, *apps) as running:
-            yield running, app, is_well
+    async def begin(self, at: str, kind: str) -> None:
+        answer = await self.start("shop", "tried", {"id": f"{at}-{kind}", "at": at, "answer": kind})
+        assert answer.status == 202, answer.text
+
+    async def finished(self, instance: str) -> Any:
+        found = await self.get("worker", "trial", instance, "?wait=25s")
+        assert found["finished"], found
+        return found
+
+    async def parked(self, instance: str) -> None:
+        async with asyncio.timeout(20):
+            while not (found := await self.get("worker", "trial", instance))["parked"]:
+                await asyncio.sleep(0.05)
+        assert found["state"] == "running"
+        assert found["finished"] is None
+
+    async def stored(self) -> int:
+        """How many messages are in the saga's stream."""
+        async with connect(self.listens["nats"]) as stream:
+            return int((await stream.api("STREAM.INFO.SAGA_default_trial"))["state"]["last_seq"])
 
 
-async def begin(running: Dev, at: str, kind: str) -> None:
-    answer = await running.start("shop", "tried", {"id": f"{at}-{kind}", "at": at, "answer": kind})
-    assert answer.status == 202, answer.text
+@contextlib.asynccontextmanager
+async def trial(directory: Path) -> AsyncIterator[Trial]:
+    file = directory / "saga.yaml"
+    file.write_text(SAGA)
+    on = Trial()
+    async with serving(on.app):
+        options = MeshOptions(files=[str(file)], apps=dict.fromkeys(("shop", "worker"), on.app.url))
+        async with running(options, read_sagas(options.files), lambda *_: None) as built:
+            on.listens = built.listens()
+            yield on
 
 
-async def finished(running: Dev, instance: str) -> Any:
-    found = await running.get("worker", "trial", instance, "?wait=25s")
-    assert found["finished"], found
-    return found
+@pytest.fixture(scope="module")
+def play(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlayOn[Trial]]:
+    """One trial for all, whose instances have names of their own."""
+    with shared(trial(tmp_path_factory.mktemp("trial")), 60) as play:
+        yield play
 
 
-def test_f21_f22_an_app_that_answers_nonsense(saga: Path, tmp_path: Path) -> None:
+def test_f21_f22_an_app_that_answers_nonsense(play: PlayOn[Trial]) -> None:
     """Before the pivot the step fails and the saga is compensated; from the pivot on it parks until the app is well."""
 
-    async def scenario() -> None:
-        async with nonsensical(tmp_path, saga) as (running, app, is_well):
-            await asyncio.gather(*(begin(running, at, kind) for at, kind in FAILING + WAITING))
-            for at, kind in FAILING:
-                assert_undone(await finished(running, f"{at}-{kind}"), app, at, kind)
-            for at, kind in WAITING:
-                await parked(running, f"{at}-{kind}")
-            is_well.set()
-            for at, kind in WAITING:
-                found = await finished(running, f"{at}-{kind}")
-                assert (found["state"], found["parked"]) == ("completed", False)
-                assert not {"/release", "/unwork"} & {*app.paths(f"{at}-{kind}")}
+    async def scenario(on: Trial) -> None:
+        on.is_well = False
+        await asyncio.gather(*(on.begin(at, kind) for at, kind in FAILING + WAITING))
+        for at, kind in FAILING:
+            assert_undone(await on.finished(f"{at}-{kind}"), on.app, at, kind)
+        for at, kind in WAITING:
+            await on.parked(f"{at}-{kind}")
+        on.is_well = True
+        for at, kind in WAITING:
+            found = await on.finished(f"{at}-{kind}")
+            assert (found["state"], found["parked"]) == ("completed", False)
+            assert not {"/release", "/unwork"} & {*on.app.paths(f"{at}-{kind}")}
 
-    run(scenario())
+    play(scenario)
 
 
 def assert_undone(found: Any, app: ScriptedApp, at: str, kind: str) -> None:
@@ -245,62 +304,45 @@ def assert_undone(found: Any, app: ScriptedApp, at: str, kind: str) -> None:
     assert app.paths(f"{at}-{kind}")[-2:] == ["/unwork", "/release"]  # for whoever answers nonsense may have acted
 
 
-async def parked(running: Dev, instance: str) -> None:
-    async with asyncio.timeout(20):
-        while not (found := await running.get("worker", "trial", instance))["parked"]:
-            await asyncio.sleep(0.05)
-    assert found["state"] == "running"
-    assert found["finished"] is None
-
-
 # -- an API that refuses ---------------------------------------------------------------------------------------------
 
 
-async def stored(running: Dev) -> int:
-    """How many messages are in the saga's stream."""
-    async with connect(running.listens["nats"]) as stream:
-        return int((await stream.api("STREAM.INFO.SAGA_default_trial"))["state"]["last_seq"])
-
-
-def test_what_the_api_refuses(saga: Path, tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with nonsensical(tmp_path, saga) as (running, app, _):
-            big = {"id": "big", "text": "x" * (256 << 10)}
-            refused = await running.start("shop", "tried", big)
-            assert (refused.status, refused.body["code"]) == (413, "too-large")
-            for participant, event, code in (
-                ("shop", "heard", "nobody-listens"),
-                ("worker", "tried", "nobody-listens"),
-            ):
-                refused = await running.start(participant, event, {"id": "i"})
+def test_what_the_api_refuses(play: PlayOn[Trial], tmp_path: Path) -> None:
+    async def scenario(on: Trial) -> None:
+        before = await on.stored(), len(on.app.calls)
+        big = {"id": "big", "text": "x" * (256 << 10)}
+        refused = await on.start("shop", "tried", big)
+        assert (refused.status, refused.body["code"]) == (413, "too-large")
+        for participant, event, code in (
+            ("shop", "heard", "nobody-listens"),
+            ("worker", "tried", "nobody-listens"),
+        ):
+            refused = await on.start(participant, event, {"id": "i"})
+            assert (refused.status, refused.body["code"]) == (404, code)
+        refused = await on.start("shop", "tried", {"no": "id"})
+        assert (refused.status, refused.body["code"]) == (422, "bad-key")
+        for path, code in (("trial/big", "unknown-instance"), ("other/i", "unknown-saga")):
+            for method, more in (("GET", ""), ("POST", "/cancel")):
+                refused = await ask(method, f"{on.api('shop')}/v1/sagas/{path}{more}")
                 assert (refused.status, refused.body["code"]) == (404, code)
-            refused = await running.start("shop", "tried", {"no": "id"})
-            assert (refused.status, refused.body["code"]) == (422, "bad-key")
-            for path, code in (("trial/big", "unknown-instance"), ("other/i", "unknown-saga")):
-                for method, more in (("GET", ""), ("POST", "/cancel")):
-                    refused = await ask(method, f"{running.api('shop')}/v1/sagas/{path}{more}")
-                    assert (refused.status, refused.body["code"]) == (404, code)
-                    assert refused.body["detail"]
-                with Command(tmp_path, "get", *path.split("/"), "--url", running.api("worker")) as command:
-                    assert await command.ended() == 1
-                    assert command.complained.endswith(f"({code})\n")
-                    assert command.complained.count("\n") == 1
-            assert await stored(running) == 0
-            assert app.calls == []
+                assert refused.body["detail"]
+            url = on.api("worker")
+            ended = await asyncio.to_thread(in_process.sagamesh, tmp_path, "get", *path.split("/"), "--url", url)
+            assert told(ended, 1, f"({code})").endswith(f"({code})\n")
+        assert (await on.stored(), len(on.app.calls)) == before, "nothing was stored, and nobody called"
 
-    run(scenario())
+    play(scenario)
 
 
-def test_ten_identical_starts_at_once_are_one_instance(saga: Path, tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with nonsensical(tmp_path, saga) as (running, app, _):
-            starts = [running.start("shop", "tried", {"id": "i"}) for _ in range(10)]
-            answers = await asyncio.gather(*starts)
-            assert sorted(answer.status for answer in answers) == [200] * 9 + [202]
-            assert len({answer.body["instances"][0]["run"] for answer in answers}) == 1
-            assert (await finished(running, "i"))["state"] == "completed"
-            assert app.paths("i") == ["/reserve", "/work", "/charge", "/ship"]
-            other = await running.start("shop", "tried", {"id": "i", "more": 1})
-            assert (other.status, other.body["code"]) == (409, "key-conflict")
+def test_ten_identical_starts_at_once_are_one_instance(play: PlayOn[Trial]) -> None:
+    async def scenario(on: Trial) -> None:
+        starts = [on.start("shop", "tried", {"id": "ten"}) for _ in range(10)]
+        answers = await asyncio.gather(*starts)
+        assert sorted(answer.status for answer in answers) == [200] * 9 + [202]
+        assert len({answer.body["instances"][0]["run"] for answer in answers}) == 1
+        assert (await on.finished("ten"))["state"] == "completed"
+        assert on.app.paths("ten") == ["/reserve", "/work", "/charge", "/ship"]
+        other = await on.start("shop", "tried", {"id": "ten", "more": 1})
+        assert (other.status, other.body["code"]) == (409, "key-conflict")
 
-    run(scenario())
+    play(scenario)

@@ -13,10 +13,10 @@ conversations  one instance as text, for tests/conversations
     script, spoken        a text and its commands, read
     talk, speaker, wording    what the real protocol does then, and how it is said
 processes   what tests start, ask and kill: the product's processes, the examples', shells
-    stage, shared, post   an example with server, services and sidecars; one for several tests; one sidecar alone
+    stage, shared, post   an example with all that it needs; one of anything for several tests; one sidecar alone
     crashing_sidecar      the real one, which dies where it is told to
     operating, injecting  operator and injector on a real API server
-    command, tour         `sagamesh ...` as its user runs it; a page of the documentation as its reader does
+    command, in_process, tour    `sagamesh ...` as its user runs it, and without a process; a page as its reader does
     web                   HTTP requests, one or thousands
 servers     what they speak to, and where its programs come from
     nats_server, cluster, proxy, tokens, authority    NATS, alone and as three; the wire to it; who may log in

@@ -79,7 +79,13 @@ async def forward(url: str, call: Call) -> bytes:
 
 @contextlib.asynccontextmanager
 async def scripted(script: Script) -> AsyncIterator[ScriptedApp]:
-    app = ScriptedApp(script)
+    async with serving(ScriptedApp(script)) as app:
+        yield app
+
+
+@contextlib.asynccontextmanager
+async def serving(app: ScriptedApp) -> AsyncIterator[ScriptedApp]:
+    """The app, on a port of its own."""
     server = await asyncio.start_server(app.serve, "127.0.0.1", 0)
     app.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     async with server:

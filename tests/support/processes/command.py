@@ -21,6 +21,8 @@ from support.processes.web import Answer, ask
 
 MARK = "SAGAMESH_TEST_MARK"
 BIN = Path(sysconfig.get_path("scripts"))
+WIDTH = "100"
+"""Columns, as of a terminal that is wide enough for every line."""
 
 
 class Command:
@@ -41,7 +43,7 @@ class Command:
             self.process = subprocess.Popen(
                 [BIN / program, *map(str, arguments)],
                 cwd=directory,
-                env={**os.environ, "COLUMNS": "100", MARK: self.mark, **environment},
+                env={**os.environ, "COLUMNS": WIDTH, MARK: self.mark, **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=out if terminal is None else terminal,
                 stderr=err if terminal is None else terminal,
@@ -87,19 +89,10 @@ class Command:
                 os.kill(pid, signal.SIGKILL)
 
 
-class Dev(Command):
-    """A `sagamesh dev` that is ready: `listens` is what its ready file says."""
+class Apis:
+    """The APIs of participants that run side by side: `listens` is what stands in a ready file."""
 
-    def __init__(self, directory: Path, *arguments: object) -> None:
-        self.ready_file = directory / "ready.json"
-        self.listens: dict[str, Any] = {}
-        super().__init__(directory, "dev", "--ready-file", self.ready_file, *arguments)
-
-    async def ready(self) -> Self:
-        await self.until(lambda: self.ready_file.exists() or self.process.poll() is not None)
-        assert self.process.poll() is None, self.complained
-        self.listens = json.loads(self.ready_file.read_text())
-        return self
+    listens: dict[str, Any]
 
     def api(self, participant: str) -> str:
         return str(self.listens["participants"][participant])
@@ -113,6 +106,21 @@ class Dev(Command):
         answer = await ask("GET", f"{self.api(participant)}/v1/sagas/{saga}/{instance}{query}")
         assert answer.status == 200, answer.text
         return answer.body
+
+
+class Dev(Command, Apis):
+    """A `sagamesh dev` that is ready: `listens` is what its ready file says."""
+
+    def __init__(self, directory: Path, *arguments: object) -> None:
+        self.ready_file = directory / "ready.json"
+        self.listens = {}
+        super().__init__(directory, "dev", "--ready-file", self.ready_file, *arguments)
+
+    async def ready(self) -> Self:
+        await self.until(lambda: self.ready_file.exists() or self.process.poll() is not None)
+        assert self.process.poll() is None, self.complained
+        self.listens = json.loads(self.ready_file.read_text())
+        return self
 
     async def stop(self, number: int = signal.SIGINT) -> None:
         """As its user stops it: in order, with nothing left."""

@@ -1,4 +1,4 @@
-"""One stage for several tests, each of which leaves it as sound as it was: to build one takes longer than a fault."""
+"""One stage for several tests, or one of anything: each leaves it as sound as it was, for to build it takes long."""
 
 from __future__ import annotations
 
@@ -6,18 +6,22 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
+from typing import TypeVar
 
 from support.processes.stage import Stage
 
+On = TypeVar("On")
+PlayOn = Callable[[Callable[[On], Awaitable[None]]], None]
+"""Plays a scenario on what it is shared on."""
 Scenario = Callable[[Stage], Awaitable[None]]
-Play = Callable[[Scenario], None]
+Play = PlayOn[Stage]
 
 
 @contextlib.contextmanager
-def shared(stage: AbstractAsyncContextManager[Stage], seconds: float) -> Iterator[Play]:
+def shared(stage: AbstractAsyncContextManager[On], seconds: float) -> Iterator[PlayOn[On]]:
     """Plays scenarios on a stage, one after the other, each in bounded time."""
 
-    async def bounded(scenario: Scenario, on: Stage) -> None:
+    async def bounded(scenario: Callable[[On], Awaitable[None]], on: On) -> None:
         async with asyncio.timeout(seconds):
             await scenario(on)
 
@@ -29,9 +33,9 @@ def shared(stage: AbstractAsyncContextManager[Stage], seconds: float) -> Iterato
             runner.run(_left(stage))
 
 
-async def _entered(stage: AbstractAsyncContextManager[Stage]) -> Stage:
+async def _entered(stage: AbstractAsyncContextManager[On]) -> On:
     return await stage.__aenter__()
 
 
-async def _left(stage: AbstractAsyncContextManager[Stage]) -> None:
+async def _left(stage: AbstractAsyncContextManager[On]) -> None:
     await stage.__aexit__(None, None, None)
