@@ -1,21 +1,21 @@
-"""`sagamesh dev` as its user has it: a process, services beside it, files that change, and an end in order."""
+"""`sagamesh dev` as its user has it: a process, services beside it, and an end in order.
+
+Files that change while it runs: `test_dev_files`.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import os
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-import nats
 from sagamesh_cli.local.example_services import ExampleService, example
 from sagamesh_cli.local.nats_server import EmbeddedServer
+from support.builders.documents import small
 from support.fakes.scripted_app import Call, http, scripted
 from support.processes.command import Command, Dev, dev, relatives
 from support.processes.stage import run
@@ -26,25 +26,10 @@ SAGA = CREDIT / "saga.yaml"
 ALICE = {"orderId": "o-1", "customerId": "alice", "total": 300}
 BOB = {"orderId": "o-2", "customerId": "bob", "total": 300}
 
-SMALL = """
-apiVersion: sagamesh.dev/v1alpha1
-kind: Saga
-metadata: {{name: {name}, namespace: {namespace}}}
-spec:
-  start: {{participant: {participant}, event: asked, key: event.data.id}}
-  steps:
-    - {{name: first, participant: {participant}, on: [asked], readOnly: true, action: {{path: /first, timeout: 30s}}}}
-    - {{name: second, participant: {participant}, on: [first.done], readOnly: true, action: {{path: {path}}}}}
-"""
 
-
-def small(file: Path, path: str = "/second", name: str = "small", namespace: str = "shop", by: str = "solo") -> Path:
-    file.write_text(SMALL.format(name=name, namespace=namespace, path=path, participant=by))
+def written(file: Path, text: str) -> Path:
+    file.write_text(text)
     return file
-
-
-async def well(call: Call) -> bytes:
-    return http()
 
 
 @contextlib.asynccontextmanager
@@ -78,8 +63,13 @@ def sidecars(running: Dev) -> dict[str, int]:
 
 
 def test_a_run_from_ready_to_its_end(tmp_path: Path) -> None:
+    """Its ready file comes last and whole. It is another file than the one that a `dev` that was killed had left."""
+
     async def scenario() -> None:
+        (tmp_path / "ready.json").write_text("{}")
         async with shop(tmp_path) as running:
+            assert "start one:" in running.said
+            assert list(tmp_path.glob("*.half")) == []
             listens = running.listens
             assert listens.keys() == {"nats", "participants", "health"}
             assert listens["nats"].startswith("nats://127.0.0.1:")
@@ -100,7 +90,7 @@ def test_a_run_from_ready_to_its_end(tmp_path: Path) -> None:
             ]
             assert ["aborted", "reserve-credit:", "INSUFFICIENT_CREDIT"] in lines_of(running, "o-2")
             assert ["create-order", "undone"] in lines_of(running, "o-2")
-            await running.stop()
+            await running.stop(signal.SIGHUP)
             assert running.complained == ""
 
     run(scenario())
@@ -116,23 +106,6 @@ def trim(words: list[str]) -> bool:
     if words[-1].startswith("("):
         words.pop()
     return True
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_the_ready_file_comes_last_and_whole(number: int, tmp_path: Path) -> None:
-    """It is another file than the one before, which a `dev` that was killed had left."""
-
-    async def scenario() -> None:
-        (tmp_path / "ready.json").write_text("{}")
-        with Dev(tmp_path, small(tmp_path / "a.yaml"), "--app", "solo=http://127.0.0.1:9") as running:
-            await running.until(lambda: running.ready_file.exists() and running.ready_file.read_text() != "{}")
-            assert "start one:" in running.said
-            await running.ready()
-            assert (await ask("GET", f"{running.listens['health']['solo']}/readyz")).status == 200
-            assert list(tmp_path.glob("*.half")) == []
-            await running.stop(number)
-
-    run(scenario())
 
 
 def test_sidecars_as_processes_come_back(tmp_path: Path) -> None:
@@ -155,9 +128,10 @@ def test_sidecars_as_processes_come_back(tmp_path: Path) -> None:
     run(scenario())
 
 
-def test_a_server_that_dies_comes_back_with_what_it_had(tmp_path: Path) -> None:
+def test_what_there_was_is_kept_when_the_server_dies_and_when_the_run_ends(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with shop(tmp_path) as running:
+        kept = ("--state", tmp_path / "state")
+        async with shop(tmp_path, *kept) as running:
             first = await order(running, ALICE)
             [pid] = [pid for pid, command in relatives(running.mark).items() if "nats-server" in command]
             os.kill(pid, signal.SIGKILL)
@@ -165,24 +139,40 @@ def test_a_server_that_dies_comes_back_with_what_it_had(tmp_path: Path) -> None:
             await running.until(lambda: len(relatives(running.mark)) == 2)
             assert (await order(running, BOB))["state"] == "compensated"
             assert await running.get("customers", "customers-and-orders", "o-1") == first
-            await running.stop()
+            await running.stop(signal.SIGTERM)
+        async with shop(tmp_path, *kept) as running:
+            assert await running.get("orders", "customers-and-orders", "o-1") == first
+            again = await running.start("orders", "order.placed", ALICE)
+            assert (again.status, again.body["instances"][0]["run"]) == (200, first["run"])
+            assert (await order(running, BOB | {"orderId": "o-3"}))["state"] == "compensated"
 
     run(scenario())
 
 
-def test_a_server_that_is_there_already(tmp_path: Path) -> None:
+def test_a_saga_goes_on_where_a_run_at_a_server_that_was_there_already_had_left_it(tmp_path: Path) -> None:
+    """The next run has the first one's server's disk for its own."""
+
     async def scenario() -> None:
-        async with scripted(well) as app:
-            with EmbeddedServer(tmp_path / "nats") as server:
-                options = (small(tmp_path / "a.yaml"), "--app", f"solo={app.url}", "--nats", server.url)
-                async with dev(tmp_path, *options) as running:
+        held = asyncio.Event()
+
+        async def script(call: Call) -> bytes:
+            return http(200 if held.is_set() or call.path == "/first" else 503)
+
+        async with scripted(script) as app:
+            options = (written(tmp_path / "a.yaml", small()), "--app", f"solo={app.url}")
+            with EmbeddedServer(tmp_path / "state" / "nats") as server:
+                async with dev(tmp_path, *options, "--nats", server.url) as running:
                     assert running.listens["nats"] == server.url
-                    await running.start("solo", "asked", {"id": "i-1"})
+                    assert (await running.start("solo", "small.asked", {"id": "i-1"})).status == 202
+                    await running.until(lambda: "/second" in app.paths("i-1"))
                     assert len(relatives(running.mark)) == 1
                     await running.stop()
                 assert server.running
-                async with dev(tmp_path, *options) as running:
-                    assert (await running.get("solo", "small", "i-1", "?wait=20s"))["state"] == "completed"
+            held.set()
+            async with dev(tmp_path, *options, "--state", tmp_path / "state") as running:
+                found = await running.get("solo", "small", "i-1", "?wait=20s")
+                assert found["state"] == "completed"
+                assert app.paths("i-1").count("/first") == 1
 
     run(scenario())
 
@@ -201,7 +191,7 @@ def test_a_start_that_is_interrupted(tmp_path: Path) -> None:
         silent = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
         async with silent:
             url = f"nats://127.0.0.1:{silent.sockets[0].getsockname()[1]}"
-            options = (small(tmp_path / "a.yaml"), "--app", "solo=http://127.0.0.1:9", "--nats", url)
+            options = (written(tmp_path / "a.yaml", small()), "--app", "solo=http://127.0.0.1:9", "--nats", url)
             with Command(tmp_path, "dev", *options) as starting:
                 await asked.wait()
                 starting.send(signal.SIGINT)
@@ -209,224 +199,3 @@ def test_a_start_that_is_interrupted(tmp_path: Path) -> None:
                 assert starting.said + starting.complained == ""
 
     run(scenario())
-
-
-def test_state_that_is_kept(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        kept = ("--state", tmp_path / "state")
-        async with shop(tmp_path, *kept) as running:
-            first = await order(running, ALICE)
-            with Command(tmp_path, "dev", SAGA, "--app", "orders=http://127.0.0.1:9", *kept, *CUSTOMERS) as second:
-                assert await second.ended() == 3
-                assert second.said == ""
-                assert second.complained.count("\n") == 1
-                assert f"{tmp_path / 'state' / 'nats'} is in use" in second.complained
-            await running.stop(signal.SIGTERM)
-        async with shop(tmp_path, *kept) as running:
-            assert await running.get("orders", "customers-and-orders", "o-1") == first
-            again = await running.start("orders", "order.placed", ALICE)
-            assert (again.status, again.body["instances"][0]["run"]) == (200, first["run"])
-            assert (await order(running, BOB))["state"] == "compensated"
-
-    run(scenario())
-
-
-CUSTOMERS = ("--app", "customers=http://127.0.0.1:9")
-
-
-def test_a_saga_goes_on_where_the_last_run_had_left_it(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        held = asyncio.Event()
-
-        async def script(call: Call) -> bytes:
-            return http(200 if held.is_set() or call.path == "/first" else 503)
-
-        async with scripted(script) as app:
-            options = (small(tmp_path / "a.yaml"), "--app", f"solo={app.url}", "--state", tmp_path / "state")
-            async with dev(tmp_path, *options) as running:
-                assert (await running.start("solo", "asked", {"id": "i-1"})).status == 202
-                await running.until(lambda: "/second" in app.paths("i-1"))
-                await running.stop()
-            held.set()
-            async with dev(tmp_path, *options) as running:
-                found = await running.get("solo", "small", "i-1", "?wait=20s")
-                assert found["state"] == "completed"
-                assert app.paths("i-1").count("/first") == 1
-
-    run(scenario())
-
-
-def test_several_files_and_the_namespace_that_they_name(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with scripted(well) as app:
-            files = [small(tmp_path / f"{name}.yaml", name=name, by=by) for name, by in (("a", "solo"), ("b", "duo"))]
-            async with dev(tmp_path, *files, "--app", f"solo={app.url}", "--app", f"duo={app.url}") as running:
-                assert running.listens["participants"].keys() == {"solo", "duo"}
-                for participant, saga in (("solo", "a"), ("duo", "b")):
-                    started = await running.start(participant, "asked", {"id": f"of-{saga}"}, "?wait=20s")
-                    [entry] = started.body["instances"]
-                    assert (entry["saga"], entry["instance"]["state"]) == (saga, "completed")
-                    keys = [call.headers["idempotency-key"] for call in app.calls if call.instance == f"of-{saga}"]
-                    assert [key.split("/")[:3] for key in keys] == [['"shop', saga, f"of-{saga}"]] * 2
-                small(files[1], "/other", name="b", by="duo")  # a change of the one leaves the other alone
-                await running.until(lambda: running.said.count("b: new instances take revision") == 2)
-                was = [(await running.get(*one))["revision"] for one in (("solo", "a", "of-a"), ("duo", "b", "of-b"))]
-                await until_revision(running, "new", was[1], by="duo")
-                again = await running.start("solo", "asked", {"id": "new"}, "?wait=20s")
-                assert again.body["instances"][0]["instance"]["revision"] == was[0]
-
-    run(scenario())
-
-
-def test_a_changed_file_becomes_a_new_revision(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        held = asyncio.Event()
-
-        async def script(call: Call) -> bytes:
-            if call.instance == "old" and call.path == "/first":
-                await held.wait()
-            return http()
-
-        async with scripted(script) as app:
-            file = small(tmp_path / "a.yaml", "/before")
-            async with dev(tmp_path, file, "--app", f"solo={app.url}") as running:
-                await running.start("solo", "asked", {"id": "old"})
-                await running.until(lambda: app.paths("old") == ["/first"])
-                small(file, "/after")
-                await running.until(lambda: running.said.count("small: new instances take revision") == 2)
-                new = await until_revision(running, "new", (await running.get("solo", "small", "old"))["revision"])
-                assert f"small: new instances take revision {new['revision']}\n" in running.said
-                assert app.paths(new["id"]) == ["/first", "/after"]
-                held.set()
-                old = await running.get("solo", "small", "old", "?wait=20s")
-                assert old["state"] == "completed"
-                assert old["revision"] != new["revision"]
-                assert app.paths("old") == ["/first", "/before"]
-
-                for number, wrong in enumerate(WRONG):
-                    file.write_text(wrong)
-                    await running.until(lambda number=number: complaints(running) > number)
-                    last = await running.start("solo", "asked", {"id": f"last-{number}"}, "?wait=20s")
-                    assert last.body["instances"][0]["instance"]["revision"] == new["revision"]
-                file.unlink()
-                await running.until(lambda: complaints(running) > len(WRONG))
-                for reason in (
-                    "must be a path",
-                    "spec.steps must be",
-                    "participant duo",
-                    "another namespace",
-                    "there is no file",
-                ):
-                    assert reason in running.complained
-                small(file, "/before")  # what was once may come again
-                await until_revision(running, "back", new["revision"])
-                await running.until(lambda: running.said.count("new instances take revision") == 3)
-                await running.stop()
-
-    run(scenario())
-
-
-def test_a_file_that_is_saved_in_two_halves_is_one_change(tmp_path: Path) -> None:
-    """The second half comes as soon as the first one was looked at. A half that stays is told once, and its mending."""
-
-    async def scenario() -> None:
-        file = small(tmp_path / "a.yaml", "/before")
-        whole = SMALL.format(name="small", namespace="shop", path="/after", participant="solo")
-        half, rest = whole[:300], whole[300:]
-        async with dev(tmp_path, file, "--app", "solo=http://127.0.0.1:9") as running:
-            await saved_in_halves(file, half, rest)
-            await running.until(lambda: running.said.count("small: new instances take revision") == 2)
-            assert running.complained == ""
-            file.write_text(half)
-            await running.until(lambda: complaints(running) == 1)
-            await saved_in_halves(file, half, rest)
-            await running.until(lambda: "the files are good again" in running.said)
-            await running.stop()
-            assert complaints(running) == 1
-
-    run(scenario())
-
-
-async def saved_in_halves(file: Path, half: str, rest: str) -> None:
-    """Write one half, wait until somebody has read the file, and write the other."""
-    file.write_text(half)
-    libc = ctypes.CDLL(None, use_errno=True)
-    inotify = libc.inotify_init1(os.O_NONBLOCK)
-    try:
-        assert libc.inotify_add_watch(inotify, bytes(file), IN_CLOSE_NOWRITE) > 0
-        was_read = asyncio.Event()
-        asyncio.get_running_loop().add_reader(inotify, was_read.set)
-        async with asyncio.timeout(10):
-            await was_read.wait()
-        with file.open("a") as end:
-            end.write(rest)
-    finally:
-        asyncio.get_running_loop().remove_reader(inotify)
-        os.close(inotify)
-
-
-IN_CLOSE_NOWRITE = 0x10
-"""Of inotify(7): whoever had opened a file to read it has closed it."""
-
-
-WRONG = [
-    SMALL.format(name="small", namespace="shop", path="third", participant="solo"),
-    "apiVersion: sagamesh.dev/v1alpha1\nkind: Saga\nmetadata: {name: small, namespace: shop}\nspec: {}\n",
-    SMALL.format(name="small", namespace="shop", path="/after", participant="duo"),
-    SMALL.format(name="small", namespace="bar", path="/after", participant="solo"),
-]
-
-
-TWO_HANDS = """
-apiVersion: sagamesh.dev/v1alpha1
-kind: Saga
-metadata: {{name: hands, namespace: shop}}
-spec:
-  start: {{participant: solo, event: asked, key: event.data.id}}
-  steps:
-    - {{name: first, participant: solo, on: [asked], readOnly: true, action: {{path: /first}}}}
-    - {{name: second, participant: {second}, on: [first.done], readOnly: true, action: {{path: /second}}}}
-"""
-
-
-def test_a_participant_that_has_no_part_in_a_new_revision_holds_nothing_up(tmp_path: Path) -> None:
-    """Its consumer still brings what older instances need, of new ones too."""
-
-    async def scenario() -> None:
-        async with scripted(well) as app:
-            apps = ("--app", f"solo={app.url}", "--app", f"duo={app.url}")
-            file = tmp_path / "a.yaml"
-            file.write_text(TWO_HANDS.format(second="duo"))
-            async with dev(tmp_path, file, *apps) as running:
-                old = await running.start("solo", "asked", {"id": "old"}, "?wait=20s")
-                revision = old.body["instances"][0]["instance"]["revision"]
-                file.write_text(TWO_HANDS.format(second="solo"))
-                found = await until_revision(running, "new", revision)
-                assert found["state"] == "completed"
-                async with await nats.connect(running.listens["nats"]) as client:
-                    log = client.jetstream()
-
-                    async def at_rest() -> bool:
-                        info = await log.consumer_info("SAGA_shop_hands", "duo")
-                        return not (info.num_pending or info.num_ack_pending)
-
-                    async with asyncio.timeout(10):
-                        while not await at_rest():
-                            await asyncio.sleep(0.02)
-
-    run(scenario())
-
-
-def complaints(running: Dev) -> int:
-    return running.complained.count("the files changed, but the old revisions stay: ")
-
-
-async def until_revision(running: Dev, prefix: str, old: str, by: str = "solo") -> Any:
-    """A finished instance of another revision: sidecars learn of it a moment after it stands in NATS."""
-    async with asyncio.timeout(10):
-        for number in range(10_000):
-            started = await running.start(by, "asked", {"id": f"{prefix}-{number}"}, "?wait=20s")
-            instance = started.body["instances"][0]["instance"]
-            if instance["revision"] != old:
-                return instance
-    raise AssertionError("unreachable")

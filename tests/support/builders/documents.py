@@ -72,3 +72,27 @@ spec:
       action: {path: /shipments}
       emits: [{event: order.shipped}]
 """
+
+_SMALL = """
+apiVersion: sagamesh.dev/v1alpha1
+kind: Saga
+metadata: {{name: {name}, namespace: shop}}
+spec:
+  start: {{participant: {by}, event: {name}.asked, key: event.data.id}}
+  steps:
+    - name: first
+      participant: {by}
+      on: [{name}.asked]
+      readOnly: true
+      action: {{path: /first, timeout: 30s}}
+    - name: second
+      participant: {then}
+      on: [first.done]
+      readOnly: true
+      action: {{path: {path}}}
+"""
+
+
+def small(path: str = "/second", name: str = "small", by: str = "solo", then: str = "") -> str:
+    """A saga of two steps that `NAME.asked` starts. `path`: what the second one calls, at `then` if that is given."""
+    return _SMALL.format(name=name, path=path, by=by, then=then or by)

@@ -114,13 +114,20 @@ class Dev(Command, Apis):
     def __init__(self, directory: Path, *arguments: object) -> None:
         self.ready_file = directory / "ready.json"
         self.listens = {}
+        self._stale = self._ready_bytes()
         super().__init__(directory, "dev", "--ready-file", self.ready_file, *arguments)
 
     async def ready(self) -> Self:
-        await self.until(lambda: self.ready_file.exists() or self.process.poll() is not None)
+        await self.until(lambda: self._ready_bytes() not in (b"", self._stale) or self.process.poll() is not None)
         assert self.process.poll() is None, self.complained
         self.listens = json.loads(self.ready_file.read_text())
         return self
+
+    def _ready_bytes(self) -> bytes:
+        """What stands in the ready file, which may be that of a run before; nothing where there is none."""
+        with contextlib.suppress(FileNotFoundError):
+            return self.ready_file.read_bytes()
+        return b""
 
     async def stop(self, number: int = signal.SIGINT) -> None:
         """As its user stops it: in order, with nothing left."""

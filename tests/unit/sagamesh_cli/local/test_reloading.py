@@ -143,3 +143,5 @@ def test_the_cast_cannot_be_extended(desk: Desk) -> None:
     assert "the new participant duo has no sidecar here" in desk.look()[1]
     desk.file.write_text(TEXT.replace("name: small", "name: tall"))
     assert "a saga was added, removed or renamed" in desk.look()[1]
+    desk.file.write_text(TEXT.replace("namespace: shop", "namespace: bar"))
+    assert "moved to another namespace" in desk.look()[1]
