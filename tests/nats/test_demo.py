@@ -1,19 +1,108 @@
-"""`sagamesh demo`: it ends well with and without a terminal, shows what it does, and leaves nothing behind."""
+"""`sagamesh demo`: it ends well with and without a terminal, shows what it does, and leaves nothing behind.
+
+It is played once, in this process and without a terminal. What it heard is played again where there is one, and a run
+that is stopped has a real one.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import os
 import pty
+import re
 import signal
+import tempfile
 import threading
 import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from sagamesh.log.registers import Instance, Register
+from sagamesh.rules.local import LocalRules
+from sagamesh_cli.commands.here import demo
+from sagamesh_cli.commands.here.demo import Demo, DemoEnd
+from sagamesh_cli.views.board import Board
+from support.processes import in_process
 from support.processes.command import Command, relatives
+from support.processes.in_process import Ended
 from support.processes.stage import run
 
 ORDERS = 20
+DRAWN_OVER = "\x1b[1A\x1b[2K"
+"""One line up, and what stands there is gone."""
+DRAW_EVERY = 10
+"""Registers between two drawings, so that most are drawn while something is on its way: to draw takes its time."""
+
+
+@dataclass(kw_only=True)
+class Recording:
+    """What a demo's board was told, in order, by which rules; and how the demo ended."""
+
+    events: list[Callable[[Board], None]] = field(default_factory=list)
+    rules: list[LocalRules] = field(default_factory=list)
+    ends: list[DemoEnd] = field(default_factory=list)
+
+    def into(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Record the demo that is played next."""
+        recording, play = self, Demo.run
+
+        class Recorded(Board):
+            def __init__(self, rules: LocalRules, console: Any) -> None:
+                super().__init__(rules, console)
+                recording.rules.append(rules)
+
+            def heard(self, instance: Instance, register: Register) -> None:
+                recording.events.append(lambda board: board.heard(instance, register))
+                super().heard(instance, register)
+
+            def tell(self, news: str) -> None:
+                recording.events.append(lambda board: board.tell(news))
+                super().tell(news)
+
+        async def played(self: Demo) -> DemoEnd:
+            recording.ends.append(await play(self))
+            return recording.ends[0]
+
+        monkeypatch.setattr(demo, "Board", Recorded)
+        monkeypatch.setattr(Demo, "run", played)
+
+    def again(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Let the next demo tell its board the same, which draws itself now and then, and end in the same way."""
+        [rules], [end] = self.rules, self.ends
+
+        async def replayed(self_: Demo) -> DemoEnd:
+            board = Board(rules, self_.console)
+            with board.showing():
+                for number, event in enumerate(self.events):
+                    event(board)
+                    if number % DRAW_EVERY == 0:
+                        assert board._live is not None
+                        board._live.refresh()
+            return end
+
+        monkeypatch.setattr(Demo, "run", replayed)
+
+
+@dataclass(kw_only=True)
+class Played:
+    """The demo that was played, in a directory that was its working directory and its place for what is temporary."""
+
+    directory: Path
+    ended: Ended
+    recording: Recording
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
+    directory, recording = tmp_path_factory.mktemp("demo"), Recording()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(directory))
+        recording.into(patch)
+        ended = in_process.sagamesh(directory, "demo", "--orders", ORDERS, "--svg", "last.svg")
+    return Played(directory=directory, ended=ended, recording=recording)
 
 
 def assert_ended_well(said: str) -> None:
@@ -23,46 +112,72 @@ def assert_ended_well(said: str) -> None:
     assert "the kitchen's service is back" in said
     assert "the sidecar of accounting is gone (exit status -9)" in said
     assert "the sidecar of accounting is back" in said
+    assert "Traceback" not in said
 
 
-def test_without_a_terminal_it_tells_in_lines(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        with Command(tmp_path, "demo", "--orders", ORDERS, "--svg", "last.svg", TMPDIR=str(tmp_path)) as demo:
-            assert await demo.ended(80) == 0
-            assert_ended_well(demo.said)
-            assert "\x1b" not in demo.said
-            assert demo.complained == ""
-            told = [line.split()[0] for line in demo.said.splitlines() if line.startswith("o-")]
-            assert sorted(told) == sorted(f"o-{n}" for n in range(1, ORDERS + 1))
-        root = ET.parse(tmp_path / "last.svg").getroot()
-        assert root.tag == "{http://www.w3.org/2000/svg}svg"
-        text = "".join(root.itertext()).replace("\N{NO-BREAK SPACE}", " ")
-        assert f"{ORDERS} of {ORDERS} orders finished" in text
-        assert all(mark in text for mark in "✔✘↩")
-        assert list(tmp_path.glob("sagamesh-demo-*")) == []
-
-    run(scenario(), 90)
+def test_without_a_terminal_it_tells_in_lines(played: Played) -> None:
+    said = played.ended.said
+    assert (played.ended.code, played.ended.complained) == (0, "")
+    assert_ended_well(said)
+    assert "\x1b" not in said
+    told = [line.split()[0] for line in said.splitlines() if line.startswith("o-")]
+    assert sorted(told) == sorted(f"o-{n}" for n in range(1, ORDERS + 1))
 
 
-def test_in_a_terminal_it_draws(tmp_path: Path) -> None:
+def test_the_last_screen_is_drawn_as_a_picture_and_nothing_else_is_left(played: Played) -> None:
+    root = ET.parse(played.directory / "last.svg").getroot()
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    text = "".join(root.itertext()).replace("\N{NO-BREAK SPACE}", " ")
+    assert f"{ORDERS} of {ORDERS} orders finished" in text
+    assert all(mark in text for mark in "✔✘↩")
+    assert [path.name for path in played.directory.iterdir()] == ["last.svg"]
+
+
+def test_in_a_terminal_it_draws(played: Played, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    played.recording.again(monkeypatch)
+    ended = in_process.sagamesh(tmp_path, "demo", "--orders", ORDERS, FORCE_COLOR="1", TERM="xterm", LINES="40")
+    assert (ended.code, ended.complained) == (0, "")
+    assert_ended_well(ended.said)
+    assert ended.said.count(DRAWN_OVER) > 100, "it draws over what it drew before"
+    assert all(mark in ended.said for mark in "▶✔✘↩")
+    assert_cursor_is_back(ended.said)
+
+
+def assert_cursor_is_back(text: str) -> None:
+    assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")
+
+
+def test_a_demo_that_is_stopped_in_a_terminal_leaves_nothing(tmp_path: Path) -> None:
+    """Which signal it was does not matter: tests/unit/sagamesh_cli/local/test_signals.py."""
+
+    many = ("demo", "--orders", 1000)  # nothing is killed before the first hundreds have come
+
     async def scenario() -> None:
         ours, theirs = pty.openpty()
         os.set_blocking(ours, True)
-        with Command(tmp_path, "demo", "--orders", ORDERS, terminal=theirs, TERM="xterm", LINES="40") as demo:
+        with Command(tmp_path, *many, terminal=theirs, TERM="xterm", LINES="40", TMPDIR=str(tmp_path)) as demo:
             os.close(theirs)
             drawn = bytearray()
             reader = threading.Thread(target=drain, args=(ours, drawn))
             reader.start()
-            assert await demo.ended(80) == 0
+            await demo.until(lambda: drawing(drawn))
+            assert len(relatives(demo.mark)) == 10, "itself, a server, four services, four sidecars"
+            demo.send(signal.SIGINT)
+            assert await demo.ended() == 130
             reader.join(10)
-        text = drawn.decode(errors="replace")
+        text = drawn.decode()
         assert "Traceback" not in text
-        assert_ended_well(text)
-        assert text.count("\x1b[1A\x1b[2K") > 100, "it draws over what it drew before"
-        assert all(mark in text for mark in "▶✔✘↩")
-        assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l"), "the cursor is back"
+        assert all(mark in text for mark in "▶✔")
+        assert_cursor_is_back(text)
+        assert list(tmp_path.glob("sagamesh-demo-*")) == []
 
-    run(scenario(), 90)
+    run(scenario())
+
+
+def drawing(drawn: bytearray) -> bool:
+    """Whether an order is finished, and the board was drawn again and again on the way."""
+    text = drawn.decode(errors="ignore")
+    return re.search(r"started, [1-9]\d* finished", text) is not None and text.count(DRAWN_OVER) > 100
 
 
 def drain(terminal: int, into: bytearray) -> None:
@@ -76,28 +191,8 @@ def drain(terminal: int, into: bytearray) -> None:
         os.close(terminal)
 
 
-def test_a_demo_that_is_stopped_leaves_nothing(tmp_path: Path) -> None:
-    async def stopped(number: int) -> None:
-        with Command(tmp_path, "demo", TMPDIR=str(tmp_path)) as demo:
-            await demo.until(lambda: "\no-" in f"\n{demo.said}")
-            assert len(relatives(demo.mark)) == 10, "itself, a server, four services, four sidecars"
-            demo.send(number)
-            assert await demo.ended() == 130
-
-    async def scenario() -> None:
-        await asyncio.gather(stopped(signal.SIGINT), stopped(signal.SIGTERM))
-        assert list(tmp_path.glob("sagamesh-demo-*")) == []
-
-    run(scenario())
-
-
 def test_what_it_cannot_do_it_says(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        with Command(tmp_path, "demo", "--svg", "no/last.svg") as demo:
-            assert await demo.ended() == 3
-            assert demo.complained == "sagamesh: --svg no/last.svg cannot be written: there is no such directory\n"
-            assert demo.said == "", "it was said before the orders came, not after"
-        with Command(tmp_path, "demo", "--orders", 0) as demo:
-            assert await demo.ended() == 2
-
-    run(scenario())
+    """Before the orders come, not after."""
+    sentence = "sagamesh: --svg no/last.svg cannot be written: there is no such directory\n"
+    assert in_process.sagamesh(tmp_path, "demo", "--svg", "no/last.svg") == Ended(3, "", sentence)
+    assert in_process.sagamesh(tmp_path, "demo", "--orders", 0).code == 2
