@@ -1,4 +1,7 @@
-"""Rules on their way to real sidecars, on a real server: what sidecars tell, what they keep, and what they wait for."""
+"""Rules on their way to real sidecars, on a real server: what sidecars tell, what they keep, and what they wait for.
+
+The sidecar is a process where it is killed, and a task of this one where it stops in order.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,12 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from dataclasses import replace as with_fields
 from pathlib import Path
 from typing import Any
 
+import pytest
 from msgspec import Raw
 from msgspec.structs import replace
 
@@ -21,7 +26,7 @@ from sagamesh.log import codec, registers
 from sagamesh.log.registers import Instance, Origin
 from sagamesh.rules.projection import project
 from sagamesh_cli.local.mesh import provision
-from sagamesh_cli.local.sidecars import ProcessMember, Urls
+from sagamesh_cli.local.sidecars import Member, ProcessMember, TaskMember, Urls
 from sagamesh_jetstream.client.session import NatsJetStream, connect
 from sagamesh_jetstream.upkeep.fleet import Fleet, read_fleet
 from sagamesh_sidecar.settings import SidecarSettings
@@ -53,18 +58,29 @@ OLD, NEW = saga("/old"), saga("/new")
 
 @dataclass
 class Place:
-    """A server with the rules of `OLD`, and the one participant's sidecar as a process that keeps its rules on disk."""
+    """A server with the rules of `OLD`, and the one participant's sidecar, which keeps its rules on disk."""
 
     server: NatsServer
     js: NatsJetStream
     app: ScriptedApp
-    member: ProcessMember
-    urls: Urls
+    settings: SidecarSettings
+    recruit: Callable[[SidecarSettings], Member]
+    member: Member = field(init=False)
+    urls: Urls = field(init=False)
 
     async def restart(self) -> None:
         """Stop the sidecar in order, and start it on the same ports and disk."""
+        await self.end()
+        await self.begin()
+
+    async def end(self) -> None:
         await self.member.stop()
+
+    async def begin(self) -> None:
+        self.member = self.recruit(self.settings)
         self.urls = await self.member.start()
+        api, health = (int(url.rpartition(":")[2]) for url in (self.urls.api, self.urls.health))
+        self.settings = with_fields(self.settings, api_port=api, health_port=health)
 
     async def carry_out(self, key: str) -> str:
         """Start an instance; the path of the app that it called."""
@@ -90,7 +106,11 @@ class Place:
 
 
 @contextlib.asynccontextmanager
-async def place(directory: Path, kind: type[NatsServer] = NatsServer) -> AsyncIterator[Place]:
+async def place(
+    directory: Path,
+    kind: type[NatsServer] = NatsServer,
+    recruit: Callable[[SidecarSettings], Member] = TaskMember,
+) -> AsyncIterator[Place]:
     async def well(_: Call) -> bytes:
         return http()
 
@@ -109,11 +129,18 @@ async def place(directory: Path, kind: type[NatsServer] = NatsServer) -> AsyncIt
             "health_port": 0,
             "state_dir": str(directory / "state"),
         }
-        member = ProcessMember(SidecarSettings(**given), directory)
-        stack.push_async_callback(member.stop)
-        urls = await member.start()
         js = await stack.enter_async_context(connect(server.url))
-        yield Place(server, js, app, member, urls)
+        on = Place(server, js, app, SidecarSettings(**given), recruit)
+        stack.push_async_callback(on.end)
+        await on.begin()
+        yield on
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    """What a sidecar logs, as much as it would as a process."""
+    caplog.set_level("INFO")
+    return caplog
 
 
 def test_a_sidecar_tells_what_it_holds_from_its_start_to_its_end(tmp_path: Path) -> None:
@@ -130,7 +157,7 @@ def test_a_sidecar_tells_what_it_holds_from_its_start_to_its_end(tmp_path: Path)
             holds, starts = {"small": (revision(OLD), revision(NEW))}, {"small": revision(NEW)}
             assert second == replace(first, holds=holds, starts=starts)
             assert (await on.fleet()).count("shop", "solo", "small", revision(NEW)) == (1, 1)
-            await on.member.stop()
+            await on.end()
             assert (await on.fleet()).of("shop", "solo") == ()
 
     run(scenario())
@@ -138,7 +165,8 @@ def test_a_sidecar_tells_what_it_holds_from_its_start_to_its_end(tmp_path: Path)
 
 def test_a_sidecar_that_died_or_lost_the_server_tells_again(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with place(tmp_path) as on:
+        async with place(tmp_path, recruit=lambda settings: ProcessMember(settings, tmp_path)) as on:
+            assert isinstance(on.member, ProcessMember)
             await on.told(lambda live: any(one.starts for one in live))
             [subject] = (await on.js.api(STATE, {"subjects_filter": ">"}))["state"]["subjects"]
             assert subject == buckets.heartbeat_subject("shop", "solo", "solo.local")
@@ -177,13 +205,14 @@ class Silent(GovernedServer):
     denied = (buckets.bucket_keys(buckets.SIDECARS_BUCKET),)
 
 
-def test_a_sidecar_that_may_not_tell_anything_works_as_well(tmp_path: Path) -> None:
+def test_a_sidecar_that_may_not_tell_anything_works_as_well(tmp_path: Path, log: pytest.LogCaptureFixture) -> None:
     async def scenario() -> None:
         async with place(tmp_path, Silent) as on:
             assert await on.carry_out("i-1") == "/old"
             assert (await on.fleet()).of("shop", "solo") == ()
             assert await on.ready() == 200
-            assert "ermissions" not in on.member.log.read_text()
+            assert "holds rules" in log.messages
+            assert "ermissions" not in log.text
 
     run(scenario())
 
@@ -206,16 +235,16 @@ def test_a_sidecar_that_starts_without_the_rules_bucket_has_the_rules_of_before(
     run(scenario())
 
 
-def test_a_copy_that_is_damaged_is_as_none(tmp_path: Path) -> None:
+def test_a_copy_that_is_damaged_is_as_none(tmp_path: Path, log: pytest.LogCaptureFixture) -> None:
     async def scenario() -> None:
         async with place(tmp_path) as on:
             kept = tmp_path / "state" / "rules"
             await until(kept.exists)
             whole = kept.read_bytes()
-            await on.member.stop()
+            await on.end()
             kept.write_bytes(whole[:-7])
-            on.urls = await on.member.start()
-            assert "the copy of the rules on disk cannot be used" in on.member.log.read_text()
+            await on.begin()
+            assert "the copy of the rules on disk cannot be used" in log.text
             assert await on.carry_out("i-1") == "/old"
             await until(lambda: kept.read_bytes() == whole)
 
