@@ -48,7 +48,7 @@ class Lazy(Mapping[str, Any]):
 
 
 class Commands(TyperGroup):
-    """All commands; here, and only x a sentence and an exit code."""
+    """All commands; here, and only here, a fault becomes a sentence and an exit code."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)

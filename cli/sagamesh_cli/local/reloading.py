@@ -51,6 +51,8 @@ class Reloader:
         self._mesh = mesh
         self._watch = FileWatch(looks)
         self._was_wrong = False
+        self._still_due = ""
+        """Why a change that is good is not taken yet, as it was told; empty: none is."""
 
     async def turn(self, stop: asyncio.Event) -> None:
         """One look at the files, and what follows from it."""
@@ -61,11 +63,14 @@ class Reloader:
         sagas = self._read(files)
         if look(files) != looks:  # they moved while they were read: that may have been half of them
             return
-        self._watch.take(looks)
         fault = sagas if isinstance(sagas, Complaint) else await self._take(sagas, stop)
-        if fault is not None:
+        due = isinstance(fault, EnvironmentFault)  # not the files' fault: the change is tried again, and told once
+        if not due:
+            self._watch.take(looks)
+        if fault is not None and not (due and str(fault) == self._still_due):
             complain(f"the files changed, but the old revisions stay: {fault}")
-        self._was_wrong = fault is not None
+        self._still_due = str(fault) if due else ""
+        self._was_wrong = isinstance(fault, Complaint)
 
     def _read(self, files: list[str]) -> list[Saga] | Complaint:
         """The sagas of the files, or why they cannot be taken."""

@@ -27,8 +27,23 @@ out right because every participant asks this function about every delivery. It 
    who comes `late`. The outcome is written without any, by whoever comes first (`conclude_abort`, `commit`).
 
 The functions follow the two lists of rules in `docs/protocol.md`, in their order: forward 1 to 5, backward 1 to 5.
-Neighbours: `situation` asks what is known, `answers` says what the app's answer means, `calls` what a call carries.
-What those owe who carry the effects out stands in `attempt`.
+Neighbours: `situation` asks what is known, `answers` says what the app's answer means, `calls` what a call carries,
+`attempt` makes operations of effects. Whoever carries these out owes them this, in this order:
+
+1. *One attempt id for each generator*, never used before: in `Known`, and in every register that is written for it,
+   however often that is tried. By it an attempt knows its own writes.
+2. *Say how old the delivery is*, by the server's time: `Known.late` if it came before, or is older than a minute.
+3. *One operation after the other*, and its result before the next: a register stands before what follows from it.
+4. *A write that got no clear answer is UNKNOWN.* EXISTS and GUARD are the server's own words, and nothing else is.
+5. *A log that does not answer is asked again*: a Fetch that finds nothing says that the log has said so.
+6. *With each result say whether the lease may be lost*: as soon as it may be, and for good. No call begins then. One
+   that runs is let finish, since the app has been asked.
+7. *Tell the answer as it came*, and the server's time: who saw no response does not know what the app did.
+8. *Ack last*, when every own step of the delivery is settled, as `settle` says: then all that it had to write stands.
+   Else nak, but not with a lost lease, for the delivery is another's.
+
+It may be dropped between any two operations, by a crash or an error: the delivery comes again, and another attempt goes
+on. Whatever is not in this list may fail, come twice, or come long after.
 """
 
 from __future__ import annotations

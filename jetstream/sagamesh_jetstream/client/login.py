@@ -7,7 +7,7 @@
     tls.crt, tls.key      the client's certificate
 
 There may be any of them, but only one of the first three. They are read for each new connection, so that a Secret that
-was changed is taken. It is a package of its own because both need it, and core may read no files.
+was changed is taken. Core may read no files, so it is told here what they mean.
 """
 
 from __future__ import annotations

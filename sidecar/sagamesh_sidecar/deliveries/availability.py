@@ -54,6 +54,7 @@ class Availability:
         """Learn from an answer."""
         if is_away(answer):
             self._listens = not isinstance(answer, Away)
+            self._trial = False
             self._absent.set()
             self._miss()
         elif self._absent.is_set():
@@ -84,7 +85,7 @@ class Availability:
         while True:
             await self._absent.wait()
             await asyncio.sleep(self.interval if self.away else PATIENCE * self.interval)
-            if not self._absent.is_set() or not await self.app.reachable():
+            if not await self.app.reachable() or not self._absent.is_set():
                 continue
             if self._listens:
                 self._trial = True

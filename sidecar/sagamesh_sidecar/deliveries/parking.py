@@ -58,6 +58,11 @@ class Parking:
         noted = self._noted.get(key)
         return noted.failures if noted else 0
 
+    def trouble(self, key: TroubleKey) -> Trouble | None:
+        """What failed there when it was noted last, if it has not gone on since."""
+        noted = self._noted.get(key)
+        return noted.trouble if noted else None
+
     def of(self, instance: Instance) -> tuple[Trouble, ...]:
         """What fails of one instance."""
         return tuple(noted.trouble for noted in self._noted.values() if noted.instance == instance)

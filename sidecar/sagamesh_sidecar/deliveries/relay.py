@@ -153,9 +153,10 @@ class Relay:
 
     def _note(self, delivery: Delivery, step: str, reason: str, park_after: float, *, called: bool) -> None:
         """What does not go on is remembered, and told once when it is parked by that."""
-        instance, now = delivery.instance, self.executor.log.now()
-        trouble = trouble_of(delivery, step, reason, now=now, park_after=park_after)
-        if self.parking.note((delivery.subject, step), instance, trouble, called=called):
+        instance, now, key = delivery.instance, self.executor.log.now(), (delivery.subject, step)
+        before = self.parking.trouble(key)
+        trouble = trouble_of(delivery, step, reason, now=now, park_after=park_after, before=before)
+        if self.parking.note(key, instance, trouble, called=called):
             about = {"saga": instance.saga, "instance": instance.id, "step": step}
             logger.warning("parked", extra={**about, "reason": reason})
 

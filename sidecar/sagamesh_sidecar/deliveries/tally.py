@@ -47,9 +47,9 @@ class Tally:
         return count
 
     def put_down(self, key: TroubleKey, *, ended: bool) -> None:
-        """The attempt is over. Kept is what was made for a step that has not ended."""
+        """The attempt is over. Kept is what was made for a step that has not ended, and what another attempt is at."""
         count = self._counts.get(key)
-        if count is not None and (ended or not count.made):
+        if count is not None and (ended or not count.made) and not count.under_way:
             del self._counts[key]
 
     def of(self, instance: Instance) -> dict[tuple[str, CallKind], int]:

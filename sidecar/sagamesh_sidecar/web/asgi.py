@@ -83,7 +83,7 @@ class Request:
             return None
 
     async def body(self, limit: int) -> bytes:
-        """The whole body. Never holds more than `limit` bytes, and one piece. Raises Problem, or Gone."""
+        """The whole body. Never holds more than `limit` bytes, and one piece. Raises ProblemError, or Gone."""
         try:
             async with asyncio.timeout(BODY_TIMEOUT):
                 return await self._body(limit)

@@ -31,13 +31,16 @@ class Trouble(NamedTuple):
     park_after: float
 
 
-def trouble_of(delivery: Delivery, step: str, reason: str, *, now: float, park_after: float) -> Trouble:
-    """A delivery does not get through, at `now`. It has not since its register was stored, if it came before.
+def trouble_of(
+    delivery: Delivery, step: str, reason: str, *, now: float, park_after: float, before: Trouble | None = None
+) -> Trouble:
+    """A delivery does not get through, at `now`. `before`: its trouble when it came last, if that is remembered.
 
-    One that comes for the first time fails only now: the sidecar may have been away for long.
+    One that comes for the first time fails only now: the sidecar may have been away for long. One that came before, to
+    somebody who is not there to say how it went, has not got through since its register was stored.
     """
-    since = delivery.register.time if delivery.delivered > 1 else now
-    return Trouble(step, reason, since, now, park_after)
+    first = delivery.register.time if delivery.delivered > 1 else now
+    return Trouble(step, reason, before.since if before else first, now, park_after)
 
 
 def is_parked(trouble: Trouble) -> bool:

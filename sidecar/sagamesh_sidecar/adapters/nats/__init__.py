@@ -1,12 +1,9 @@
 """The log on NATS JetStream. Nobody outside needs more of this package than `NatsLog` and its `Timing`.
 
     log         ports.Log: puts and reads, put together from the rest
-    requests    one inbox for all replies
     puller      keeps pulls open on one consumer, and hands out what comes
-    replies     bytes of the server to values, the table of its refusals: no I/O
-    clock       the server's time
-    connection  one client, replaced when it dies; all of nats-py that is not public
 
+What both stand on is `sagamesh_jetstream.client`: the connection, one inbox for all replies, the server's time.
 A client that lost its server is never revived but replaced. nats-py can reconnect by itself, but that is a second path
 to the same place, with traps of its own (it may hang, go deaf, give up); replacing has to work anyway, for the client
 that is closed for good by an expired password, and the one that is deaf while it says that it is connected.

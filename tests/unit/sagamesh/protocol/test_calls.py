@@ -81,7 +81,7 @@ def test_the_key_is_another_for_any_other_call(part: int) -> None:
 
 def test_no_two_calls_have_one_key() -> None:
     """No part can hold the slash that parts them."""
-    parts = ("a", "b")
+    parts = ("a", "aa")
     keys = {
         idempotency_key(Instance(namespace, saga, key), run, step, kind)
         for namespace, saga, key, run, step in itertools.product(parts, repeat=5)

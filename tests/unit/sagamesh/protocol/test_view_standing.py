@@ -32,6 +32,14 @@ def test_what_fails_is_parked_from_its_register_on(delivered: int, now: float, p
     assert (trouble.step, trouble.reason, trouble.seen) == ("a", "the printer jams", now)
 
 
+def test_what_is_remembered_to_fail_has_failed_since_then() -> None:
+    """A sidecar that was away for long fails first, and again at once: that is no more than a moment."""
+    first = trouble_of(delivery(1), "a", "jams", now=5000.0, park_after=60.0)
+    again = trouble_of(delivery(2), "a", "jams", now=5001.0, park_after=60.0, before=first)
+    assert (again.since, is_parked(again)) == (5000.0, False)
+    assert is_parked(trouble_of(delivery(9), "a", "jams", now=5061.0, park_after=60.0, before=again))
+
+
 @pytest.mark.parametrize(
     ("open_since", "slow"), [([], False), ([940.0], False), ([939.5], True), ([999.0, 939.5], True), ([1001.0], False)]
 )

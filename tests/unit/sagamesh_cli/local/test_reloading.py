@@ -131,11 +131,15 @@ def test_a_file_that_is_written_while_it_is_read_is_read_again(desk: Desk, monke
     assert desk.told == ["/other"]
 
 
-def test_what_nats_refuses_is_told(desk: Desk) -> None:
+def test_what_nats_does_not_take_is_told_once_and_taken_when_it_can_be(desk: Desk) -> None:
     desk.fault = EnvironmentFault("NATS does not answer")
     desk.file.write_text(OTHER)
     assert desk.look() == ("", f"{COMPLAINT}NATS does not answer\n")
+    assert desk.look() == ("", "")
     assert desk.mesh.revisions == {"small": "/first"}
+    desk.fault = None
+    assert desk.look() == ("", "")
+    assert desk.told == ["/other"]
 
 
 def test_the_cast_cannot_be_extended(desk: Desk) -> None:

@@ -69,7 +69,7 @@ async def test_an_app_whose_port_is_closed_is_back_when_it_takes_a_connection():
 
 
 @scenario
-async def test_an_app_that_says_503_is_asked_by_one_call_at_a_time():
+async def test_an_app_that_says_503_is_left_alone_once_it_is_asked_again():
     async with availability(FakeApp()) as probed:
         probed.observe(BUSY)
         await until(probed.admit)
@@ -149,3 +149,35 @@ def test_it_is_told_once_that_the_app_comes_and_goes_and_warned_of_from_its_firs
         ("WARNING", "the app is away"),
         ("WARNING", "the app is back"),
     ]
+
+
+@scenario
+async def test_a_port_that_closes_ends_the_trial_of_before():
+    app = FakeApp()
+    async with availability(app) as probed:
+        probed.observe(BUSY)
+        await until(probed.admit)
+        app.away = True
+        probed.observe(Away())
+        assert not probed.admit()
+
+
+@scenario
+async def test_an_app_that_answers_while_it_is_probed_needs_no_trial():
+    app = FakeApp()
+    asked, answered = asyncio.Event(), asyncio.Event()
+
+    async def reachable(timeout: float = 1.0) -> bool:
+        asked.set()
+        await answered.wait()
+        return True
+
+    async with availability(app) as probed:
+        app.reachable = reachable
+        probed.observe(BUSY)
+        await asked.wait()
+        probed.observe(Answered(200, {}, b""))
+        answered.set()
+        await asyncio.sleep(0)
+        probed.observe(BUSY)
+        assert not probed.admit()

@@ -146,6 +146,13 @@ def test_only_what_has_made_calls_and_has_not_ended_is_kept() -> None:
     assert tally.of(PLACE) == {}
 
 
+def test_what_another_attempt_is_at_is_kept() -> None:
+    tally = Tally()
+    tally.take_up(KEY, PLACE, "action").under_way = 1
+    tally.put_down(KEY, ended=True)
+    assert tally.of(PLACE) == {("a", "action"): 1}
+
+
 def test_the_deliveries_of_one_step_are_counted_together() -> None:
     tally = Tally()
     for subject in ("s.one", "s.two"):
