@@ -9,13 +9,16 @@ import asyncio
 import contextlib
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from sagamesh_cli.local.example_services import ExampleService, books, example
 from sagamesh_cli.local.mesh import LocalMesh, MeshOptions, participants_of, read_sagas, running
+from support.processes.shared import PlayOn, shared
 from support.processes.stage import DECLINED, ORDERS, run
 from support.processes.web import Answer, ask
 
@@ -112,53 +115,59 @@ def after(done: int) -> dict[str, str]:
     return dict.fromkeys(MEAL_STEPS, "cancelled") | dict(list(states.items())[:done]) | refused
 
 
-def test_f21_meals(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with shop(MEALS, tmp_path) as at:
-            fine, jammed = await asyncio.gather(at.order("fine"), at.order("jammed", printerJams=2))
-            for instance in (fine, jammed):
-                assert (instance["state"], instance["outcome"], instance["cause"]) == ("completed", "committed", None)
-                assert set(steps(instance).values()) == {"done"}
-            calls = {step["name"]: step["calls"] for step in jammed["steps"]}
-            assert calls == dict.fromkeys(MEAL_STEPS, 1) | {"confirm-ticket": 3}, "the printer jammed twice"
-
-            kinds = REFUSED_MEALS.items()
-            ended = await asyncio.gather(*(at.order(key, **order) for key, (order, _, _) in kinds))
-            for instance, (key, (_, why, done)) in zip(ended, kinds, strict=True):
-                assert (instance["id"], instance["state"], instance["outcome"]) == (key, "compensated", "aborted")
-                assert reason(instance) == why
-                assert steps(instance) == after(done), key
-            orders = (await at.state("orders"))["orders"]
-            assert {key: (orders[key]["state"], orders[key]["reason"]) for key in REFUSED_MEALS} == {
-                key: ("REJECTED", why.partition(": ")[2]) for key, (_, why, _) in kinds
-            }
-            tickets = (await at.state("kitchen"))["tickets"].values()
-            assert sorted((ticket["order_id"], ticket["state"]) for ticket in tickets) == [
-                ("declined", "CANCELLED"),
-                ("fine", "CONFIRMED"),
-                ("jammed", "CONFIRMED"),
-            ]
-            charged = (await at.state("accounting"))["authorizations"].values()
-            assert sorted(one["order_id"] for one in charged) == ["fine", "jammed"]
-            assert at.discrepancies() == []
-
-    run(scenario())
+@pytest.fixture(scope="module")
+def meals(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlayOn[Shop]]:
+    """One shop for the tests in which nothing dies, whose orders have names of their own."""
+    with shared(shop(MEALS, tmp_path_factory.mktemp("meals")), 60) as play:
+        yield play
 
 
-def test_an_order_that_no_service_would_take(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with shop(MEALS, tmp_path) as at:
-            answer = await at.post("bare", {"orderId": "bare"}, wait="20s")
-            instance = answer.body["instances"][0]["instance"]
-            assert instance["state"] == "compensated"
-            missing = "consumerId, restaurantId, dishes, total, card"
-            assert reason(instance) == f"create-order: INVALID: missing, or of the wrong type: {missing}"
-            assert (await at.state("orders"))["orders"] == {}
+def test_f21_meals(meals: PlayOn[Shop]) -> None:
+    async def scenario(at: Shop) -> None:
+        fine, jammed = await asyncio.gather(at.order("fine"), at.order("jammed", printerJams=2))
+        for instance in (fine, jammed):
+            assert (instance["state"], instance["outcome"], instance["cause"]) == ("completed", "committed", None)
+            assert set(steps(instance).values()) == {"done"}
+        calls = {step["name"]: step["calls"] for step in jammed["steps"]}
+        assert calls == dict.fromkeys(MEAL_STEPS, 1) | {"confirm-ticket": 3}, "the printer jammed twice"
 
-            assert (await at.post("keyless", {})).status == 422, "no orderId, no instance"
-            assert at.discrepancies() == []
+        kinds = REFUSED_MEALS.items()
+        ended = await asyncio.gather(*(at.order(key, **order) for key, (order, _, _) in kinds))
+        for instance, (key, (_, why, done)) in zip(ended, kinds, strict=True):
+            assert (instance["id"], instance["state"], instance["outcome"]) == (key, "compensated", "aborted")
+            assert reason(instance) == why
+            assert steps(instance) == after(done), key
+        orders = (await at.state("orders"))["orders"]
+        assert {key: (orders[key]["state"], orders[key]["reason"]) for key in REFUSED_MEALS} == {
+            key: ("REJECTED", why.partition(": ")[2]) for key, (_, why, _) in kinds
+        }
+        tickets = (await at.state("kitchen"))["tickets"].values()
+        assert sorted((ticket["order_id"], ticket["state"]) for ticket in tickets) == [
+            ("declined", "CANCELLED"),
+            ("fine", "CONFIRMED"),
+            ("jammed", "CONFIRMED"),
+        ]
+        charged = (await at.state("accounting"))["authorizations"].values()
+        assert sorted(one["order_id"] for one in charged) == ["fine", "jammed"]
+        assert at.discrepancies() == []
 
-    run(scenario())
+    meals(scenario)
+
+
+def test_an_order_that_no_service_would_take(meals: PlayOn[Shop]) -> None:
+    async def scenario(at: Shop) -> None:
+        before = (await at.state("orders"))["orders"]
+        answer = await at.post("bare", {"orderId": "bare"}, wait="20s")
+        instance = answer.body["instances"][0]["instance"]
+        assert instance["state"] == "compensated"
+        missing = "consumerId, restaurantId, dishes, total, card"
+        assert reason(instance) == f"create-order: INVALID: missing, or of the wrong type: {missing}"
+        assert (await at.state("orders"))["orders"] == before, "it came into nobody's books"
+
+        assert (await at.post("keyless", {})).status == 422, "no orderId, no instance"
+        assert at.discrepancies() == []
+
+    meals(scenario)
 
 
 def test_credit(tmp_path: Path) -> None:
