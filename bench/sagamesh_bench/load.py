@@ -10,15 +10,11 @@ import time
 from collections.abc import AsyncIterator
 from typing import NamedTuple
 
-from nats.aio.client import Client
-from nats.aio.msg import Msg
-
-import nats
 from sagamesh.log import registers
 from sagamesh.protocol.answers import Answered
 from sagamesh_bench.rig import Rig
 from sagamesh_bench.sagas import SHAPES, event
-from sagamesh_jetstream.client.session import NatsJetStream
+from sagamesh_jetstream.client.session import NatsJetStream, connect
 from sagamesh_sidecar.adapters.app_client import AppClient
 
 HEADERS = {"content-type": "application/cloudevents+json"}
@@ -67,9 +63,9 @@ class Load:
         self.latencies.append(time.perf_counter() - begun)
         del self.waiting[key]
 
-    async def heard(self, message: Msg) -> None:
+    def heard(self, subject: str, _: bytes) -> None:
         """The last register of an instance."""
-        ended = self.waiting.get(message.subject.split(".")[3])
+        ended = self.waiting.get(subject.split(".")[3])
         if ended is not None and not ended.done():
             ended.set_result(None)
 
@@ -79,18 +75,17 @@ async def loading(rig: Rig, namespace: str, saga: str, connections: int) -> Asyn
     """A load that hears of ends by a consumer of its own, of what is stored rather than of what is sent."""
     api = AppClient(rig.apis[namespace], connections=connections)
     load = Load(saga, api)
-    client = await nats.connect(rig.server.url)
     try:
-        await _listen(client, load, namespace, saga)
-        yield load
+        async with connect(rig.server.url) as js:
+            await _listen(js, load, namespace, saga)
+            yield load
     finally:
-        await client.close()
         await api.close()
 
 
-async def _listen(client: Client, load: Load, namespace: str, saga: str) -> None:
-    inbox, [stream] = client.new_inbox(), registers.streams(namespace, saga)
-    await client.subscribe(inbox, cb=load.heard)
+async def _listen(js: NatsJetStream, load: Load, namespace: str, saga: str) -> None:
+    inbox, [stream] = f"_INBOX.{load.run}", registers.streams(namespace, saga)
+    await js.listen(inbox, load.heard)
     config = {
         "deliver_subject": inbox,
         "filter_subject": registers.filter_subject(namespace, saga, SHAPES[saga].last),
@@ -99,7 +94,7 @@ async def _listen(client: Client, load: Load, namespace: str, saga: str) -> None
         "mem_storage": True,
         "num_replicas": 1,
     }
-    await NatsJetStream(client).api(f"CONSUMER.CREATE.{stream}", {"stream_name": stream, "config": config})
+    await js.api(f"CONSUMER.CREATE.{stream}", {"stream_name": stream, "config": config})
 
 
 async def measure(rig: Rig, namespace: str, saga: str, at_once: int, *, seconds: float) -> Measured:

@@ -12,7 +12,6 @@ import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import nats
 from sagamesh.log import registers
 from sagamesh_bench.load import measure
 from sagamesh_bench.rig import rig
@@ -20,7 +19,7 @@ from sagamesh_bench.sagas import NAMESPACE, SHAPES
 from sagamesh_bench.script import BODY
 from sagamesh_cli.local.mesh import provision
 from sagamesh_cli.local.nats_server import EmbeddedServer
-from sagamesh_jetstream.client.session import NatsJetStream
+from sagamesh_jetstream.client.session import NatsJetStream, connect
 
 MILLION = 1_000_000
 """Registers: what two hundred thousand finished instances leave."""
@@ -73,15 +72,12 @@ async def _p50(one: Any) -> float:
 
 async def _fill(url: str, messages: int) -> None:
     await provision(url, [SHAPES["straight"].saga])
-    client = await nats.connect(url)
-    try:
+    async with connect(url) as js:
         for first in range(0, messages, BATCH):
             for number in range(first, min(first + BATCH, messages)):
                 instance, kind = divmod(number, len(KINDS))
-                await client.publish(f"saga.{NAMESPACE}.straight.kept-{instance}.{KINDS[kind]}", BODY)
-            await _stored(NatsJetStream(client), min(first + BATCH, messages))
-    finally:
-        await client.close()
+                await js.connection.publish(f"saga.{NAMESPACE}.straight.kept-{instance}.{KINDS[kind]}", BODY)
+            await _stored(js, min(first + BATCH, messages))
 
 
 async def _stored(js: NatsJetStream, messages: int) -> None:

@@ -48,6 +48,9 @@ class Guarded(NatsServer):
         await until(lambda: self._log.read_text().count("Reloaded server configuration") > before)
 
 
+QUICK = Timing(start=0.1, connect=1.0, reply=1.0, watch=0.1)
+
+
 class Guest(Protocol):
     """Either of the two, as far as a login goes."""
 
@@ -56,14 +59,13 @@ class Guest(Protocol):
 
 @asynccontextmanager
 async def sidecar(url: str, directory: Path | str) -> AsyncIterator[tuple[Guest, Callable[[], bool]]]:
-    timing = Timing(start=0.1, connect=1.0, reply=1.0, watch=0.1)
-    async with NatsLog(url, name="test", directory=str(directory), timing=timing) as log:
+    async with NatsLog(url, name="test", directory=str(directory), timing=QUICK) as log:
         yield log, lambda: log.connected  # type: ignore[misc]
 
 
 @asynccontextmanager
 async def operator(url: str, directory: Path | str) -> AsyncIterator[tuple[Guest, Callable[[], bool]]]:
-    session = Session(url, directory=str(directory), timeout=2.0, probe=0.1)
+    session = Session(url, directory=str(directory), timeout=2.0, timing=QUICK)
     running = asyncio.create_task(session.run())
     try:
         yield session, lambda: not session.problem

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from sagamesh.errors import UnavailableError
+from sagamesh_jetstream.client.connection import Timing
 from sagamesh_jetstream.client.session import Session
 from support.processes.stage import run, until
 from support.servers.nats_server import NatsServer
@@ -21,7 +22,7 @@ class Watched:
     def __init__(self, url: str) -> None:
         self.news: list[str] = []
         self.heard: list[bytes] = []
-        self.session = Session(url, timeout=1.0, probe=0.2)
+        self.session = Session(url, timeout=1.0, timing=Timing(start=0.1, connect=1.0, reply=0.5, watch=0.1))
         self.session.opened = lambda: self.news.append("opened")
         self.session.lost = lambda: self.news.append("lost")
         self.session.listen("news.>", lambda _, body: self.heard.append(body))
@@ -99,8 +100,8 @@ def test_a_client_that_has_gone_deaf_is_replaced(tmp_path: Path) -> None:
         with NatsServer(tmp_path) as server:
             async with watched(server.url) as on:
                 await on.hears("first")
-                assert on.session._current is not None
-                client = on.session._current._client
+                client = on.session._connection._client
+                assert client is not None
                 client._reading_task.cancel()
                 assert client.is_connected
                 await until(lambda: on.news == ["opened", "lost", "opened"])

@@ -87,7 +87,7 @@ async def running(
         directory = stack.enter_context(_directory(options.state))
         server = None if options.nats else stack.enter_context(EmbeddedServer(directory / "nats", options.port))
         url = server.url if server else options.nats
-        revisions = await provision(url, sagas, directory=options.nats_dir, allow_reconnect=False)
+        revisions = await provision(url, sagas, directory=options.nats_dir)
         names = [saga.name for saga in sagas]
         await stack.enter_async_context(following(url, namespace, names, heard, options.nats_dir))
         members = {name: _member(options, namespace, name, url, directory, told) for name in participants_of(sagas)}
@@ -109,14 +109,14 @@ async def _start(members: Collection[Member]) -> list[Urls]:
     return urls
 
 
-async def provision(url: str, sagas: list[Saga], **options: Any) -> dict[str, str]:
+async def provision(url: str, sagas: list[Saga], *, directory: str = "") -> dict[str, str]:
     """Stream, consumers and rules of each saga, by the operator's own code. Gives saga -> active revision.
 
-    `options` are those of `connect`.
+    `directory`: with the login of NATS.
     """
     revisions = {}
     try:
-        async with connect(url, **options) as stream:
+        async with connect(url, directory=directory) as stream:
             for saga in sagas:
                 documents = project(saga)
                 await distribute(stream, documents)

@@ -62,7 +62,7 @@ async def tell(url: str, directory: str, revisions: Iterable[Awaited], stop: asy
     """
     late = {one: list(one.pods) for one in revisions}
     with contextlib.suppress(TimeoutError, UnavailableError, JetStreamError):
-        async with asyncio.timeout(PATIENCE), connect(url, directory=directory, allow_reconnect=False) as js:
+        async with asyncio.timeout(PATIENCE), connect(url, directory=directory) as js:
             while late and not stop.is_set():
                 fleet = await read_fleet(js, next(iter(late)).namespace)
                 late = {one: one.missing(fleet) for one in late}

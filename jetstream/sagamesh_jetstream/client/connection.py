@@ -1,8 +1,12 @@
 """One client of NATS, replaced when it dies. Knows nothing of streams: its parts do, which move to each new client.
 
-A client is dead when its reading task has ended, when it is closed, or when two requests in a row brought nothing at
-all. `is_connected` of nats-py says nothing: it stays true while nobody reads. All that is used of nats-py and not
-public stands at the end of this module, and `tests/nats` guards it.
+A client is dead when its reading task has ended, when it is closed, or when two probes in a row brought nothing at all.
+`is_connected` of nats-py says nothing: it stays true while nobody reads. It is dropped, too, when this process has
+stood still: what it had in hand is another's by then. All that is used of nats-py and not public stands in `hidden`.
+
+A client that lost its server is never revived but replaced. nats-py can reconnect by itself, but that is a second path
+to the same place, with traps of its own (it may hang, go deaf, give up); replacing has to work anyway, for the client
+that is closed for good by an expired password, and the one that is deaf while it says that it is connected.
 """
 
 from __future__ import annotations
@@ -11,6 +15,7 @@ import asyncio
 import contextlib
 import logging
 import random
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -20,15 +25,16 @@ import nats.errors
 from nats.aio.client import Client
 
 from sagamesh.errors import UnavailableError
-from sagamesh_jetstream.client import login
+from sagamesh_jetstream.client import hidden, login
+from sagamesh_jetstream.client.hidden import CLOSE_TIMEOUT
+from sagamesh_jetstream.client.ports import JsonObject
+from sagamesh_jetstream.client.pulse import Pulse, elapsed
 
 logger = logging.getLogger(__name__)
 
 FIRST_DELAY, MAX_DELAY = 0.2, 2.0
 """Seconds between a client's death and the next one, doubling while none lives, with jitter: a server that restarts
 is soon back, and one that stays away is not worth more than a try every two seconds."""
-CLOSE_TIMEOUT = 5.0
-"""Seconds that a client may take to end: as long as a reply, for which a deaf one would wait."""
 REMEMBERED = 65.0
 """Seconds for which a refusal is news: what is asked most rarely, the time, is asked once a minute."""
 MISSED_PROBES = 2
@@ -50,12 +56,13 @@ class Timing:
     ping: float = 5.0  # nats-py's own probe: two of them may be unanswered
     heartbeat: float = 5.0  # between two signs of life of an open pull; the server takes up to half of `expires`
     expires: float = 30.0  # of one pull: rare enough to cost nothing
+    gap: float = 30.0  # for which this process may stand still: three leases, so that all it held is another's
 
 
 class Part(Protocol):
     """What lives on the connection, over all its clients."""
 
-    async def opened(self, client: Client) -> None:
+    async def opened(self, client: Client, /) -> None:
         """There is a new client: subscribe. May raise what nats-py raises."""
         ...
 
@@ -65,7 +72,7 @@ class Part(Protocol):
 
 
 Probe = Callable[[], Awaitable[bool]]
-"""Sends a request and waits for its reply, or in vain; False: there is nothing that could be asked."""
+"""Sends a request and waits for its reply, or in vain; False: there is nothing that could be asked. Must not raise."""
 
 
 class NatsConnection:
@@ -81,12 +88,19 @@ class NatsConnection:
         first_login: Mapping[str, Any],
         directory: str = "",
         spared: str = "",
+        level: int = logging.WARNING,
+        clock: Callable[[], float] = elapsed,
     ) -> None:
-        """`directory`: of the files of `sagamesh_jetstream.client.login`, or empty.
+        """`url`: of one server, or of several, separated by commas. `first_login`: what nats-py's `connect` takes.
 
-        `spared`: subjects that begin so may be refused, and that is no fault.
+        `directory`: of the files of `sagamesh_jetstream.client.login`, or empty. `spared`: subjects that begin so may
+        be refused, and that is no fault. `level`: of bad news in the log. `clock`: by which it is seen that this
+        process has stood still.
         """
+        self._address = re.sub(r"//[^@/,]*@", "//", url)  # without a password
         self._directory = directory
+        self.problem = f"NATS at {self._address} was not reached yet"
+        """Why there is no client; empty: there is one."""
         self.locked_out = ""
         """Why the login is not taken, or cannot be used; empty: that is not what is wrong."""
         self._spared = f'"{spared.lower()}' if spared else ""
@@ -111,20 +125,39 @@ class NatsConnection:
         self.opened = 0
         """How many clients there were."""
         self._opened = asyncio.Event()
+        self._tried = asyncio.Event()
         self._gone = asyncio.Event()
+        self._pulse = Pulse(timing.gap, clock)
+        self.gaps = 0
+        """How often this process has stood still: leases from before are another's."""
         self._missed = 0
-        self._complaints = 0
+        self.complaints = 0
+        """How often the server has refused something for want of rights."""
         self._refused = ("", 0.0)  # what, and until when that is news
+        self._reported: Exception | None = None  # by nats-py, while it connects
+        self._cause = ""  # why the client was dropped
+        self._level = level
         self._said = ""
         self._down = False  # and said so
-        self._address = url.rpartition("@")[2]
         self._keeper: asyncio.Task[None] | None = None
         self._burials: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Returns when connected, or after a while: from then on it is tried in the background."""
-        self._keeper = asyncio.create_task(self._keep())
+        self._begin()
         await _within(self._timing.start, self._opened.wait())
+
+    async def try_once(self) -> None:
+        """As `start`, but raises UnavailableError where the first try fails. To be closed all the same."""
+        self._begin()
+        await self._tried.wait()
+        if self.problem:
+            raise UnavailableError(self.problem)
+
+    async def closed(self) -> None:
+        """Returns after `close`."""
+        if self._keeper is not None:
+            await asyncio.wait([self._keeper])
 
     async def close(self) -> None:
         while self._keeper is not None and not self._keeper.done():
@@ -135,7 +168,7 @@ class NatsConnection:
 
     @property
     def connected(self) -> bool:
-        return self._client is not None and not _is_dead(self._client) and not self._missed
+        return self._client is not None and not hidden.is_dead(self._client) and not self._missed
 
     @property
     def refused(self) -> str:
@@ -147,6 +180,11 @@ class NatsConnection:
     def max_payload(self) -> int | None:
         """The most that the server takes at once, while there is one."""
         return None if self._client is None else int(self._client.max_payload)
+
+    @property
+    def server_info(self) -> JsonObject:
+        """What the server said of itself as it was connected; empty: there is none."""
+        return {} if self._client is None else hidden.server_info(self._client)
 
     async def attach(self, part: Part) -> None:
         """Let a part live here, from now on."""
@@ -163,14 +201,17 @@ class NatsConnection:
         self, subject: str, body: bytes, *, reply: str = "", headers: dict[str, str] | None = None
     ) -> None:
         """Send and forget. Raises UnavailableError where nothing was sent."""
-        if self._client is None:
-            raise UnavailableError("not connected to NATS")
+        if self._client is None or self._stood_still():
+            raise UnavailableError(self.problem)
         try:
             await self._client.publish(subject, body, reply=reply, headers=headers)
         except (nats.errors.Error, OSError) as error:
             raise UnavailableError(f"not sent: {error}") from error
 
     # The one task.
+
+    def _begin(self) -> None:
+        self._keeper = asyncio.create_task(self._keep())
 
     async def _keep(self) -> None:
         delay = FIRST_DELAY
@@ -179,50 +220,89 @@ class NatsConnection:
             try:
                 await self._live()
             except Exception as error:  # nats-py raises anything; and whatever it is: again
-                self.locked_out = str(login.explained(error, self._directory) or "")
-                self._say(f"no connection: {self.locked_out or str(error) or repr(error)}", again=self._down)
-                self._down = True
+                self._explain(error)
             if time.monotonic() - born > 2 * MAX_DELAY:
                 delay = FIRST_DELAY
             await asyncio.sleep(random.uniform(delay / 2, delay))
             delay = min(2 * delay, MAX_DELAY)
 
+    def _explain(self, error: Exception) -> None:
+        """A try has failed. What nats-py reports meanwhile tells more than what it raises in the end."""
+        why = error if isinstance(error, login.LoginError) else self._reported or error
+        self.locked_out = str(login.explained(why, self._directory) or "")
+        words = self.locked_out or _words(why)
+        self.problem = f"NATS at {self._address} cannot be reached: {words}"
+        self._tried.set()
+        self._say(f"no connection: {words}", again=self._down)
+        self._down = True
+
     async def _live(self) -> None:
         """The life of one client."""
+        self._reported, self._cause = None, ""
         client = login.NatsClient()
         try:
             async with asyncio.timeout(2 * self._timing.connect):  # wrong TLS can hang
                 await client.connect(**self._options, **await login.options(self._directory))
-            self._gone.clear()
-            _when_deaf(client, lambda: self._lose(client))
-            async with self._changing:
-                self._client = client
-                for part in self.parts:
-                    await part.opened(client)
-            self.opened += 1
-            self._opened.set()
-            self._down, self.locked_out = False, ""
+            await self._move_to(client)
             self._say("connected", logging.INFO)
             self._say(await self._watch(client))
         finally:
             self._lose(client)
-            burial = asyncio.create_task(_bury(client))
+            burial = asyncio.create_task(hidden.bury(client))
             self._burials.add(burial)
             burial.add_done_callback(self._burials.discard)
+
+    async def _move_to(self, client: Client) -> None:
+        """Let all parts live there."""
+        self._gone.clear()
+        hidden.when_deaf(client, lambda: self._lose(client))
+        self._stood_still()  # and if so, nothing of before is sent by this client
+        async with self._changing:
+            self._reported, self._client = None, client
+            for part in self.parts:
+                await part.opened(client)
+        self.opened += 1
+        self.problem = self.locked_out = ""
+        self._down = False
+        self._opened.set()
+        self._tried.set()
 
     async def _watch(self, client: Client) -> str:
         """Returns when the client is dead: of what."""
         heard, since = 0, time.monotonic()
         while not await _within(self._timing.watch, self._gone.wait()):
-            if _is_dead(client):
+            if self._stood_still() or hidden.is_dead(client):
                 break
             if (now_heard := self._traffic(client)) != heard:
                 heard, since, self._missed = now_heard, time.monotonic(), 0
-            elif time.monotonic() - since >= self._timing.reply and await self._probe():
+            elif time.monotonic() - since >= self._timing.reply and await self._probed():
                 self._missed = self._missed + 1 if self._traffic(client) == heard else 0
                 if self._missed == MISSED_PROBES:
                     return "it is connected, but does not answer"
-        return f"the connection was closed: {client.last_error or 'nobody says why'}"
+        return self._cause or f"the connection was closed: {client.last_error or 'nobody says why'}"
+
+    async def _probed(self) -> bool:
+        """Whether anything was asked. It takes no longer than `reply`, however patient its own request is."""
+        try:
+            async with asyncio.timeout(self._timing.reply):
+                return await self._probe()
+        except TimeoutError:
+            return True
+
+    def _stood_still(self) -> bool:
+        """Whether this process has just stood still for too long. Then its client goes, with what it had yet to send.
+
+        Asked by every look at the client and before everything that is sent.
+        """
+        still = self._pulse.beat()
+        if not still:
+            return False
+        self.gaps += 1
+        self._cause = f"this process stood still for {still:.1f} s, and begins anew"
+        if self._client is not None:
+            hidden.cut(self._client)
+            self._lose(self._client)
+        return True
 
     def _lose(self, client: Client) -> None:
         """Whatever was to come will not come any more: say so at once."""
@@ -230,29 +310,31 @@ class NatsConnection:
             return
         self._client = None
         self._missed = 0
+        self.problem = f"the connection to NATS at {self._address} was lost"
         self._gone.set()
         for part in self.parts:
             part.lost()
 
     def _traffic(self, client: Client) -> int:
         """Grows with everything that the server says, pongs aside."""
-        return int(client.stats["in_msgs"]) + self._complaints
+        return int(client.stats["in_msgs"]) + self.complaints
 
     async def _on_error(self, error: Exception) -> None:
         """Runs in the task that reads: it must neither raise nor wait."""
         if self._spared and self._spared in str(error).lower():
             logger.debug("NATS at %s: %s", self._address, error)
             return
+        self._reported = error
         self._say(str(error) or repr(error), again=self._down)
         if "permissions violation" in str(error):
-            self._complaints += 1
+            self.complaints += 1
             self._refused = str(error), time.monotonic() + REMEMBERED
 
-    def _say(self, news: str, level: int = logging.WARNING, *, again: bool = False) -> None:
+    def _say(self, news: str, level: int | None = None, *, again: bool = False) -> None:
         """News are said once. `again`: one more try failed, as was to be expected."""
         if news != self._said:
             self._said = news
-            logger.log(logging.DEBUG if again else level, "NATS at %s: %s", self._address, news)
+            logger.log(logging.DEBUG if again else level or self._level, "NATS at %s: %s", self._address, news)
 
 
 async def _within(seconds: float, event: Awaitable[object]) -> bool:
@@ -265,30 +347,7 @@ async def _within(seconds: float, event: Awaitable[object]) -> bool:
     return True
 
 
-# What nats-py keeps to itself.
-
-
-def _when_deaf(client: Client, call: Callable[[], None]) -> None:
-    """Call back as soon as nobody reads from the socket any more. Every death comes through here but that of a hang."""
-
-    def ended(task: asyncio.Task[None]) -> None:
-        if not task.cancelled():
-            task.exception()  # seen: the loop need not complain
-        call()
-
-    reading = client._reading_task
-    assert reading is not None, "it is there as soon as `connect` returns"
-    reading.add_done_callback(ended)
-
-
-def _is_dead(client: Client) -> bool:
-    return client.is_closed or client._reading_task is None or client._reading_task.done()
-
-
-async def _bury(client: Client) -> None:
-    """Close it, though that may hang; and end the tasks that it leaves behind when closing fails half way."""
-    with contextlib.suppress(Exception):
-        async with asyncio.timeout(CLOSE_TIMEOUT):
-            await client.close()
-    for subscription in list(client._subs.values()):
-        subscription._stop_processing()
+def _words(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return "nothing there answers as a NATS server does"
+    return str(error) or repr(error)

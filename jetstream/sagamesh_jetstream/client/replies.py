@@ -2,7 +2,8 @@
 
 - put: `{"seq": 7}`, or `{"error": {"err_code": 10071, ...}}`
 - direct get: the stored message, with `Nats-Subject`, `-Sequence` and `-Time-Stamp` added; or a status line
-- pull: the stored message, with where and when it was stored in the subject for the ack; or a status line
+- consumer: the stored message, with where and when it was stored in the subject for the ack; or a status line
+- API: `{"type": ..., ...}`, or `{"error": {...}}`
 """
 
 from __future__ import annotations
@@ -15,18 +16,43 @@ from typing import NamedTuple
 import msgspec
 from msgspec import Struct, json
 
+from sagamesh.errors import UnavailableError
 from sagamesh.log.codec import Message
 from sagamesh.protocol.attempt import WriteRefused
+from sagamesh_jetstream.client.ports import JetStreamError, JsonObject
 
 logger = logging.getLogger(__name__)
 
 ACK, IN_PROGRESS = b"+ACK", b"+WPI"
 
-# `err_code` of nats-server's own list of errors (server/errors.json), where each number means one thing for ever.
-WRONG_LAST_SEQUENCE = 10071
+# `err_code` of nats-server's own list of errors (server/errors.json), where each number means one thing for ever. Every
+# code that somebody here acts on:
+
+STREAM_MISSING = 10059  # whatever was asked of it
+CONSUMER_MISSING = 10014  # of a stream that is there
+MESSAGE_MISSING = 10037  # on that subject, or with that sequence
+
+NO_PEERS = 10005  # for so many replicas
+NO_CLUSTER = 10074  # and more than one replica was asked for
+
+NAME_IS_TAKEN = 10058  # by a stream with another configuration
+CONSUMER_EXISTS = 10148
+CONSUMER_IS_NONE = 10149  # though it was to be updated
+
+WRONG_LAST_SEQUENCE = 10071  # a guard does not hold
 STREAM_IS_FULL = 10077  # of whatever: bytes, messages, or messages of that subject
 FULL_OF_THE_SUBJECT = "maximum messages per subject exceeded"
-IN_FLIGHT = 10164
+IN_FLIGHT = 10164  # another write to that subject, whose end is open
+TOO_LARGE = 10054  # a message; said by us where the client finds it out before
+
+# Statuses, of a line in the place of a message:
+
+HEARTBEAT = "100"  # nothing came, and the server is there
+READ_ENDED = "204"
+NOTHING = "404"  # there to be read, or to be pulled until the pull ran out
+RAN_OUT = "408"  # of time, a pull
+TOO_MANY = "413"  # for one answer
+NO_RESPONDERS = "503"
 
 
 class ErrorReply(Struct):
@@ -59,6 +85,7 @@ class Taken(NamedTuple):
 
 _stored = json.Decoder(Stored)
 _info = json.Decoder(ConsumerInfo)
+_object = json.Decoder(JsonObject)
 
 
 def put_result(subject: str, reply: bytes) -> int | WriteRefused:
@@ -86,6 +113,19 @@ def _refusal(subject: str, error: ErrorReply) -> WriteRefused:
     return WriteRefused.UNKNOWN
 
 
+def api_reply(asked: str, reply: bytes) -> JsonObject:
+    """What JetStream's API answered. Raises JetStreamError; UnavailableError for what is no answer of its."""
+    try:
+        answer: JsonObject = _object.decode(reply)
+    except msgspec.DecodeError:
+        raise UnavailableError(f"what answered {asked} is not JetStream: {reply[:100]!r}") from None
+    if error := answer.get("error"):
+        raise JetStreamError(
+            asked, error["code"], error.get("err_code", 0), error.get("description", "no reason given")
+        )
+    return answer
+
+
 def consumer_info(reply: bytes) -> ConsumerInfo:
     try:
         return _info.decode(reply)
@@ -98,6 +138,12 @@ def status(headers: Mapping[str, str] | None) -> str | None:
     return None if headers is None or "Nats-Sequence" in headers else headers.get("Status")
 
 
+def check_read(stream: str, status: str | None, headers: Mapping[str, str]) -> None:
+    """Whether a read has ended well that ends with this status line. Raises UnavailableError."""
+    if status not in (READ_ENDED, NOTHING):
+        raise UnavailableError(f"{stream} cannot be read: {status} {headers.get('Description', '')}")
+
+
 def direct_message(headers: Mapping[str, str], body: bytes) -> Message:
     """A stored message, as direct get replies it."""
     time = datetime.fromisoformat(headers["Nats-Time-Stamp"]).timestamp()
@@ -105,7 +151,7 @@ def direct_message(headers: Mapping[str, str], body: bytes) -> Message:
 
 
 def delivered_message(subject: str, reply: str, headers: Mapping[str, str] | None, body: bytes) -> tuple[Message, int]:
-    """A stored message, as a pull brings it, and how often it was handed out so far."""
+    """A stored message, as a consumer brings it, and how often it was handed out so far."""
     taken = parse_ack_subject(reply)
     return Message(subject, _own(headers or {}), body, taken.sequence, taken.time), taken.delivered
 

@@ -1,6 +1,7 @@
 """Requests and their replies, over one inbox for all of them.
 
-Unlike nats-py's own, a request ends at once when the connection is lost, may have several replies, and costs half.
+Unlike nats-py's own, a request ends at once when the connection is lost, may have several replies, and costs half. What
+replies say, `replies` knows.
 """
 
 from __future__ import annotations
@@ -15,7 +16,21 @@ from sagamesh.errors import UnavailableError
 from sagamesh_jetstream.client import replies
 from sagamesh_jetstream.client.connection import NatsConnection
 
-NO_RESPONDERS = "503"
+
+class RequestError(UnavailableError):
+    """A request that brought nothing. `problem`: why, without its subject."""
+
+    def __init__(self, subject: str, problem: str) -> None:
+        super().__init__(f"{subject}: {problem}")
+        self.problem = problem
+
+
+class SilenceError(RequestError):
+    """It was sent, and no reply came in time: whether it was heard is not known."""
+
+
+class NobodyError(RequestError):
+    """Nobody listens there: it was heard by nobody."""
 
 
 class _Waiting:
@@ -39,21 +54,28 @@ class _Waiting:
 
 
 class Requests:
-    """A part of a connection. All of it raises UnavailableError: no reply, or nobody who could give one."""
+    """A part of a connection, to be attached before all others. Everything raises UnavailableError.
+
+    Where a request was sent it is a RequestError: no reply within `timeout` seconds, nobody who could give one, or the
+    connection was lost.
+    """
 
     def __init__(self, connection: NatsConnection, timeout: float) -> None:
         self._connection = connection
         self._timeout = timeout
+        self._silence = f"no reply within {timeout:g} s"
         self._inbox = ""
         self._keys = count()
         self._waiting: dict[str, _Waiting] = {}
 
     async def opened(self, client: Client) -> None:
-        self._inbox = client.new_inbox()
+        inbox = client.new_inbox()
         # No limits: they would drop replies without a word, and what can come is bounded by what was asked.
-        await client.subscribe(f"{self._inbox}.*", cb=self._on_reply, pending_msgs_limit=0, pending_bytes_limit=0)
+        await client.subscribe(f"{inbox}.*", cb=self._on_reply, pending_msgs_limit=0, pending_bytes_limit=0)
+        self._inbox = inbox
 
     def lost(self) -> None:
+        self._inbox = ""
         for waiting in self._waiting.values():
             waiting.end("the connection to NATS was lost before the reply came")
 
@@ -68,19 +90,21 @@ class Requests:
     async def _exchange(
         self, waiting: _Waiting, subject: str, body: bytes, headers: dict[str, str] | None
     ) -> list[Msg]:
+        if not self._inbox:  # a reply would find nobody
+            raise UnavailableError(self._connection.problem or "not connected to NATS")
         key = str(next(self._keys))
         self._waiting[key] = waiting
-        timer = waiting.done.get_loop().call_later(self._timeout, waiting.end, f"no reply within {self._timeout:g} s")
+        timer = waiting.done.get_loop().call_later(self._timeout, waiting.end, self._silence)
         try:
             await self._connection.publish(subject, body, reply=f"{self._inbox}.{key}", headers=headers)
             problem = await waiting.done
         finally:
             timer.cancel()
             del self._waiting[key]
-        if not problem and replies.status(waiting.messages[-1].headers) == NO_RESPONDERS:
-            problem = "nobody answers"
         if problem:
-            raise UnavailableError(f"{subject}: {problem}")
+            raise (SilenceError if problem is self._silence else RequestError)(subject, problem)
+        if replies.status(waiting.messages[-1].headers) == replies.NO_RESPONDERS:
+            raise NobodyError(subject, "nobody answers")
         return waiting.messages
 
     async def _on_reply(self, message: Msg) -> None:

@@ -1,8 +1,13 @@
-"""The server's time, from this machine's monotonic clock: no pod's wall clock is trusted once a server was heard."""
+"""The server's time, by a clock of this machine that is never set: a wall clock is trusted until a server was heard.
+
+That clock is `pulse`'s, which counts while the machine sleeps: else a delivery from before would seem young afterwards.
+"""
 
 from __future__ import annotations
 
 import time
+
+from sagamesh_jetstream.client.pulse import elapsed
 
 REFRESH = 60.0
 """Seconds after which the offset is measured again: clocks drift, by some milliseconds in that time at worst."""
@@ -25,15 +30,15 @@ class Clock:
     @property
     def due(self) -> bool:
         """Whether it is time to measure."""
-        return self._offset is None or time.monotonic() - self._measured > REFRESH
+        return self._offset is None or elapsed() - self._measured > REFRESH
 
     def measure(self, server: float, sent: float) -> None:
-        """The server said that it was `server` in a reply, just now, to a request sent at `sent` (monotonic)."""
-        received = time.monotonic()
+        """The server said that it was `server` in a reply, just now, to a request sent at `sent` (`pulse.elapsed`)."""
+        received = elapsed()
         if self.known and received - sent > GOOD_ENOUGH:
             return  # it may be wrong by half of that; the next one will be better
         self._measured = received
         self._offset = server - (sent + received) / 2
 
     def now(self) -> float:
-        return time.time() if self._offset is None else time.monotonic() + self._offset
+        return time.time() if self._offset is None else elapsed() + self._offset

@@ -1,293 +1,207 @@
-"""JetStream over nats-py: raw requests with raw JSON, and every way to fail as one of the port's two errors.
+"""The port `JetStream` over one connection: raw requests with raw JSON, and every way to fail as one of two errors.
 
-`connect` gives a client for a while, as the command line needs it. `Session` is for the operator, which stays: its
-client is replaced when it dies, for nats-py can be deaf while it says that it is connected.
+`connect` gives it for a while, as the command line needs it: where nothing is there, it says so at once. `Session` is
+for the operator, which stays and waits. How a client is kept alive is `connection`'s matter, in both.
 """
 
 from __future__ import annotations
 
-import asyncio
-import json
 import logging
-import random
-import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
-from datetime import datetime
-from typing import Any, TypeVar
 
+from msgspec import json
 from nats.aio.client import Client
-from nats.aio.msg import Msg
 
-import nats
 from sagamesh.errors import UnavailableError
 from sagamesh.log.codec import Message
-from sagamesh_jetstream.client import login
+from sagamesh_jetstream.client import replies
+from sagamesh_jetstream.client.connection import NatsConnection, Timing
+from sagamesh_jetstream.client.listener import Heard, Listener
 from sagamesh_jetstream.client.ports import JetStreamError, JsonObject
-
-logger = logging.getLogger(__name__)
+from sagamesh_jetstream.client.requests import NobodyError, RequestError, Requests, SilenceError
 
 TIMEOUT = 10.0
-"""Seconds. A cluster that has lost a stream's leader answers again after four to eight."""
-
-FIRST_DELAY, MAX_DELAY = 0.2, 5.0
-"""Seconds between the end of one client and the next one, doubling while none lives, with jitter.
-
-Another server of a cluster is there at once; one that is restarted takes seconds, and nobody waits for the operator.
-"""
-
-CLOSE_TIMEOUT = 2.0
-"""Seconds to say goodbye: what closes well takes a moment, and what does not never does."""
-PROBE = 5.0
-"""Seconds between looks whether the server answers: a client that is deaf is replaced after this and `TIMEOUT`."""
-TOO_LARGE = 10054
-"""JetStream's code for a message that is too large, and ours where the client finds it out before."""
-
-Asked = TypeVar("Asked")
-Heard = Callable[[str, bytes], None]
-
-
-class NatsJetStream:
-    """The port `JetStream` over a client that is connected already; `connect` makes both."""
-
-    def __init__(self, client: Client, timeout: float = TIMEOUT) -> None:
-        self._client = client
-        self._timeout = timeout
-
-    async def api(self, verb: str, body: JsonObject | None = None) -> JsonObject:
-        return await self._ask(f"$JS.API.{verb}", json.dumps(body).encode() if body else b"", verb)
-
-    def server(self) -> JsonObject:
-        """What the server said of itself as it was connected: its version, its cluster, whether JetStream is on."""
-        return dict(self._client._server_info)
-
-    async def publish(self, subject: str, body: bytes) -> int:
-        sequence: int = (await self._ask(subject, body, f"the message {subject}"))["seq"]
-        return sequence
-
-    async def last(self, stream: str, subjects: Sequence[str]) -> tuple[Message, ...]:
-        asked = f"DIRECT.GET.{stream}"
-        inbox = self._client.new_inbox()
-        messages = []
-        with _told(asked):
-            replies = await self._client.subscribe(inbox)
-            try:
-                body = json.dumps({"multi_last": list(subjects)}).encode()
-                await self._client.publish(f"$JS.API.{asked}", body, reply=inbox)
-                while "Status" not in ((reply := await replies.next_msg(self._timeout)).headers or {}):
-                    messages.append(_stored(reply))
-            finally:
-                await replies.unsubscribe()
-        return tuple(messages)
-
-    async def listen(self, subject: str, heard: Heard) -> None:
-        """Call `heard` with subject and body of whatever is published there, as long as the client lives. Lossy."""
-
-        async def on_message(message: Msg) -> None:
-            heard(message.subject, message.data)
-
-        with _told(f"SUB {subject}"):
-            await self._client.subscribe(subject, cb=on_message)
-
-    async def answers(self) -> bool:
-        """Whether the server still does. Of a deaf client only a request knows: `flush` would say that all is well."""
-        try:
-            await self._client.request("$JS.API.INFO", b"", timeout=self._timeout)
-        except nats.errors.NoRespondersError:  # JetStream is off, and the server is there
-            return True
-        except (OSError, nats.errors.Error):
-            _heed_cancel()
-            return False
-        _heed_cancel()
-        return True
-
-    async def _ask(self, subject: str, body: bytes, asked: str) -> JsonObject:
-        message = await self._request(subject, body, asked)
-        try:
-            reply: JsonObject = json.loads(message.data)
-        except ValueError:
-            raise UnavailableError(f"what answered {asked} is not JetStream: {message.data[:100]!r}") from None
-        if error := reply.get("error"):
-            raise JetStreamError(
-                asked, error["code"], error.get("err_code", 0), error.get("description", "no reason given")
-            )
-        return reply
-
-    async def _request(self, subject: str, body: bytes, asked: str) -> Msg:
-        before = self._client.last_error
-        try:
-            return await self._client.request(subject, body, timeout=self._timeout)
-        except nats.errors.MaxPayloadError as error:
-            raise JetStreamError(asked, 400, TOO_LARGE, "it is larger than the server takes") from error
-        except nats.errors.NoRespondersError as error:
-            raise UnavailableError(
-                f"nobody at NATS takes {asked}: JetStream is off, has no such stream, or has no leader just now"
-            ) from error
-        except nats.errors.TimeoutError as error:
-            _heed_cancel()
-            # A missing permission is silence, too; its reason comes another way, and perhaps belongs to this request.
-            reason = self._client.last_error
-            hint = f"; meanwhile the server said: {reason}" if reason is not before else ""
-            raise UnavailableError(f"NATS did not answer {asked} within {self._timeout:g} s{hint}") from error
-        except nats.errors.Error as error:
-            raise UnavailableError(f"NATS cannot be reached for {asked}: {_words(error)}") from error
+"""Seconds that a request may take. A cluster that has lost a stream's leader answers again after four to eight."""
 
 
 class LockedOut(UnavailableError):  # noqa: N818 - as UnavailableError, and it takes a person to mend it
     """The login cannot be used, or was not taken."""
 
 
+class NatsJetStream:
+    """The port `JetStream`. While there is no client, everything raises UnavailableError at once, with the reason."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        name: str,
+        timing: Timing,
+        directory: str = "",
+        timeout: float = TIMEOUT,
+        level: int = logging.WARNING,
+    ) -> None:
+        """`timeout`: seconds that a request may take; the rest as `NatsConnection` takes it."""
+        self.connection = NatsConnection(
+            url, self._probe, name=name, timing=timing, first_login={}, directory=directory, level=level
+        )
+        self._timeout = timeout
+        self._requests = Requests(self.connection, timeout)
+        self.connection.parts = (self._requests,)
+
+    async def api(self, verb: str, body: JsonObject | None = None) -> JsonObject:
+        return await self._ask(f"$JS.API.{verb}", json.encode(body) if body else b"", verb)
+
+    async def publish(self, subject: str, body: bytes) -> int:
+        sequence: int = (await self._ask(subject, body, f"the message {subject}"))["seq"]
+        return sequence
+
+    async def last(self, stream: str, subjects: Sequence[str]) -> tuple[Message, ...]:
+        if not subjects:
+            return ()
+        asked = f"DIRECT.GET.{stream}"
+        try:
+            with self._told(asked):
+                *messages, end = await self._requests.ask_many(
+                    f"$JS.API.{asked}", json.encode({"multi_last": list(subjects)})
+                )
+        except _NobodyThereError:
+            return ()  # there is no such stream
+        headers = end.headers or {}
+        replies.check_read(stream, replies.status(headers), headers)
+        return tuple(replies.direct_message(message.headers or {}, message.data) for message in messages)
+
+    async def listen(self, subject: str, heard: Heard) -> None:
+        """Call `heard` with subject and body of whatever is published there, from now on. Lossy."""
+        await self.connection.attach(Listener(subject, heard))
+
+    async def _ask(self, subject: str, body: bytes, asked: str) -> JsonObject:
+        room = self.connection.max_payload
+        if room is not None and len(body) > room:  # the server would end the connection
+            raise JetStreamError(asked, 400, replies.TOO_LARGE, "it is larger than the server takes")
+        with self._told(asked):
+            reply = await self._requests.ask(subject, body)
+        return replies.api_reply(asked, reply.data)
+
+    @contextmanager
+    def _told(self, asked: str) -> Iterator[None]:
+        """Failures of a request in the words of the one who asked."""
+        if self.connection.problem:
+            raise UnavailableError(self.connection.problem)
+        before = self.connection.complaints
+        try:
+            yield
+        except NobodyError as error:
+            raise _NobodyThereError(
+                f"nobody at NATS takes {asked}: JetStream is off, has no such stream, or has no leader just now"
+            ) from error
+        except SilenceError as error:
+            # A missing permission is silence, too; its reason comes another way, and perhaps belongs to this request.
+            hint = f"; meanwhile the server said: {self.connection.refused}"
+            words = f"NATS did not answer {asked} within {self._timeout:g} s"
+            raise UnavailableError(words + hint * (self.connection.complaints > before)) from error
+        except RequestError as error:
+            raise UnavailableError(f"NATS cannot be reached for {asked}: {error.problem}") from error
+
+    async def _probe(self) -> bool:
+        """Any reply will do, that JetStream is off as well."""
+        with suppress(UnavailableError):
+            await self._requests.ask("$JS.API.INFO")
+        return True
+
+
+class _NobodyThereError(UnavailableError):
+    """Nobody takes what was asked."""
+
+
 class Session:
     """The port `JetStream` for as long as `run` runs, over one client after the other.
 
-    While there is none, everything raises UnavailableError at once, with the reason. `opened` is called whenever there
-    is a new client, `lost` when it is gone. `probe`: seconds between looks whether the server answers. `directory`: of
-    the files of `sagamesh_jetstream.client.login`.
+    `opened` is called whenever there is a new client, `lost` when it is gone. `timeout`, `timing`: as `NatsJetStream`
+    takes them. `directory`: of the files of `sagamesh_jetstream.client.login`.
     """
 
-    def __init__(self, url: str, *, directory: str = "", timeout: float = TIMEOUT, probe: float = PROBE) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        directory: str = "",
+        timeout: float = TIMEOUT,
+        timing: Timing = Timing(),  # noqa: B008 - frozen
+    ) -> None:
         self.opened: Callable[[], object] = lambda: None
         self.lost: Callable[[], object] = lambda: None
-        self._url = url
-        self._directory = directory
-        self._timeout = timeout
-        self._probe = probe
-        self.locked_out = ""
-        """Why the login is not taken, while there is no client; empty: it is, or something else is wrong."""
-        self._listeners: list[tuple[str, Heard]] = []
-        self._current: NatsJetStream | None = None
-        self._suspect = asyncio.Event()
-        self.problem = "the operator has not connected to NATS yet"
+        self._js = NatsJetStream(url, name="sagamesh-operator", timing=timing, directory=directory, timeout=timeout)
+        self._connection = self._js.connection
+        self._connection.problem = "the operator has not connected to NATS yet"
+        self.api = self._js.api
+        self.publish = self._js.publish
+        self.last = self._js.last
+
+    @property
+    def problem(self) -> str:
         """Why there is no client; empty: there is one."""
+        return self._connection.problem
+
+    @property
+    def locked_out(self) -> str:
+        """Why the login is not taken, while there is no client; empty: it is, or something else is wrong."""
+        return self.problem if self._connection.locked_out else ""
 
     def listen(self, subject: str, heard: Heard) -> None:
         """To be called before `run`."""
-        self._listeners.append((subject, heard))
+        self._connection.parts += (Listener(subject, heard),)
 
     async def run(self) -> None:
         """Until it is cancelled."""
-        delay = FIRST_DELAY
-        while True:
-            try:
-                async with connect(
-                    self._url, directory=self._directory, timeout=self._timeout, allow_reconnect=False
-                ) as js:
-                    delay, self.locked_out = FIRST_DELAY, ""
-                    await self._live(js)
-                self.problem = f"the connection to NATS at {self._url.rpartition('@')[2]} was lost"
-            except UnavailableError as error:
-                self.problem = str(error)
-                self.locked_out = self.problem if isinstance(error, LockedOut) else ""
-            if self._current is not None:
-                self._current = None
-                self.lost()
-            logger.warning("NATS: %s", self.problem)
-            _heed_cancel()
-            await asyncio.sleep(random.uniform(delay / 2, delay))
-            delay = min(2 * delay, MAX_DELAY)
-
-    async def _live(self, js: NatsJetStream) -> None:
-        """The life of one client. Returns when the server does not answer any more."""
-        for subject, heard in self._listeners:
-            await js.listen(subject, heard)
-        self._current, self.problem = js, ""
-        logger.info("NATS: connected")
-        self.opened()
-        while await js.answers():
-            self._suspect.clear()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._probe):
-                    await self._suspect.wait()
-
-    async def api(self, verb: str, body: JsonObject | None = None) -> JsonObject:
-        return await self._use(lambda js: js.api(verb, body))
-
-    async def publish(self, subject: str, body: bytes) -> int:
-        return await self._use(lambda js: js.publish(subject, body))
-
-    async def last(self, stream: str, subjects: Sequence[str]) -> tuple[Message, ...]:
-        return await self._use(lambda js: js.last(stream, subjects))
-
-    async def _use(self, request: Callable[[NatsJetStream], Awaitable[Asked]]) -> Asked:
-        if self._current is None:
-            raise UnavailableError(self.problem)
+        self._connection.parts += (_Bell(self),)  # the last: who hears it finds all others there
         try:
-            return await request(self._current)
-        except UnavailableError:
-            self._suspect.set()
-            raise
+            await self._connection.start()
+            await self._connection.closed()
+        finally:
+            await self._connection.close()
+
+
+class _Bell:
+    """A part of the connection: tells that there is a new client, and that it is gone."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._rang = False
+
+    async def opened(self, _: Client) -> None:
+        self._rang = True
+        self._session.opened()
+
+    def lost(self) -> None:
+        if self._rang:
+            self._rang = False
+            self._session.lost()
 
 
 @asynccontextmanager
-async def connect(
-    url: str, *, directory: str = "", timeout: float = TIMEOUT, **options: Any
-) -> AsyncIterator[NatsJetStream]:
-    """Connected for as long as the block lasts. Raises UnavailableError.
+async def connect(url: str, *, directory: str = "", timeout: float = TIMEOUT) -> AsyncIterator[NatsJetStream]:
+    """Connected for as long as the block lasts. Raises UnavailableError, of which LockedOut is one.
 
-    `url`: of one server, or of several, separated by commas. `directory`: of the files of `login`.
-    `options` are nats-py's.
+    `url`: of one server, or of several, separated by commas. `directory`: of the files of `login`. `timeout`: seconds,
+    of this and of each request.
     """
-    client = login.NatsClient()
+    timing = Timing(connect=timeout / 2)  # a try takes two of them at most
+    js = NatsJetStream(
+        url, name="sagamesh", timing=timing, directory=directory, timeout=timeout, level=logging.INFO
+    )  # who uses it is told by errors
     try:
-        await _open(client, url, directory, timeout, options)
-        yield NatsJetStream(client, timeout)
+        await _reach(js.connection)
+        yield js
     finally:
-        with suppress(OSError, nats.errors.Error, AssertionError):  # the last: a client that never began to connect
-            async with asyncio.timeout(CLOSE_TIMEOUT):  # one that is deaf would wait for an answer
-                await client.close()
+        await js.connection.close()
 
 
-async def _open(client: Client, url: str, directory: str, timeout: float, options: dict[str, Any]) -> None:
-    address = re.sub(r"//[^@/,]*@", "//", url)  # without a password
+async def _reach(connection: NatsConnection) -> None:
     try:
-        async with asyncio.timeout(timeout):  # nats-py alone would try a dead port for two minutes
-            await client.connect(
-                url.split(","),
-                name="sagamesh-operator",
-                max_reconnect_attempts=-1,
-                pending_size=0,  # what cannot be sent now fails now, instead of surprising somebody later
-                error_cb=_note,
-                **options,
-                **await login.options(directory),
-            )
-    except (OSError, nats.errors.Error, login.LoginError) as error:  # a timeout is an OSError
-        _heed_cancel()
-        why = client.last_error or error
-        if explained := login.explained(why, directory):
-            raise LockedOut(f"NATS at {address} cannot be reached: {explained}") from error
-        raise UnavailableError(f"NATS at {address} cannot be reached: {_words(why)}") from error
-
-
-async def _note(error: Exception) -> None:
-    """For those who look closer: a request that fails says it itself. Must not raise, or the client stops reading."""
-    logger.info("NATS: %s", _words(error))
-
-
-@contextmanager
-def _told(asked: str) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, nats.errors.Error) as error:
-        _heed_cancel()
-        raise UnavailableError(f"NATS cannot be reached for {asked}: {_words(error)}") from error
-
-
-def _heed_cancel() -> None:
-    """To be called when nats-py is done: it may swallow a cancel, or make another error of it."""
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
-
-
-def _stored(reply: Msg) -> Message:
-    """A stored message, as direct get replies it."""
-    headers = reply.headers or {}
-    time = datetime.fromisoformat(headers["Nats-Time-Stamp"]).timestamp()
-    own = {name: value for name, value in headers.items() if not name.startswith("Nats-")}
-    return Message(headers["Nats-Subject"], own, reply.data, int(headers["Nats-Sequence"]), time)
-
-
-def _words(error: Exception) -> str:
-    if isinstance(error, TimeoutError):
-        return "nothing there answers as a NATS server does"
-    return str(error) or type(error).__name__
+        await connection.try_once()
+    except UnavailableError as error:
+        if connection.locked_out:
+            raise LockedOut(str(error)) from None
+        raise

@@ -26,15 +26,23 @@ from sagamesh.errors import SagameshError
 from sagamesh.log import registers
 from sagamesh.rules.local import LocalRules
 from sagamesh_jetstream.client.ports import JetStream, JetStreamError, JsonObject
-from sagamesh_jetstream.upkeep.lookups import STREAM_MISSING, ask_all, listed_subjects, stored
+from sagamesh_jetstream.client.replies import (
+    CONSUMER_EXISTS,
+    CONSUMER_IS_NONE,
+    NAME_IS_TAKEN,
+    NO_CLUSTER,
+    NO_PEERS,
+    STREAM_MISSING,
+)
+from sagamesh_jetstream.upkeep.lookups import ask_all, listed_subjects, stored
 
 LOOKS = 10
 """Two are enough where nobody else is at work. So many in vain are a tug of war, of which somebody must hear."""
 PAGE = 250
 """Subjects of one read: what the server answers at once."""
-TOO_FEW_SERVERS = frozenset({10005, 10074})
+TOO_FEW_SERVERS = frozenset({NO_PEERS, NO_CLUSTER})
 """JetStream's codes: a cluster with fewer servers than replicas; a server that is none."""
-OVERTAKEN = frozenset({10058, 10148, 10149, STREAM_MISSING})
+OVERTAKEN = frozenset({NAME_IS_TAKEN, CONSUMER_EXISTS, CONSUMER_IS_NONE, STREAM_MISSING})
 """JetStream's codes: somebody else created or deleted it since we looked, so look again."""
 
 

@@ -7,10 +7,10 @@ import base64
 from collections.abc import Iterable, Mapping
 
 from sagamesh_jetstream.client.ports import JetStream, JetStreamError, JsonObject
+from sagamesh_jetstream.client.replies import CONSUMER_MISSING, MESSAGE_MISSING, STREAM_MISSING
 
-STREAM_MISSING, CONSUMER_MISSING, MESSAGE_MISSING = 10059, 10014, 10037
-"""JetStream's codes (`err_code`) for what is not there."""
 MISSING = frozenset({STREAM_MISSING, CONSUMER_MISSING, MESSAGE_MISSING})
+"""JetStream's codes (`err_code`) for what is not there."""
 
 
 async def ask(js: JetStream, verb: str, body: JsonObject | None = None) -> JsonObject | None:

@@ -122,7 +122,7 @@ async def _of_nats(url: str, directory: str, installation: str | None) -> AsyncI
     answers = "the server answers"
     try:
         async with connect(url, directory=directory, timeout=TIMEOUT) as js:
-            said = js.server()
+            said = js.connection.server_info
             yield Check(NATS, answers, Level.OK, f"version {said.get('version')}")
             async for check in _of_jetstream(js, said, installation):
                 yield check

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from msgspec import json
-from nats.aio.client import Client
-from nats.aio.msg import Msg
 
 from sagamesh.distribution.buckets import SIDECARS_BUCKET, bucket_prefix
 from sagamesh.distribution.topology import MAX_MESSAGE
@@ -17,19 +14,13 @@ from sagamesh.log.codec import Message
 from sagamesh.protocol.attempt import WriteRefused
 from sagamesh_jetstream.client import replies
 from sagamesh_jetstream.client.connection import NatsConnection, Timing
+from sagamesh_jetstream.client.listener import Heard, Listener
 from sagamesh_jetstream.client.requests import Requests
 from sagamesh_jetstream.client.server_time import Clock
 from sagamesh_sidecar import message_limits
 from sagamesh_sidecar.adapters.nats.puller import Puller
 from sagamesh_sidecar.ports import Accept, Guard, Subscription
 
-logger = logging.getLogger(__name__)
-
-Heard = Callable[[str, bytes], None]
-
-END, NOTHING = "204", "404"
-TOO_MANY = "413"
-"""Statuses by which the server ends its answer to a direct get."""
 HEARTBEATS = bucket_prefix(SIDECARS_BUCKET)
 """For display: who has no right to write there works as well."""
 PAGE = 256
@@ -131,9 +122,9 @@ class NatsLog:
             )
         if (status := replies.status(answered[-1].headers)) is not None:
             headers = answered.pop().headers or {}
-            if status == TOO_MANY or (status == END and _left(headers)):
+            if status == replies.TOO_MANY or (status == replies.READ_ENDED and _left(headers)):
                 return await self._read_in_parts(stream, subjects)
-            _check_read(stream, status, headers)
+            replies.check_read(stream, status, headers)
         return tuple(replies.direct_message(message.headers or {}, message.data) for message in answered)
 
     async def _read_in_parts(self, stream: str, subjects: Sequence[str]) -> tuple[Message, ...]:
@@ -152,8 +143,8 @@ class NatsLog:
             every += (replies.direct_message(message.headers or {}, message.data) for message in messages)
             headers = end.headers or {}
             status = replies.status(headers)
-            _check_read(stream, status, headers)
-            if status == NOTHING or not messages or not _left(headers):
+            replies.check_read(stream, status, headers)
+            if status == replies.NOTHING or not messages or not _left(headers):
                 return tuple(every)
             sequence = every[-1].sequence
 
@@ -171,7 +162,7 @@ class NatsLog:
         return puller
 
     async def listen(self, subject: str, heard: Heard) -> None:
-        await self._connection.attach(_Listener(subject, heard))
+        await self._connection.attach(Listener(subject, heard))
 
     async def _probe(self) -> bool:
         """A request that any user of a consumer may send. Without one, nats-py's own pings must do."""
@@ -188,32 +179,6 @@ def _is_literal(subject: str) -> bool:
     return not {"*", ">"}.intersection(subject)
 
 
-def _check_read(stream: str, status: str | None, headers: Mapping[str, str]) -> None:
-    """Whether a read has ended well that ends with this status line. Raises UnavailableError."""
-    if status not in (END, NOTHING):
-        raise UnavailableError(f"{stream} cannot be read: {status} {headers.get('Description', '')}")
-
-
 def _left(headers: Mapping[str, str]) -> bool:
     """Whether an answer that has ended is not all that there is."""
     return headers.get("Nats-Num-Pending", "0") != "0"
-
-
-class _Listener:
-    """A part of the connection: one subject of core NATS."""
-
-    def __init__(self, subject: str, heard: Heard) -> None:
-        self._subject = subject
-        self._heard = heard
-
-    async def opened(self, client: Client) -> None:
-        await client.subscribe(self._subject, cb=self._on_message)
-
-    def lost(self) -> None:
-        pass
-
-    async def _on_message(self, message: Msg) -> None:
-        try:
-            self._heard(message.subject, message.data)
-        except Exception:
-            logger.exception("%s: the listener raised", message.subject)

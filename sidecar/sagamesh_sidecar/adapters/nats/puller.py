@@ -23,16 +23,15 @@ from nats.aio.msg import Msg
 from sagamesh.errors import UnavailableError
 from sagamesh.log.codec import Message
 from sagamesh_jetstream.client import replies
-from sagamesh_jetstream.client.connection import CLOSE_TIMEOUT, NatsConnection, Timing
-from sagamesh_jetstream.client.requests import NO_RESPONDERS, Requests
+from sagamesh_jetstream.client.connection import NatsConnection, Timing
+from sagamesh_jetstream.client.hidden import CLOSE_TIMEOUT
+from sagamesh_jetstream.client.pulse import elapsed
+from sagamesh_jetstream.client.requests import Requests
 from sagamesh_jetstream.client.server_time import Clock
 from sagamesh_sidecar.ports import Accept
 
 logger = logging.getLogger(__name__)
 
-HEARTBEAT = "100"
-RAN_OUT = ("404", "408")  # of time: nothing is wrong
-"""Statuses of a pull, as the server gives them."""
 MAX_PAUSE = 5.0
 """Seconds at most between a pull that failed and the next, doubling from a fifth: elections of a leader take some."""
 DRAIN_TIMEOUT = 2.0
@@ -42,13 +41,17 @@ ALARM = 5
 
 
 class NatsLease:
-    """ports.Lease: a message, and where its acks go. They may go over another client than it came from."""
+    """ports.Lease: a message, and where its acks go. They may go over another client than it came from.
 
-    __slots__ = ("_connection", "_reply", "_requests", "delivered", "message")
+    It is lost, whatever the server says, once this process has stood still: another has it by then.
+    """
+
+    __slots__ = ("_connection", "_gaps", "_reply", "_requests", "delivered", "message")
 
     def __init__(self, connection: NatsConnection, requests: Requests, came: Msg) -> None:
         self._connection = connection
         self._requests = requests
+        self._gaps = connection.gaps
         self._reply = came.reply
         self.message: Message
         self.message, self.delivered = replies.delivered_message(came.subject, came.reply, came.headers, came.data)
@@ -64,7 +67,7 @@ class NatsLease:
             await self._requests.ask(self._reply, replies.IN_PROGRESS)
         except UnavailableError:
             return False
-        return True
+        return self._connection.gaps == self._gaps
 
     async def _send(self, word: bytes) -> None:
         with contextlib.suppress(UnavailableError):  # then the server hands it out again, when `ack_wait` is over
@@ -139,7 +142,7 @@ class Puller:
 
     async def inquire(self) -> None:
         """Ask after the consumer, and learn what time it is there."""
-        sent = time.monotonic()
+        sent = elapsed()
         with contextlib.suppress(UnavailableError):
             reply = await self._requests.ask(f"$JS.API.CONSUMER.INFO.{self._consumer}")
             info = replies.consumer_info(reply.data)
@@ -192,14 +195,14 @@ class Puller:
 
     def _on_status(self, number: int, headers: Mapping[str, str]) -> None:
         status = replies.status(headers)
-        if status == HEARTBEAT:
+        if status == replies.HEARTBEAT:
             self._is_well()
             return
         self._pulls.pop(number, None)
-        if status in RAN_OUT:
+        if status in (replies.NOTHING, replies.RAN_OUT):  # of time: nothing is wrong
             self._is_well()
         else:
-            why = "nobody answers" if status == NO_RESPONDERS else headers.get("Description", "")
+            why = "nobody answers" if status == replies.NO_RESPONDERS else headers.get("Description", "")
             self._complain(f"a pull ended: {status} {why}")
         pause = random.uniform(0, min(MAX_PAUSE, 0.1 * 2**self._failures)) if self._failures else 0.0
         asyncio.get_running_loop().call_later(pause, lambda: self._spawn(self._pull()))
