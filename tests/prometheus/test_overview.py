@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import yaml
 from msgspec.structs import replace
@@ -130,10 +131,16 @@ class Screen:
             raise AssertionError(f"seen: {self.alerts}; unseen: {self.unseen}") from None
 
 
+CONFIRMED = asyncio.Event()
+"""When the kitchen has worked long enough at the order that is slow."""
+
+
 async def confirmations_fail(call: Call, service: Callable[[], Awaitable[bytes]]) -> bytes:
-    """A kitchen that cannot confirm one order, which is past the pivot: it parks."""
+    """A kitchen that cannot confirm one order, which is past the pivot: it parks. Another takes as long as we look."""
     if call.path == "/tickets/confirm" and call.instance == "parked":
         return http(500)
+    if call.path == "/tickets/confirm" and call.instance == "slow":
+        await CONFIRMED.wait()
     return await service()
 
 
@@ -215,6 +222,7 @@ def test_every_panel_shows_something_and_every_alert_sees_its_trouble(programs: 
                 await trouble(on, operator)
                 await screen.shows(*TROUBLES, all_but=APP | REFUSALS | AWAY)
                 assert screen.alerts == set(TROUBLES), "no other alert has anything to say"
+                await the_alert_and_the_apis_agree(on, prometheus)
                 for target in scraped.values():
                     exposed = (await ask("GET", f"{target.url}/metrics")).text
                     assert promtool(programs, "check", "metrics", stdin=exposed) == ""
@@ -237,3 +245,24 @@ async def the_variables_have_values(prometheus: Prometheus) -> None:
         if variable["type"] == "query":
             selector, label = re.fullmatch(r"label_values\((.*), (\w+)\)", variable["query"]["query"]).groups()  # type: ignore[union-attr]
             assert await prometheus.label(label, selector.replace("$namespace", ".*")), variable["name"]
+
+
+async def the_alert_and_the_apis_agree(on: Stage, prometheus: Prometheus) -> None:
+    """Whose step fails says `parked` by metric, alert and API; the others, and whoever only works for long, `slow`."""
+    await on.start("slow")
+    async with asyncio.timeout(4):  # sooner than its call is given up
+        while not (await looked_at(on, "slow", "kitchen"))["slow"]:
+            await asyncio.sleep(0.05)
+    seen = {(key, name): await looked_at(on, key, name) for key in ("parked", "slow") for name in on.urls}
+    assert [place for place, one in seen.items() if one["parked"]] == [("parked", "kitchen")]
+    assert all(one["slow"] for one in seen.values())
+    [(_, parked)] = await prometheus.values("sum by (namespace, saga) (sagamesh_sagas_parked) > 0")
+    assert parked == 1, "the alert counts what fails, not what takes long"
+    CONFIRMED.set()
+
+
+async def looked_at(on: Stage, key: str, participant: str) -> dict[str, Any]:
+    """An instance as the API of a participant shows it."""
+    answer = await ask("GET", f"{on.urls[participant][0].api}/v1/sagas/{on.saga.name}/{key}")
+    shown: dict[str, Any] = json.loads(answer.text)
+    return shown
