@@ -15,7 +15,7 @@ import nats
 from sagamesh.distribution import topology
 from sagamesh.errors import UnavailableError
 from sagamesh.protocol.attempt import WriteRefused
-from sagamesh_jetstream.client import replies
+from sagamesh_jetstream.client import hidden, replies
 from sagamesh_jetstream.client.connection import NatsConnection
 from sagamesh_sidecar.adapters.nats import NatsLog, Timing
 from sagamesh_sidecar.ports import Lease
@@ -340,6 +340,10 @@ def test_private_parts_of_nats_py(tmp_path):
         client = await nats.connect(url)
         subscription = await client.subscribe("a", cb=look)
         assert isinstance(client._reading_task, asyncio.Task)
+        assert client._server_info["version"]
+        assert client._pending == [b"SUB a  1\r\n"]
+        assert client._pending_data_size == 10
+        assert callable(client._transport._io_writer.transport.abort)
         assert list(client._subs.values()) == [subscription]
         assert callable(subscription._stop_processing)
         await client.close()
@@ -348,6 +352,16 @@ def test_private_parts_of_nats_py(tmp_path):
 
     with NatsServer(tmp_path) as server:
         asyncio.run(look(server.url))
+
+
+@scenario()
+async def test_what_is_not_sent_yet_is_cut_off(server, log):
+    client = await nats.connect(server.url, allow_reconnect=False)
+    await client.publish("saga.t.s.a", b"a")  # it goes out in the next turn of the loop
+    hidden.cut(client)
+    await hidden.bury(client)
+    assert await put(log, "b") == 1
+    assert [message.body for message in await log.read(NAME, ["saga.t.s.*"])] == [b"b"]
 
 
 @scenario()

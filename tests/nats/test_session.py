@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sagamesh.errors import UnavailableError
 from sagamesh_jetstream.client.connection import Timing
-from sagamesh_jetstream.client.session import Session
+from sagamesh_jetstream.client.session import Session, connect
 from support.processes.stage import run, until
 from support.servers.nats_server import NatsServer
 
@@ -91,6 +94,48 @@ def test_a_server_that_dies_is_noticed_and_found_again(tmp_path: Path, death: st
                 await on.hears("second")
 
     run(scenario())
+
+
+class StrictServer(NatsServer):
+    def _config(self) -> dict[str, Any]:
+        user = {"user": "small", "password": "s3cret", "permissions": {"publish": ["$JS.API.INFO"]}}
+        return {**super()._config(), "authorization": {"users": [user]}}
+
+
+def test_a_missing_right_is_told_with_the_server_s_reason(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        with StrictServer(tmp_path) as server:
+            async with connect(server.url.replace("//", "//small:s3cret@"), timeout=1) as js:
+                await js.api("INFO")
+                with pytest.raises(
+                    UnavailableError, match=r"^NATS did not answer STREAM\.NAMES within 1 s; meanwhile"
+                ) as no:
+                    await js.api("STREAM.NAMES")
+                assert 'permissions violation for publish to "$js.api.stream.names"' in str(no.value)
+
+    run(scenario())
+
+
+def test_where_nothing_is_there_that_is_raised_at_once_and_logged_for_nobody(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        server = NatsServer(tmp_path)
+        server.start()
+        server.stop()
+        began = time.monotonic()
+        address = server.url.removeprefix("nats://")
+        with pytest.raises(
+            UnavailableError, match=f"^NATS at nats://{address} cannot be reached: .*Connect call failed"
+        ):
+            async with connect(f"nats://me:s3cret@{address}"):
+                """Never reached."""
+        assert time.monotonic() - began < 5, "half of what a request may take"
+
+    caplog.set_level(logging.DEBUG)
+    run(scenario())
+    assert [record for record in caplog.records if record.levelno > logging.INFO] == []
+    assert "s3cret" not in caplog.text
 
 
 def test_a_client_that_has_gone_deaf_is_replaced(tmp_path: Path) -> None:
