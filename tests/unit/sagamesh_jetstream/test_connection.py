@@ -23,10 +23,15 @@ QUIET = Timing(start=5, watch=60)
 
 
 class MemoryClient:
-    """Of nats-py's client, what a connection uses. It is connected as soon as it is asked to be, or says why not."""
+    """Of nats-py's client, what a connection uses. It is connected as soon as it is asked to be.
 
-    def __init__(self, refusal: Exception | None) -> None:
-        self.refusal = refusal
+    `refusals`: why not; all but the last are reported, as nats-py does of each server that it tries, and that is raised.
+    `slow`: to subscribe it takes until that is cleared.
+    """
+
+    def __init__(self, *refusals: Exception) -> None:
+        self.refusals = refusals
+        self.slow = False
         self.sent: list[str] = []
         self.is_closed = False
         self.max_payload = 1000
@@ -38,12 +43,16 @@ class MemoryClient:
         self._pending, self._pending_data_size = [b"PUB of before"], 13
         self._transport = SimpleNamespace(_io_writer=SimpleNamespace(transport=SimpleNamespace(abort=self._abort)))
 
-    async def connect(self, **_: Any) -> None:
-        if self.refusal is not None:
-            raise self.refusal
+    async def connect(self, *, error_cb: Callable[[Exception], Awaitable[None]], **_: Any) -> None:
+        for refusal in self.refusals[:-1]:
+            await error_cb(refusal)
+        for refusal in self.refusals[-1:]:
+            raise refusal
         self._reading_task = asyncio.create_task(asyncio.Event().wait())
 
     async def subscribe(self, subject: str, **_: Any) -> None:
+        while self.slow:
+            await asyncio.sleep(0)
         self.sent.append(f"SUB {subject}")
 
     async def publish(self, subject: str, body: bytes, *, reply: str, headers: object) -> None:
@@ -63,16 +72,17 @@ class MemoryClient:
 
 
 class World:
-    """A connection, the clients that it had, and its clock. `refusals`: of the first ones."""
+    """A connection, the clients that it had, and its clock. `refusals`: of the first one."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, timing: Timing, *refusals: Exception) -> None:
         self.clients: list[MemoryClient] = []
         self.now = 100.0
+        self.slow = False
         self.probes = itertools.count()
-        due = iter(refusals)
 
         def client() -> MemoryClient:
-            self.clients.append(MemoryClient(next(due, None)))
+            self.clients.append(MemoryClient(*(() if self.clients else refusals)))
+            self.clients[-1].slow = self.slow
             return self.clients[-1]
 
         async def probe() -> bool:
@@ -147,6 +157,19 @@ def test_a_gap_is_found_by_the_next_look_where_nobody_writes(play: Play) -> None
     play(scenario, Timing(start=5, watch=0.01))
 
 
+def test_another_death_is_not_told_as_a_gap(play: Play, caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario(on: World) -> None:
+        on.now += 31.0
+        await on.connected(2)
+        reading = on.clients[1]._reading_task
+        assert reading is not None
+        reading.cancel()
+        await on.connected(3)
+
+    play(scenario, Timing(start=5, watch=0.01))
+    assert f"NATS at {SHOWN}: the connection was closed: nobody says why" in caplog.text
+
+
 def test_how_long_is_too_long_can_be_set(play: Play) -> None:
     async def scenario(on: World) -> None:
         on.now += 2.0
@@ -191,6 +214,24 @@ def test_a_request_under_way_ends_with_the_gap(play: Play) -> None:
     play(scenario)
 
 
+def test_nothing_is_asked_before_a_reply_would_find_its_way(play: Play) -> None:
+    async def scenario(on: World) -> None:
+        requests = Requests(on.connection, 60)
+        await on.connection.attach(requests)
+        on.now, on.slow = on.now + 31.0, True
+        with pytest.raises(UnavailableError):
+            await requests.ask("a")
+        while not on.connection.connected:
+            await asyncio.sleep(0.001)
+        with pytest.raises(UnavailableError, match=f"^the connection to NATS at {SHOWN} was lost$"):
+            await requests.ask("b")
+        on.clients[1].slow = False
+        await on.connected(2)
+        assert on.clients[1].sent == ["SUB _INBOX.*"]
+
+    play(scenario)
+
+
 def test_a_lease_from_before_a_gap_is_lost_though_the_server_renews_it() -> None:
     async def ask(*_: object) -> None:
         """The server says yes."""
@@ -229,20 +270,23 @@ def test_the_first_try_says_why_it_failed_without_a_password(play: Play) -> None
 
 
 @pytest.mark.parametrize(
-    ("refusal", "words"),
+    ("refusals", "words"),
     [
-        (TimeoutError(), "nothing there answers as a NATS server does"),
-        (RuntimeError(), r"RuntimeError\(\)"),
-        (login.LoginError("no such file"), "no such file"),
+        ([TimeoutError()], "nothing there answers as a NATS server does"),
+        ([RuntimeError()], r"RuntimeError\(\)"),
+        ([OSError("refused by one"), OSError("refused by two"), RuntimeError("no servers")], "refused by two"),
+        ([OSError("refused by one"), login.LoginError("no such file")], "no such file"),
     ],
 )
-def test_every_refusal_has_words(play: Play, refusal: Exception, words: str) -> None:
+def test_every_refusal_has_words(play: Play, refusals: list[Exception], words: str) -> None:
+    """What a server said tells more than what nats-py makes of it; what our own login says tells most."""
+
     async def scenario(on: World) -> None:
         with pytest.raises(UnavailableError, match=f"cannot be reached: {words}$"):
             await on.connection.try_once()
-        assert bool(on.connection.locked_out) == isinstance(refusal, login.LoginError)
+        assert on.connection.locked_out == (words if isinstance(refusals[-1], login.LoginError) else "")
 
-    play(scenario, QUIET, refusal, started=False)
+    play(scenario, QUIET, *refusals, started=False)
 
 
 def test_a_request_without_a_client_fails_at_once(play: Play) -> None:
