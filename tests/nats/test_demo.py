@@ -6,6 +6,7 @@ that is stopped has a real one.
 
 from __future__ import annotations
 
+import io
 import os
 import pty
 import re
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from sagamesh.log.registers import Instance, Register
 from sagamesh.rules.local import LocalRules
@@ -122,6 +124,15 @@ def test_without_a_terminal_it_tells_in_lines(played: Played) -> None:
     assert "\x1b" not in said
     told = [line.split()[0] for line in said.splitlines() if line.startswith("o-")]
     assert sorted(told) == sorted(f"o-{n}" for n in range(1, ORDERS + 1))
+
+
+def test_what_is_heard_twice_is_told_once(played: Played) -> None:
+    [rules], told = played.recording.rules, io.StringIO()
+    board = Board(rules, Console(file=told))
+    for event in played.recording.events * 2:
+        event(board)
+    lines = [line for line in told.getvalue().splitlines() if line.startswith("o-")]
+    assert sorted(lines) == sorted(line for line in played.ended.said.splitlines() if line.startswith("o-"))
 
 
 def test_the_last_screen_is_drawn_as_a_picture_and_nothing_else_is_left(played: Played) -> None:

@@ -173,6 +173,15 @@ def test_places_that_cannot_be_written(saga: Path, tmp_path: Path) -> None:
     tell(tmp_path, "dev", saga, *APPS, "--ready-file", "no/ready.json", code=3, sentence=sentence)
 
 
+def test_a_start_that_fails_leaves_no_ready_file_of_a_run_that_was_killed(
+    busy: int, saga: Path, tmp_path: Path
+) -> None:
+    stale = tmp_path / "ready.json"
+    stale.write_text("{}")
+    tell(tmp_path, "dev", saga, *APPS, "--ready-file", stale, "--port", busy, code=3, sentence=f"port {busy}")
+    assert not stale.exists()
+
+
 def test_state_that_another_run_holds(saga: Path, tmp_path: Path) -> None:
     state = tmp_path / "state"
     with EmbeddedServer(state / "nats"):
