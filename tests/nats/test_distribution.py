@@ -24,6 +24,7 @@ from sagamesh_jetstream.client.ports import JetStream, JetStreamError, JsonObjec
 from sagamesh_jetstream.client.session import NatsJetStream, connect
 from sagamesh_jetstream.upkeep.distribute import distribute, observe
 from support.servers.cluster import Cluster
+from support.servers.nats_server import emptied
 
 LOG = "SAGA_shop_checkout"
 ACTIVE = "$KV.sagamesh-rules.shop.orders.checkout.active"
@@ -50,10 +51,16 @@ TWO = documents(STOCK, step("charge", "payments", "stock.done"))
 ONE_IS, TWO_IS = ONE["orders"].revision, TWO["orders"].revision
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[EmbeddedServer]:
-    with EmbeddedServer(tmp_path) as server:
+@pytest.fixture(scope="module")
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+    with EmbeddedServer(tmp_path_factory.mktemp("nats")) as server:
         yield server
+
+
+@pytest.fixture
+def server(shared_server: EmbeddedServer) -> EmbeddedServer:
+    """Where nothing is killed: one for all, and nothing in it."""
+    return emptied(shared_server)
 
 
 def play(server: EmbeddedServer, test: Test) -> None:
@@ -251,17 +258,18 @@ async def heard(js: JetStream, documents: Mapping[str, LocalRules]) -> bool:
     return all(action[0] == ACTIVE for action in plan(documents, await observe(js, documents)))
 
 
-def test_a_server_that_is_not_there_is_told(server: EmbeddedServer) -> None:
+def test_a_server_that_is_not_there_is_told(tmp_path: Path) -> None:
     async def test() -> None:
         with pytest.raises(UnavailableError, match=f"{server.url} cannot be reached: .*Connect call failed"):
             async with connect(server.url, timeout=0.3):
                 """Never reached."""
 
-    server.stop()
+    with EmbeddedServer(tmp_path) as server:
+        """Its port is nobody's any more."""
     asyncio.run(asyncio.wait_for(test(), 10))
 
 
-def test_a_server_that_goes_away_is_told(server: EmbeddedServer) -> None:
+def test_a_server_that_goes_away_is_told(tmp_path: Path) -> None:
     async def test() -> None:
         async with connect(server.url, timeout=1) as js:
             await js.api("INFO")
@@ -269,7 +277,8 @@ def test_a_server_that_goes_away_is_told(server: EmbeddedServer) -> None:
             with pytest.raises(UnavailableError, match=r"cannot be reached|was lost|did not answer STREAM\.INFO\.x"):
                 await js.api("STREAM.INFO.x")
 
-    asyncio.run(asyncio.wait_for(test(), 10))
+    with EmbeddedServer(tmp_path) as server:
+        asyncio.run(asyncio.wait_for(test(), 10))
 
 
 def test_a_message_that_no_stream_takes_is_told(server: EmbeddedServer) -> None:

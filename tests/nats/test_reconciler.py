@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
+
+import pytest
 
 from sagamesh.distribution import buckets, heartbeat
 from sagamesh.distribution.heartbeat import Heartbeat
@@ -19,7 +20,7 @@ from sagamesh_operator.sagas.reconciler import Reconciler
 from sagamesh_operator.sagas.watch_health import GRACE
 from support.fakes.memory_cluster import MemoryCluster
 from support.processes.stage import run, until
-from support.servers.nats_server import NatsServer
+from support.servers.nats_server import NatsServer, emptied
 
 
 class World:
@@ -60,13 +61,24 @@ class World:
 Scenario = Callable[[World], Awaitable[None]]
 
 
-def play(directory: Path, scenario: Scenario) -> None:
+@pytest.fixture(scope="module")
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
+    with NatsServer(tmp_path_factory.mktemp("nats")) as server:
+        yield server
+
+
+@pytest.fixture
+def url(shared_server: NatsServer) -> str:
+    """Of a server for all, with nothing in it."""
+    return emptied(shared_server).url
+
+
+def play(url: str, scenario: Scenario) -> None:
     async def whole() -> None:
-        with NatsServer(directory) as server:
-            on = World(server.url)
-            async with working(on):
-                await until(lambda: not on.session.problem)
-                await scenario(on)
+        on = World(url)
+        async with working(on):
+            await until(lambda: not on.session.problem)
+            await scenario(on)
 
     run(whole())
 
@@ -82,7 +94,7 @@ async def working(on: World) -> AsyncIterator[None]:
         await asyncio.wait(tasks)
 
 
-def test_it_is_ready_when_all_have_said_so_and_no_more_when_one_is_behind_or_gone(tmp_path: Path) -> None:
+def test_it_is_ready_when_all_have_said_so_and_no_more_when_one_is_behind_or_gone(url: str) -> None:
     async def scenario(on: World) -> None:
         on.cluster.apply("a")
         await on.shows("a", "Ready", "False", "SidecarsMissing")
@@ -98,10 +110,10 @@ def test_it_is_ready_when_all_have_said_so_and_no_more_when_one_is_behind_or_gon
         await until(lambda: on.cluster.objects[SagaKey("shop", "a")]["status"]["synced"] == "2/2")
         assert [note.reason for note in on.cluster.events] == ["SidecarsMissing", "Ready", "Ready"]
 
-    play(tmp_path, scenario)
+    play(url, scenario)
 
 
-def test_a_revision_waits_for_a_sidecar_that_could_not_read_it(tmp_path: Path) -> None:
+def test_a_revision_waits_for_a_sidecar_that_could_not_read_it(url: str) -> None:
     async def scenario(on: World) -> None:
         on.cluster.apply("a")
         await on.shows("a", "Distributed", "True", "Distributed")
@@ -116,10 +128,10 @@ def test_a_revision_waits_for_a_sidecar_that_could_not_read_it(tmp_path: Path) -
         await on.shows("a", "Distributed", "True", "Distributed")
         assert on.revision("a") != before
 
-    play(tmp_path, scenario)
+    play(url, scenario)
 
 
-def test_a_dead_watch_is_found_out_and_the_list_serves_meanwhile(tmp_path: Path) -> None:
+def test_a_dead_watch_is_found_out_and_the_list_serves_meanwhile(url: str) -> None:
     async def scenario(on: World) -> None:
         on.cluster.watched = None
         on.cluster.apply("a")
@@ -131,10 +143,10 @@ def test_a_dead_watch_is_found_out_and_the_list_serves_meanwhile(tmp_path: Path)
         await on.operator._look(repair=False)
         await until(lambda: not on.operator.records.present())
 
-    play(tmp_path, scenario)
+    play(url, scenario)
 
 
-def test_a_list_that_is_older_than_what_the_watch_told_takes_nothing_away(tmp_path: Path) -> None:
+def test_a_list_that_is_older_than_what_the_watch_told_takes_nothing_away(url: str) -> None:
     async def scenario(on: World) -> None:
         listed = on.cluster.sagas
 
@@ -147,10 +159,10 @@ def test_a_list_that_is_older_than_what_the_watch_told_takes_nothing_away(tmp_pa
         await on.operator._look(repair=False)
         assert list(on.operator.records.present()) == [SagaKey("shop", "newer")]
 
-    play(tmp_path, scenario)
+    play(url, scenario)
 
 
-def test_what_cannot_be_said_is_said_later(tmp_path: Path) -> None:
+def test_what_cannot_be_said_is_said_later(url: str) -> None:
     async def scenario(on: World) -> None:
         on.cluster.away = True
         on.cluster.apply("a")
@@ -159,10 +171,10 @@ def test_what_cannot_be_said_is_said_later(tmp_path: Path) -> None:
         on.cluster.away = False
         await on.shows("a", "Distributed", "True", "Distributed")
 
-    play(tmp_path, scenario)
+    play(url, scenario)
 
 
-def test_an_operator_that_starts_again_says_nothing_twice(tmp_path: Path) -> None:
+def test_an_operator_that_starts_again_says_nothing_twice(url: str) -> None:
     async def scenario(on: World) -> None:
         on.cluster.apply("a")
         await on.shows("a", "Distributed", "True", "Distributed")
@@ -176,10 +188,10 @@ def test_an_operator_that_starts_again_says_nothing_twice(tmp_path: Path) -> Non
         again.cancel()
         await asyncio.wait([again])
 
-    play(tmp_path, scenario)
+    play(url, scenario)
 
 
-def test_what_somebody_has_done_to_the_stream_is_mended_in_time(tmp_path: Path) -> None:
+def test_what_somebody_has_done_to_the_stream_is_mended_in_time(url: str) -> None:
     async def scenario(on: World) -> None:
         on.cluster.apply("a")
         await on.shows("a", "Distributed", "True", "Distributed")
@@ -189,10 +201,10 @@ def test_what_somebody_has_done_to_the_stream_is_mended_in_time(tmp_path: Path) 
             while not (await on.session.api("STREAM.NAMES", {"subject": "saga.shop.a.>"}))["streams"]:
                 await asyncio.sleep(0.02)
 
-    play(tmp_path, scenario)
+    play(url, scenario)
 
 
-def test_what_is_created_again_as_its_end_is_told_is_not_forgotten(tmp_path: Path) -> None:
+def test_what_is_created_again_as_its_end_is_told_is_not_forgotten(url: str) -> None:
     async def scenario(on: World) -> None:
         record = on.cluster.record
 
@@ -215,10 +227,10 @@ def test_what_is_created_again_as_its_end_is_told_is_not_forgotten(tmp_path: Pat
         assert told == ["Retiring", "Retired"]
         assert on.operator.records.of(SagaKey("shop", "a")).told_at is None, "when it goes, that is news again"
 
-    play(tmp_path, scenario)
+    play(url, scenario)
 
 
-def test_what_is_deleted_while_it_is_distributed_is_not_spoken_of_again(tmp_path: Path) -> None:
+def test_what_is_deleted_while_it_is_distributed_is_not_spoken_of_again(url: str) -> None:
     async def scenario(on: World) -> None:
         ask = on.session.api
 
@@ -232,4 +244,4 @@ def test_what_is_deleted_while_it_is_distributed_is_not_spoken_of_again(tmp_path
         await until(lambda: not on.cluster.objects and not len(on.operator._queue))
         assert 'saga="a"' not in on.metrics.exposition()[0].decode()
 
-    play(tmp_path, scenario)
+    play(url, scenario)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +20,7 @@ from sagamesh_jetstream.client.session import NatsJetStream, connect
 from sagamesh_jetstream.upkeep.distribute import distribute
 from sagamesh_jetstream.upkeep.retire import Retiring, left_over, retire
 from sagamesh_sidecar.adapters.nats import NatsLog
+from support.servers.nats_server import emptied
 
 KEY = SagaKey("shop", "checkout")
 LOG = "SAGA_shop_checkout"
@@ -81,10 +81,16 @@ class Stage:
 Scenario = Callable[[Stage], Coroutine[Any, Any, None]]
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[EmbeddedServer]:
-    with EmbeddedServer(tmp_path) as server:
+@pytest.fixture(scope="module")
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+    with EmbeddedServer(tmp_path_factory.mktemp("nats")) as server:
         yield server
+
+
+@pytest.fixture
+def server(shared_server: EmbeddedServer) -> EmbeddedServer:
+    """Where nothing is killed: one for all, and nothing in it."""
+    return emptied(shared_server)
 
 
 def play(server: EmbeddedServer, scenario: Scenario, rules: dict[str, LocalRules] = WITH) -> None:

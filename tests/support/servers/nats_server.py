@@ -9,6 +9,7 @@ import signal
 from typing import Any
 
 from sagamesh_cli.local.nats_server import EmbeddedServer
+from sagamesh_jetstream.client.session import connect
 
 GRACE = 0.5
 """Seconds between a lame duck's notice and the first client that it sends away; the product's default is ten."""
@@ -91,3 +92,15 @@ class GovernedServer(NatsServer):
         users = [{"user": "admin", "password": "a"}, {"user": "guest", "password": "g", "permissions": rights}]
         account = {"users": users, "jetstream": self.limits or "enabled"}
         return {"accounts": {"SHOP": account}, "no_auth_user": "admin"}
+
+
+def emptied(server: EmbeddedServer) -> EmbeddedServer:
+    """A server that several tests share, without anything that those before have left: a new one takes longer."""
+
+    async def empty() -> None:
+        async with connect(server.url) as js:
+            for name in (await js.api("STREAM.NAMES"))["streams"] or ():
+                await js.api(f"STREAM.DELETE.{name}")
+
+    asyncio.run(empty())
+    return server
