@@ -25,7 +25,7 @@ QUIET = Timing(start=5, watch=60)
 class MemoryClient:
     """Of nats-py's client, what a connection uses. It is connected as soon as it is asked to be.
 
-    `refusals`: why not; all but the last are reported, as nats-py does of each server that it tries, and that is raised.
+    `refusals`: why not; all but the last are reported, as nats-py does of each server that it tries; that is raised.
     `slow`: to subscribe it takes until that is cleared.
     """
 
