@@ -96,6 +96,20 @@ def test_a_server_that_dies_is_noticed_and_found_again(tmp_path: Path, death: st
     run(scenario())
 
 
+def test_a_read_of_more_than_the_server_gives_at_once_is_no_read_of_less(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        with NatsServer(tmp_path) as server:
+            async with connect(server.url) as js:
+                await js.api(
+                    "STREAM.CREATE.X", {"name": "X", "subjects": ["x.>"], "storage": "memory", "allow_direct": True}
+                )
+                await asyncio.gather(*(js.publish(f"x.{n}", b"") for n in range(1025)))
+                with pytest.raises(UnavailableError, match=r"^X cannot be read: 413 "):
+                    await js.last("X", ["x.>"])
+
+    run(scenario())
+
+
 class StrictServer(NatsServer):
     def _config(self) -> dict[str, Any]:
         user = {"user": "small", "password": "s3cret", "permissions": {"publish": ["$JS.API.INFO"]}}

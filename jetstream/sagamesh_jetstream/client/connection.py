@@ -238,6 +238,7 @@ class NatsConnection:
 
     async def _live(self) -> None:
         """The life of one client."""
+        self._stood_still()  # looked at while there is no client, too: how long that takes is no gap
         self._reported, self._cause = None, ""
         client = login.NatsClient()
         try:
@@ -261,6 +262,8 @@ class NatsConnection:
             self._reported, self._client = None, client
             for part in self.parts:
                 await part.opened(client)
+        if self._client is not client:
+            raise ConnectionError("the connection was lost at once")
         self.opened += 1
         self.problem = self.locked_out = ""
         self._down = False
@@ -298,8 +301,8 @@ class NatsConnection:
         if not still:
             return False
         self.gaps += 1
-        self._cause = f"this process stood still for {still:.1f} s, and begins anew"
         if self._client is not None:
+            self._cause = f"this process stood still for {still:.1f} s, and begins anew"
             hidden.cut(self._client)
             self._lose(self._client)
         return True

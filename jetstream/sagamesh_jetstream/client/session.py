@@ -155,7 +155,7 @@ class Session:
 
     async def run(self) -> None:
         """Until it is cancelled."""
-        self._connection.parts += (_Bell(self),)  # the last: who hears it finds all others there
+        self._connection.parts += (Bell(self),)  # the last: who hears it finds all others there
         try:
             await self._connection.start()
             await self._connection.closed()
@@ -163,7 +163,7 @@ class Session:
             await self._connection.close()
 
 
-class _Bell:
+class Bell:
     """A part of the connection: tells that there is a new client, and that it is gone."""
 
     def __init__(self, session: Session) -> None:

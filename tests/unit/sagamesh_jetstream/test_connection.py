@@ -6,7 +6,7 @@ import asyncio
 import itertools
 from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -14,6 +14,7 @@ from sagamesh.errors import UnavailableError
 from sagamesh_jetstream.client import login
 from sagamesh_jetstream.client.connection import NatsConnection, Timing
 from sagamesh_jetstream.client.requests import RequestError, Requests
+from sagamesh_jetstream.client.session import Bell
 from sagamesh_sidecar.adapters.nats.puller import NatsLease
 
 URL = "nats://me:s3cret@one:4222,nats://two:4222"
@@ -78,11 +79,13 @@ class World:
         self.clients: list[MemoryClient] = []
         self.now = 100.0
         self.slow = False
+        self.haste = 0.0  # seconds that pass whenever a client is made
         self.probes = itertools.count()
 
         def client() -> MemoryClient:
             self.clients.append(MemoryClient(*(() if self.clients else refusals)))
             self.clients[-1].slow = self.slow
+            self.now += self.haste
             return self.clients[-1]
 
         async def probe() -> bool:
@@ -179,7 +182,7 @@ def test_how_long_is_too_long_can_be_set(play: Play) -> None:
     play(scenario, Timing(start=5, watch=60, gap=1.9))
 
 
-def test_a_gap_between_two_clients_is_counted_and_ends_neither(play: Play) -> None:
+def test_a_gap_between_two_clients_is_counted_and_ends_neither(play: Play, caplog: pytest.LogCaptureFixture) -> None:
     async def scenario(on: World) -> None:
         reading = on.clients[0]._reading_task
         assert reading is not None
@@ -191,8 +194,48 @@ def test_a_gap_between_two_clients_is_counted_and_ends_neither(play: Play) -> No
         await on.connection.publish("a", b"")
         assert on.connection.gaps == 1
         assert len(on.clients) == 2
+        reading = on.clients[1]._reading_task
+        assert reading is not None
+        reading.cancel()
+        await on.connected(3)
 
     play(scenario)
+    assert "stood still" not in caplog.text
+
+
+def test_a_server_that_is_away_for_long_makes_no_gap(play: Play) -> None:
+    async def scenario(on: World) -> None:
+        on.haste = 20.0
+        await on.connection.start()
+        assert len(on.clients) == 2
+        assert on.connection.gaps == 0
+
+    play(scenario, QUIET, OSError("nobody is there"), started=False)
+
+
+def test_a_client_that_is_lost_while_parts_move_to_it_is_none(play: Play) -> None:
+    class Part:
+        async def opened(self, client: Any, /) -> None:
+            if len(on_it) == 0:
+                on_it.append(client)
+                client._reading_task.cancel()
+                await asyncio.sleep(0.01)
+
+        def lost(self) -> None:
+            """There is nothing to do."""
+
+    on_it: list[Any] = []
+
+    async def scenario(on: World) -> None:
+        on.connection.parts = (Part(),)
+        with pytest.raises(UnavailableError, match=f"^NATS at {SHOWN} cannot be reached: the connection was lost at"):
+            await on.connection.try_once()
+        with pytest.raises(UnavailableError, match="cannot be reached"):
+            await on.connection.publish("a", b"")
+        await on.connected(1)
+        assert len(on.clients) == 2
+
+    play(scenario, started=False)
 
 
 def test_a_request_under_way_ends_with_the_gap(play: Play) -> None:
@@ -245,6 +288,18 @@ def test_a_lease_from_before_a_gap_is_lost_though_the_server_renews_it() -> None
     connection.gaps += 1
     assert not asyncio.run(lease.in_progress())
     assert asyncio.run(NatsLease(connection, requests, came).in_progress()), "this one came after the gap"
+
+
+def test_a_bell_tells_once_that_a_client_is_gone_and_only_of_one_that_it_has_told_of() -> None:
+    news: list[str] = []
+    session: Any = SimpleNamespace(opened=lambda: news.append("opened"), lost=lambda: news.append("lost"))
+    bell, client = Bell(session), cast("Any", None)
+    bell.lost()
+    assert news == []
+    asyncio.run(bell.opened(client))
+    bell.lost()
+    bell.lost()
+    assert news == ["opened", "lost"]
 
 
 # -- how it begins, and how deafness is found
