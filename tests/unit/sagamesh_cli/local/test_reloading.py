@@ -142,10 +142,27 @@ def test_what_nats_does_not_take_is_told_once_and_taken_when_it_can_be(desk: Des
     assert desk.told == ["/other"]
 
 
-def test_the_cast_cannot_be_extended(desk: Desk) -> None:
-    desk.file.write_text(TEXT.replace("solo, on", "duo, on"))
-    assert "the new participant duo has no sidecar here" in desk.look()[1]
-    desk.file.write_text(TEXT.replace("name: small", "name: tall"))
-    assert "a saga was added, removed or renamed" in desk.look()[1]
-    desk.file.write_text(TEXT.replace("namespace: shop", "namespace: bar"))
-    assert "moved to another namespace" in desk.look()[1]
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        (TEXT.replace("/first", "third"), "must be a path"),
+        (f"{TEXT.partition('spec:')[0]}spec: {{}}\n", "spec.steps must be"),
+        (TEXT.replace("participant: solo", "participant: duo"), "the new participant duo has no sidecar here"),
+        (TEXT.replace("name: small", "name: tall"), "a saga was added, removed or renamed"),
+        (TEXT.replace("namespace: shop", "namespace: bar"), "moved to another namespace"),
+        (None, "there is no file"),
+    ],
+)
+def test_what_is_wrong_is_told_and_changes_nothing(wrong: str | None, reason: str, desk: Desk) -> None:
+    if wrong is None:
+        desk.file.unlink()
+    else:
+        desk.file.write_text(wrong)
+    out, err = desk.look()
+    assert (out, err.count(COMPLAINT)) == ("", 1)
+    assert reason in err
+    assert desk.told == []
+    assert desk.mesh.revisions == {"small": "/first"}
+    desk.file.write_text(OTHER)
+    assert desk.look() == ("", "")
+    assert desk.told == ["/other"]
