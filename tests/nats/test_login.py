@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 from sagamesh_cli.local.example_services import example
 from sagamesh_cli.main import app
+from sagamesh_jetstream.client import hidden
 from sagamesh_jetstream.client.session import Session
 from sagamesh_sidecar.adapters.nats import NatsLog, Timing
 from support.processes.command import Command, dev
@@ -27,6 +28,12 @@ from support.servers.authority import Authority
 from support.servers.nats_server import NatsServer
 from support.servers.ports import free_ports
 from support.servers.tokens import Tokens
+
+
+@pytest.fixture(autouse=True)
+def _bury_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client whose TLS has failed never says that it is closed: here nobody need wait for that as long."""
+    monkeypatch.setattr(hidden, "CLOSE_TIMEOUT", 0.2)
 
 
 class Guarded(NatsServer):
