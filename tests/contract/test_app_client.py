@@ -230,6 +230,7 @@ async def test_request_on_the_wire(app, client):
 )
 @scenario()
 async def test_what_could_change_the_request_is_refused(app, client, path, headers):
+    # F59: A path comes from the rules and can be nothing but a path
     with pytest.raises(ValueError, match=r"header|path"):
         await client.post(path, headers, b"", timeout=5)
     assert app.peers == []
@@ -369,6 +370,7 @@ async def test_no_usable_answer(app, client, answer, reason, pieces):
     peer = await app.accept()
     await peer.request()
     await peer.deliver(answer, pieces)
+    # F22: Counts as "nobody knows"
     assert_unanswered(await call, reason)
     await peer.gone()
     await exchange(app, client, OK)

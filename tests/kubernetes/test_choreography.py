@@ -106,6 +106,7 @@ def test_no_saga_notices_that_the_operator_is_dead(
             for batch in range(5):
                 orders = mixed(f"alone-{batch}", 100)
                 await place(here.on, orders)
+                # F31: No saga notices
                 await conclude(here.on, orders, seconds=60.0)
             assert resources.audit("operator", since) == [], "nobody asked the API server in its name"
             report.append(

@@ -229,6 +229,7 @@ def test_a_crash_in_the_midst_of_many_changes_is_made_good(play: Play) -> None:
             await on.operator.start()
         for name in names:
             await on.sagas.until(name, "Distributed", "True", seconds=60)
+            # F32: An operator that is killed again and again ends what it began when it stays
             assert await on.active("orders", name) == (await on.sagas.get(name))["status"]["revision"]
 
     play(scenario)
@@ -354,10 +355,12 @@ def test_a_watch_that_never_began_is_seen_by_its_probe(
                 await asyncio.to_thread(cluster.kubectl, "wait", "--for=condition=Established", "-f", crds)
                 sagas = Sagas(cluster, namespace)
                 await sagas.apply(saga())
+                # F32: A watch that tells nothing any more is made good by lists
                 await sagas.until("checkout", "Distributed", "True")  # by the list alone
                 async with asyncio.timeout(60):
                     while await operator.probe("livez") == 200:
                         await asyncio.sleep(0.2)
+                # F32: after 30 s
                 assert (await operator.metric("watch_behind_seconds") or 0) > 30
                 await operator.stop()
                 await operator.start()
@@ -389,8 +392,10 @@ def test_f32_a_watch_that_stalls_is_seen_by_its_probe(
                     await sagas.until("before", "Distributed", "True")
                     wire.freeze()
                     await sagas.apply(saga("meanwhile"))
+                    # F32: A watch that tells nothing any more is made good by lists, once in `SAGAMESH_RESYNC`
                     await sagas.until("meanwhile", "Distributed", "True")  # by the list alone
                     async with asyncio.timeout(60):
+                        # F32: `/livez` sees it
                         while await operator.probe("livez") == 200:
                             await asyncio.sleep(0.2)
                     await sagas.until("before", "Distributed", "True")
@@ -399,6 +404,7 @@ def test_f32_a_watch_that_stalls_is_seen_by_its_probe(
                     await operator.ready()
                     await sagas.apply(saga("after"))
                     await sagas.until("after", "Distributed", "True")
+                    # F32: a restart of the operator mends it
                     assert await operator.probe("livez") == 200
                 finally:
                     await operator.stop()

@@ -72,6 +72,8 @@ def test_a_short_soak(report: list[str]) -> None:
 
 
 async def check_soak(said: list[str]) -> None:
+    # F62: A steady rate of sagas for hours (`make soak MINUTES=480 RATE=50`) ends as it must
     assert await soak(0.1, 30.0, said.append) == []
+    # F62: with a sidecar and the server killed once each
     assert sum("kill -9" in line for line in said) == 2
     assert "'diamond': 45, 'straight': 90, 'undone': 45" in said[-1]

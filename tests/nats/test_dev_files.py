@@ -120,11 +120,14 @@ def test_a_changed_file_becomes_a_new_revision(play: PlayOn[Desk]) -> None:
         await running.until(lambda: on.revisions("small") == 2)
         new = await on.until_revision("small", "new", (await running.get("solo", "small", "old"))["revision"])
         assert f"small: new instances take revision {new['revision']}\n" in running.said
+        # F33: new ones take the new one
         assert app.paths(new["id"]) == ["/first", "/after"]
         on.held["old"].set()
         old = await running.get("solo", "small", "old", "?wait=20s")
         assert old["state"] == "completed"
         assert old["revision"] != new["revision"]
+        # F33: Instances that run keep their revision
+        # F34: every instance keeps its own for life
         assert app.paths("old") == ["/first", "/before"]
 
         file.write_text(small("third"))  # what else can be wrong, and by which words, is told without a process
@@ -136,7 +139,9 @@ def test_a_changed_file_becomes_a_new_revision(play: PlayOn[Desk]) -> None:
         for reason in ("must be a path", "there is no file"):
             assert reason in running.complained[complained:]
         file.write_text(small("/before"))  # what was once may come again
-        await on.until_revision("small", "back", new["revision"])
+        back = await on.until_revision("small", "back", new["revision"])
+        # F34: Revisions have no order: an older one that is put back becomes the active one
+        assert back["revision"] == old["revision"]
         await running.until(lambda: on.revisions("small") == 3)
 
     play(scenario)
@@ -200,6 +205,7 @@ def test_a_participant_that_has_no_part_in_a_new_revision_holds_nothing_up(play:
                 return not (info.num_pending or info.num_ack_pending)
 
             async with asyncio.timeout(10):
+                # F33: a participant with no part in it any more holds nothing up
                 while not await at_rest():
                     await asyncio.sleep(0.02)
 

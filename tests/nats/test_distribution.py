@@ -135,6 +135,7 @@ def test_a_new_revision_leaves_deliveries_alone(server: EmbeddedServer) -> None:
         [held] = await pull.fetch(1, timeout=10)
         await distribute(js, TWO)
         assert await filters(js, "payments") == {"credit.end", "stock.end", "_.abort"}
+        # F33: deliveries are left alone
         assert (await js.api(f"CONSUMER.INFO.{LOG}.payments"))["num_ack_pending"] == 1
         await held.ack_sync(timeout=10)
         await js.publish("saga.shop.checkout.2.stock.end", b"{}")
@@ -200,6 +201,7 @@ def test_a_crash_anywhere_is_made_good_by_the_next(server: EmbeddedServer, write
         with pytest.raises(UnavailableError, match="crashed"):
             await distribute(Interfered(js, write, crash), ONE)
         assert len((await distribute(js, ONE)).actions) == 10 - write
+        # F31: an operator that dies half way is made good by the next
         assert await settled(js, ONE)
 
     play(server, test)

@@ -134,8 +134,12 @@ def test_f21_meals(meals: PlayOn[Shop]) -> None:
         kinds = REFUSED_MEALS.items()
         ended = await asyncio.gather(*(at.order(key, **order) for key, (order, _, _) in kinds))
         for instance, (key, (_, why, done)) in zip(ended, kinds, strict=True):
+            # F21: the saga is aborted
             assert (instance["id"], instance["state"], instance["outcome"]) == (key, "compensated", "aborted")
+            # F21: with the app's own reason
             assert reason(instance) == why
+            # F21: A refusal: the step ends `failed`
+            # F21: what was done is undone
             assert steps(instance) == after(done), key
         orders = (await at.state("orders"))["orders"]
         assert {key: (orders[key]["state"], orders[key]["reason"]) for key in REFUSED_MEALS} == {

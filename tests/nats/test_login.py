@@ -114,9 +114,12 @@ def test_a_login_that_is_taken_and_one_that_is_not(
         async with guest(server.url, wrong) as (one, connected):
             await until(lambda: one.locked_out)
             sentence = f"NATS does not take the login ('Authorization Violation'): look at the files in {wrong}"
+            # F47: A login that is not taken is told in one sentence
             assert sentence in one.locked_out
+            # F47: by the log
             assert sentence in caplog.text
             secret(wrong, **files)
+            # F47: tried again
             await until(connected)
             await until(lambda: not one.locked_out)
         for word in ("s3cret", "t0ken", "guessed"):
@@ -136,6 +139,8 @@ def test_f47_a_login_that_is_rotated_while_it_is_used(guest: Any, tmp_path: Path
             await until(lambda: one.locked_out)
             assert not connected()
             secret(files, password="new")
+            # F47: its files (`SAGAMESH_NATS_DIR`) are read for each new connection, so that a rotated Secret is taken
+            # F47: without a restart
             await until(connected)
 
     with Guarded(tmp_path / "nats", authorization=user("old")) as server:
@@ -163,10 +168,12 @@ def test_f48_tls_by_an_authority_of_ones_own_with_client_certificates(guest: Any
         certificate, key = theirs.issue("client")
         stranger = secret(tmp_path / "stranger", ca_crt=ours.ca, tls_crt=certificate, tls_key=key)
         async with guest(server.url, stranger) as (one, connected):
+            # F48: on either side
             await until(lambda: one.locked_out)
             assert not connected()
             certificate, key = ours.issue("another")
             secret(stranger, tls_crt=certificate, tls_key=key)
+            # F48: client certificate in `SAGAMESH_NATS_DIR` is taken by the next connection
             await until(connected)
 
     ours, theirs = Authority(tmp_path / "ours"), Authority(tmp_path / "theirs")
@@ -183,9 +190,12 @@ def test_f48_an_authority_that_is_rotated(guest: Any, tmp_path: Path) -> None:
             server.stop()
             server.config["tls"] = tls(new)
             server.start()
+            # F48: A certificate that is not trusted, on either side, is told
             await until(lambda: "is not trusted" in one.locked_out)
             assert f"look at the files in {files}, ca.crt above all" in one.locked_out
             secret(files, ca_crt=new.ca)
+            # F48: tried again; a new authority
+            # F48: is taken by the next connection
             await until(connected)
 
     old, new = Authority(tmp_path / "old"), Authority(tmp_path / "new")
@@ -210,6 +220,7 @@ def test_nothing_is_told_in_the_clear_where_tls_is_wanted(guest: Any, tmp_path: 
             async with guest(f"nats://127.0.0.1:{port}", files) as (one, _):
                 await until(lambda: "does not ask for TLS" in one.locked_out)
                 await until(lambda: heard)
+            # F48: Where TLS is wanted, nothing is said to a server that does not ask for it
             assert set(heard) == {b""}
 
     heard: list[bytes] = []
@@ -273,6 +284,7 @@ def test_credentials_with_a_token_and_a_seed(guest: Any, tmp_path: Path) -> None
             await until(lambda: one.locked_out)
             assert not connected()
             secret(strange, nats_creds=tokens.credentials())
+            # F47: tried again
             await until(connected)
         broken = secret(tmp_path / "broken", nats_creds=tokens.credentials().replace("\nSU", "\nXX"))
         async with guest(server.url, broken) as (one, _):

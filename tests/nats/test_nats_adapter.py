@@ -196,6 +196,7 @@ async def test_f6_killed_while_writing_nothing_that_was_confirmed_is_lost(server
         server.restart()
     await asyncio.gather(*writing)
     stored = {message.body.decode() for message in await log.read(NAME, ["saga.t.s.*"])}
+    # F6: A server that comes back on its disk has every register that was confirmed
     assert stored == confirmed
     await hands.take(*confirmed)
     assert hands.most <= 4
@@ -207,6 +208,7 @@ async def test_f10_a_pause_of_three_seconds(server, log):
     hands = await consuming(log, slots=3)
     await put_in_the_end(log, "a")
     await hands.take("a")
+    client = log._connection._client
     server.pause()
     await asyncio.sleep(3)
     server.resume()
@@ -217,13 +219,17 @@ async def test_f10_a_pause_of_three_seconds(server, log):
     hands.go.set()
     await hands.take(*names)
     assert hands.most == 3
+    # F10: A server that pauses is waited for (3 s)
+    assert log._connection._client is client
 
 
 @scenario()
 async def test_f10_a_pause_that_is_too_long(server, log):
     hands = await consuming(log)
     server.pause()
+    # F10: what was sent meanwhile is unknown
     assert await put(log, "a") is WriteRefused.UNKNOWN
+    # F10: taken for dead (40 s)
     await until(lambda: not log.connected)
     server.resume()
     await put_in_the_end(log, "b")
@@ -459,6 +465,7 @@ def test_closing_ends_though_a_cancel_is_swallowed():
 async def test_f38_a_stream_that_is_full_is_no_register_that_exists(server, log):
     await api(server.url, "STREAM.CREATE.FULL", {**STREAM, "name": "FULL", "subjects": ["full.>"], "max_msgs": 1})
     assert await log.put("full.a", {}, b"") == 1
+    # F38: writes are unknown
     assert await log.put("full.b", {}, b"") is WriteRefused.UNKNOWN
     assert await log.put("full.a", {}, b"") is WriteRefused.EXISTS
 

@@ -229,6 +229,7 @@ def test_a_crash_anywhere_is_made_good_by_the_next(server: EmbeddedServer, verb:
             await on.retire(Between(on.js, verb, crash, when))
         assert await left_over(on.js, "default") == {KEY}
         assert await on.retire() is None
+        # F31: an operator that dies half way is made good by the next
         assert not await on.is_there()
         assert await on.entries() == {}
 

@@ -223,6 +223,7 @@ def test_a_sidecar_that_starts_without_the_rules_bucket_has_the_rules_of_before(
             await until((tmp_path / "state" / "rules").exists)
             await on.js.api(f"STREAM.DELETE.{RULES}")
             await on.restart()
+            # F31: with a disk of its own (`SAGAMESH_STATE_DIR`) a sidecar starts even without the rules bucket
             assert await on.ready() == 200
             assert await on.carry_out("i-1") == "/old"
             await on.js.api(f"STREAM.CREATE.{RULES}", buckets.rules_bucket())  # anew, by hand, and empty
@@ -245,6 +246,7 @@ def test_a_copy_that_is_damaged_is_as_none(tmp_path: Path, log: pytest.LogCaptur
             kept.write_bytes(whole[:-7])
             await on.begin()
             assert "the copy of the rules on disk cannot be used" in log.text
+            # F35: a damaged copy on disk, counts as none
             assert await on.carry_out("i-1") == "/old"
             await until(lambda: kept.read_bytes() == whole)
 
@@ -265,9 +267,11 @@ def test_a_delivery_whose_revision_is_not_here_is_held_until_it_comes(tmp_path: 
                 while not (await on.js.api(consumer))["num_redelivered"]:
                     await asyncio.sleep(0.02)
             assert on.app.paths("i-1") == []
+            # F36: A delivery whose revision is not here yet is held
             assert (await on.js.api(consumer))["num_ack_pending"] == 1
             await provision(on.server.url, [NEW])
             answer = await ask("GET", f"{on.urls.api}/v1/sagas/small/i-1?wait=20s")
+            # F36: it is carried out as soon as the document comes
             assert answer.body["state"] == "completed"
             assert on.app.paths("i-1") == ["/new"]
 

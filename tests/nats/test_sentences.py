@@ -224,6 +224,7 @@ NONSENSE: Mapping[str, tuple[bytes, str]] = {
     "stranger": (http(200, b"{}", "ce-type: no.such.event"), "no `emits` fits the answer"),
 }
 REFUSALS = ("moved", "forbidden")  # which the pivot may give, too
+FINAL = (*REFUSALS, "stranger")  # after which an action is not called again
 FAILING = [*(("work", kind) for kind in NONSENSE), *(("charge", kind) for kind in REFUSALS)]
 WAITING = [(at, kind) for at in ("charge", "ship") for kind in NONSENSE if (at, kind) not in FAILING]
 
@@ -252,12 +253,14 @@ class Trial(Apis):
         assert found["finished"], found
         return found
 
-    async def parked(self, instance: str) -> None:
+    async def parked(self, instance: str, at: str) -> str:
+        """Wait until it is, and say for which reason of that step."""
         async with asyncio.timeout(20):
             while not (found := await self.get("worker", "trial", instance))["parked"]:
                 await asyncio.sleep(0.05)
         assert found["state"] == "running"
         assert found["finished"] is None
+        return str(next(step["reason"] for step in found["steps"] if step["name"] == at))
 
     async def stored(self) -> int:
         """How many messages are in the saga's stream."""
@@ -293,12 +296,15 @@ def test_f21_f22_an_app_that_answers_nonsense(play: PlayOn[Trial]) -> None:
         for at, kind in FAILING:
             assert_undone(await on.finished(f"{at}-{kind}"), on.app, at, kind)
         for at, kind in WAITING:
-            await on.parked(f"{at}-{kind}")
+            # F22: from the pivot on parked, with the reason shown
+            assert NONSENSE[kind][1] in await on.parked(f"{at}-{kind}", at)
         on.is_well = True
         for at, kind in WAITING:
             found = await on.finished(f"{at}-{kind}")
             assert (found["state"], found["parked"]) == ("completed", False)
             assert not {"/release", "/unwork"} & {*on.app.paths(f"{at}-{kind}")}
+        # F59: never followed
+        assert "/other" not in {call.path for call in on.app.calls}
 
     play(scenario)
 
@@ -307,9 +313,14 @@ def assert_undone(found: Any, app: ScriptedApp, at: str, kind: str) -> None:
     assert found["state"] == "compensated", found
     step = next(step for step in found["steps"] if step["name"] == at)
     reason = NONSENSE[kind][1]
+    # F21: with the app's own reason
     assert reason in step["reason"], (kind, step)
     assert reason in found["cause"]["reason"]
+    # F22: Counts as "nobody knows"
     assert found["cause"]["kind"] == ("refused" if kind in REFUSALS else "unknown")
+    # F22: called again until `within` is over
+    assert app.paths(f"{at}-{kind}").count(f"/{at}") > 1 or kind in FINAL
+    # F22: then failed and compensated
     assert app.paths(f"{at}-{kind}")[-2:] == ["/unwork", "/release"]  # for whoever answers nonsense may have acted
 
 

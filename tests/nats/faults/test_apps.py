@@ -7,7 +7,7 @@ tell what was really done.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -38,6 +38,7 @@ def test_f18_a_call_that_takes_three_times_the_lease_is_made_once(full: bool, tm
             await on.start_many(keys)
             assert await on.finished(*keys, seconds=30 * lease) == dict.fromkeys(keys, "completed")
             done = [operation for replica in (1, 2) for _, operation in Fates(on, replica).operations("customers")]
+            # F18: The lease is renewed while the app works: one call, whatever it takes up to `timeout`
             assert done.count("call reserve-credit action") == len(keys), "what was still in hand was handed out again"
             await on.check(*keys)
 
@@ -75,8 +76,8 @@ PARKING = {
 
 def test_f19_an_app_that_hangs_for_ever(full: bool, tmp_path: Path) -> None:
     """Before the pivot the step fails when its time is over, and is undone; else the saga is parked meanwhile."""
-    within = 120.0 if full else 1.0
-    change = partial(impatient, timeout=5.0 if full else 0.3, within=within, park_after=within / 2)
+    within, timeout = (120.0, 5.0) if full else (1.0, 0.3)
+    change = partial(impatient, timeout=timeout, within=within, park_after=within / 2)
 
     async def scenario() -> None:
         hanging = Hanging()
@@ -86,18 +87,25 @@ def test_f19_an_app_that_hangs_for_ever(full: bool, tmp_path: Path) -> None:
             fine = [f"fine-{n}" for n in range(10)]
             await on.start_many(fine)
             assert await on.finished(*fine, seconds=within + 20) == dict.fromkeys(fine, "completed")
+            # F19: is undone
             assert await on.finished(*HANGING, seconds=within + 60) == dict.fromkeys(HANGING, "compensated")
             for key in HANGING:
                 failed = (await on.registers(key))["create-ticket", "end"]
                 begun = (await on.registers(key))["create-ticket", "begin"]
                 assert isinstance(failed.value, Failed)
+                # F19: before the pivot the step fails (`unknown`)
                 assert failed.value.kind == "unknown"
+                # F19: Each call ends at its `timeout`
+                assert failed.value.reason == f"no answer within {timeout:g} s"
+                # F19: when `within` is over
                 assert failed.time - begun.time >= within
             for participant in ("kitchen", "accounting"):
                 due = sum(who == participant for who, _ in PARKING.values())
+                # F19: from the pivot on and in compensations the saga is parked
                 await _parked(on, participant, due, within + 60)
             hanging.well.set()
             expected = {key: state for key, (_, state) in PARKING.items()}
+            # F19: goes on when the app does
             assert await on.finished(*expected, seconds=30 + within) == expected, (
                 "compensations wait for up to a minute"
             )
@@ -129,6 +137,7 @@ def test_f20_an_app_that_fails_for_a_while(full: bool, tmp_path: Path) -> None:
     async def scenario() -> None:
         begun: dict[str, float] = {}
         failed: Counter[str] = Counter()
+        keys_seen: defaultdict[str, set[str]] = defaultdict(set)
         now = asyncio.get_running_loop().time
 
         async def broken(call: Call, passed: Passed) -> bytes:
@@ -136,6 +145,7 @@ def test_f20_an_app_that_fails_for_a_while(full: bool, tmp_path: Path) -> None:
             if call.path != "/tickets" or now() - begun.setdefault(key, now()) >= seconds:
                 return await passed()
             failed[key] += 1
+            keys_seen[key].add(call.headers["idempotency-key"])
             if failed[key] % 2:
                 await passed()
             return http(BROKEN[failed[key] % len(BROKEN)], b'{"detail": "out of order"}', KEPT)
@@ -145,10 +155,15 @@ def test_f20_an_app_that_fails_for_a_while(full: bool, tmp_path: Path) -> None:
             await on.start_many(keys)
             await until(lambda: len(failed) == len(keys))
             shown = await ask("GET", f"{on.urls['kitchen'][0].api}/v1/sagas/{on.saga.name}/{keys[0]}")
-            assert "out of order" in shown.text, "it is shown why it does not go on"
+            # F20: the reason shows in the API
+            assert "out of order" in shown.text
+            # F20: nothing fails before `within` is over
             assert await on.finished(*keys, seconds=3 * seconds + 60) == dict.fromkeys(keys, "completed")
-            assert max(failed.values()) <= 40 if full else 20, "delays grow"
+            # F20: Called again with growing delay
+            assert max(failed.values()) <= (40 if full else 20)
             assert min(failed.values()) >= 1
+            # F20: and the same key
+            assert {len(seen) for seen in keys_seen.values()} == {1}
             await on.check(*keys)
 
     run(scenario(), 90 + 3 * seconds)
@@ -178,10 +193,16 @@ def test_f52_poisoned_orders_are_parked_and_hold_up_nobody(full: bool, tmp_path:
             poisoned = [f"poison-{n}" for n in range(count)]
             await on.start_many(poisoned, customerId="mallory")
             await until(lambda: len(called) == count, 300)
+            # F52: others are not held up
             assert await _slowest(on, "among", 120) < 3 + 5 * alone, "others held it up"
+            # F52: metric
             await _parked(on, "orders", count if full else count // 4, 300)
             shown = await ask("GET", f"{on.urls['orders'][0].api}/v1/sagas/{on.saga.name}/poison-0")
+            # F52: API show the parked ones with their reason
             assert "I choke on it" in shown.text
+            told = [line for line in on.sidecars["orders"][0].log.read_text().splitlines() if '"parked"' in line]
+            # F52: log
+            assert any("I choke on it" in line for line in told)
             well.set()
             if full:
                 expected = dict.fromkeys(poisoned, "compensated")

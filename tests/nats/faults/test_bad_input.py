@@ -20,6 +20,7 @@ from sagamesh.language.model import Action, Compensation, Emit, Saga, Step
 from sagamesh.log import codec, registers
 from sagamesh.log.registers import ABORT, START, Done, Failed, Instance, Origin
 from sagamesh.rules.projection import project
+from sagamesh_jetstream.client.session import connect
 from support.fakes.scripted_app import Call, ScriptedApp, http, scripted
 from support.processes.post import LIMIT, STARTED, Post, post
 from support.processes.stage import run
@@ -102,15 +103,18 @@ async def world(directory: Path, saga: Saga = SAGA) -> AsyncIterator[World]:
         built = World(server=plain.server, member=plain.member, log=plain.log, urls=plain.urls)
         built.app, built.answers = app, answers
         yield built
+        # F41: the sidecar runs on
         await built.check()
 
 
 def test_f40_an_event_that_is_too_large_is_refused_and_everything_stays_connected(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with world(tmp_path) as on:
+            # F40: exactly the limit is taken
             assert (await on.start("exact", LIMIT)).status == 202
             for size in (LIMIT + 1, 1 << 20, 3 << 20):
                 answer = await on.start("over", size)
+                # F40: An event over 256 KiB is answered 413
                 assert (answer.status, answer.body["code"]) == (413, "too-large")
             widest = quote("\U0001f600" * 256)  # as many bytes as attributes may have
             data = b'{"orderId": "wide", "note": "%b"}' % (b"x" * (LIMIT - 30))
@@ -118,14 +122,17 @@ def test_f40_an_event_that_is_too_large_is_refused_and_everything_stays_connecte
             status, document = await on.binary(data, id=widest, source=widest)
             assert status == 202, document
             status, document = await on.binary(b"{}", id="x" * 20_000)
+            # F40: a head over 16 KiB 400
             assert (status, document["code"]) == (400, "bad-request")
             assert isinstance(await on.value("exact", END), Done)
             assert isinstance(await on.value("wide", END), Done)
             [sent] = [call.data for call in on.app.calls if call.instance == "exact"]
             assert len(sent["note"]) > LIMIT - 200
+            # F40: nothing too large is stored
             assert await on.stored("over") == set()
             log = on.member.log.read_text()
-            assert log.count('"message":"NATS at') == 1, "it never lost its connection"
+            # F40: the connection to NATS stays up
+            assert log.count('"message":"NATS at') == 1
 
     run(scenario())
 
@@ -156,6 +163,7 @@ def test_f40_an_answer_that_is_too_large_is_none(tmp_path: Path) -> None:
             for key in ("over", "far-over", "head", "no-reason"):
                 failed = await on.value(key, END)
                 assert isinstance(failed, Failed)
+                # F40: an answer of the app over 256 KiB (or a head over 32 KiB) counts as none
                 assert failed.kind == "unknown"
                 assert "over" in failed.reason
             for key in ("reason", "long-reason"):
@@ -191,10 +199,12 @@ def test_f41_a_malformed_event_is_refused_and_a_malformed_register_is_held(tmp_p
                 head = ["POST /v1/events HTTP/1.1", "host: localhost", f"content-length: {len(body)}", *lines]
                 received = await on.raw("\r\n".join((*head, "connection: close", "\r\n")).encode() + body)
                 document = json.loads(received.partition(b"\r\n\r\n")[2])
+                # F41: A malformed event is refused with 400 or 415 and a code
                 assert (document["status"], document["code"]) == (
                     expected,
                     "not-json" if expected == 415 else "bad-event",
                 )
+            # F41: stores nothing
             assert await on.everything() == []
 
             origin = Origin("run", 0, 0.0, project(CAREFUL)["orders"].revision, "pod", "attempt")
@@ -222,10 +232,18 @@ def test_f41_a_malformed_event_is_refused_and_a_malformed_register_is_held(tmp_p
             async def counted() -> bool:
                 return await on.metric("unreadable_registers_total") >= len(forged)
 
+            # F41: a malformed register in the log is counted
             await until_true(counted)
+            logged = on.member.log.read_text()
+            # F41: logged
+            assert all(f"forged-{number}." in logged for number in range(len(forged)))
             assert (await on.start("fine")).status == 202
+            # F41: other instances go on
             assert isinstance(await on.value("fine", END), Done)
-            assert len(await on.everything()) >= len(forged), "they are held, neither acked away nor acted upon"
+            async with connect(on.server.url) as stream:
+                consumer = await stream.api("CONSUMER.INFO.SAGA_shop_checkout.orders")
+            # F41: held and never acked
+            assert consumer["num_ack_pending"] >= len(forged)
             assert {call.instance for call in on.app.calls} == {"fine"}
             shown = await ask("GET", f"{on.urls.api}/v1/sagas/checkout/forged-0")
             assert (shown.status, shown.body["code"]) == (500, "unreadable")
@@ -261,6 +279,7 @@ def test_f45_what_would_be_a_header_or_a_subject_is_data_or_refused(tmp_path: Pa
         for text in CONTROLS:
             for name in ("id", "type", "source"):
                 status, document = await on.structured(**{name: text}, data={"orderId": "o"})
+                # F45: Control characters in attributes are refused with 400
                 assert (status, document["code"]) == (400, "bad-event"), (name, text)
                 status, document = await on.binary(b'{"orderId": "o"}', **{name: quote(text)})
                 assert (status, document["code"]) == (400, "bad-event"), (name, text)
@@ -270,6 +289,7 @@ def test_f45_what_would_be_a_header_or_a_subject_is_data_or_refused(tmp_path: Pa
         for key in ("", "a\0b", "h-" + "a" * 26, 7, None, {}):
             status, document = await on.structured(data={"orderId": key})
             assert (status, document["code"]) == (422, "bad-key")
+        # F45: nothing is stored
         assert await on.everything() == []
 
     async def scenario() -> None:
@@ -282,6 +302,7 @@ def test_f45_what_would_be_a_header_or_a_subject_is_data_or_refused(tmp_path: Pa
                 ids.append(document["instances"][0]["id"])
                 seen = await ask("GET", f"{on.urls.api}/v1/sagas/checkout/{quote(key, safe='')}")
                 assert (seen.status, seen.body["id"]) == (200, ids[-1])
+            # F45: a key that is no plain id (`*`, `>`, `.`, blanks, CRLF) becomes a digest
             assert all(re.fullmatch("h-[a-z2-7]{26}", one) for one in ids)
             assert len(set(ids)) == len(KEYS)
             for number, trace in enumerate(TRACES):
@@ -313,6 +334,7 @@ def test_f45_what_would_be_a_header_or_a_subject_is_data_or_refused(tmp_path: Pa
                 place, name = registers.parse(message.subject)
                 assert place in {Instance("shop", "checkout", key) for key in ends}
                 assert name.step in ("_", "accept")
+                # F45: no header of the app's gets into the log
                 assert set(message.headers) == REGISTER
 
     run(scenario())
@@ -323,6 +345,7 @@ def check_calls(on: World, expected: set[str]) -> None:
     assert {call.instance for call in on.app.calls} == expected
     for call in on.app.calls:
         kind = "action" if call.path == "/accept" else "compensation"
+        # F45: calls carry our own headers alone
         assert set(call.headers) - {""} == HEADERS | ({"saga-end"} if kind == "compensation" else set())
         run_id = call.headers["saga-run"]
         assert re.fullmatch("[0-9a-f]{16}", run_id)
@@ -363,6 +386,7 @@ def test_f58_only_this_machine_is_served_by_whatever_path(tmp_path: Path) -> Non
             for path in PATHS:
                 for host in HOSTS if path == "/v1/events" else HOSTS[:2]:
                     head = f"POST {path} HTTP/1.1\r\nhost: {host}\r\n{event}\r\n\r\n"
+                    # F58: answers 403 to any other Host or Origin whatever the path
                     assert (await on.raw(head.encode() + body)).startswith(b"HTTP/1.1 403 "), (path, host)
                 head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\nhost: evil.example\r\n{event}\r\n\r\n"
                 assert (await on.raw(head.encode() + body)).startswith(b"HTTP/1.1 403 "), path
@@ -370,10 +394,13 @@ def test_f58_only_this_machine_is_served_by_whatever_path(tmp_path: Path) -> Non
                 assert (await on.raw(head.encode() + body)).startswith(b"HTTP/1.1 403 "), path
                 if path not in ("/v1/events", "/v1/%65vents"):
                     head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\n{event}\r\n\r\n"
+                    # F58: 404 to tricks with paths
                     assert (await on.raw(head.encode() + body)).startswith(b"HTTP/1.1 404 "), path
+                # F58: the health port serves none of it
                 assert (await ask("POST", f"{on.urls.health}{path}", {})).status in (404, 405)
             assert await on.everything() == []
             port = int(on.urls.api.rpartition(":")[2])
+            # F58: The API listens on 127.0.0.1 alone
             with pytest.raises(ConnectionRefusedError):
                 await asyncio.open_connection("127.0.0.2", port)
 

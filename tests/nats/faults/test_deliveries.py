@@ -30,7 +30,11 @@ def test_f26_two_replicas_work_on_the_same_delivery_at_once(full: bool, tmp_path
             await on.idle()
             calls = [await on.metric("calls_total", "customers", n, kind="action") for n in (0, 1)]
             assert min(calls) > 0
+            # F26: Both call the app
             assert sum(calls) >= 2 * count, "nothing was in two hands at once"
+            # F26: with the same key
+            assert len(on.rows("customers", "SELECT step FROM answers WHERE kind = 'action'")) == count
+            # F26: get one answer
             assert len(on.rows("customers", "SELECT id FROM reservations")) == len(fine)
             await on.check(*expected)
 
@@ -50,10 +54,13 @@ def test_f28_a_consumer_that_is_deleted_is_told_and_nothing_is_lost(full: bool, 
                 assert [await _up(on, name) for name in on.sidecars] == [1.0, 1.0]
                 for name in await on.consumers():
                     await on.api(f"CONSUMER.DELETE.{on.stream}.{name}")
+                # F28: starts are taken as ever
                 await on.start_many(late, total=1)
+                # F28: `sagamesh_consumer_up{saga}` is 0 and the log says so within ten seconds
                 await _told(on, 0.0, turn + 1)
                 await provision(on.server.url, [on.saga])
                 keys += early + late
+                # F28: once whoever distributes makes the consumer again, everything goes on
                 assert await on.finished(*keys) == dict.fromkeys(keys, "completed")
                 await _told(on, 1.0, turn + 1)
             await on.check(*keys)

@@ -88,8 +88,11 @@ def test_f55_a_rolling_restart_with_drains_under_load(full: bool, tmp_path: Path
                     late = mixed(f"late-{turn}-{number}", 12)  # taken by a replica that has drained, at one of the two
                     orders |= late
                     await placing
+                    # F55: A pod that leaves drains before, while its app still starts sagas
                     assert set(await place(on, late)) == {202}
                     await on.finished(*orders, seconds=60)
+                    # F55: No more deliveries are asked for
+                    # F55: once that is over, no call reaches the app
                     assert await calls(on, number) == still, "an app was called after the drain had ended"
                     for name in on.sidecars:
                         status = (503, "drained: no delivery is taken any more")
@@ -99,6 +102,7 @@ def test_f55_a_rolling_restart_with_drains_under_load(full: bool, tmp_path: Path
             await conclude(on, orders)
             for key in orders:
                 found = await on.registers(key)
+                # F55: nothing waits for a lease to run out
                 assert found[FINISH].time - found[START].time < ACK_WAIT, "something waited for a lease to run out"
             # A compensation has two deliveries that may come at once, to two replicas: `abort`, and its successor's.
             again = [key for key, times in keys.items() if times > 1 and key.endswith('/action"')]
@@ -121,6 +125,7 @@ def test_f55_a_drain_without_time_gives_the_delivery_to_the_other_replica(tmp_pa
             assert await on.finished("slow") == {"slow": "completed"}
             found = await on.registers("slow")
             taken_over = found["create-ticket", "end"].time - found["create-ticket", "begin"].time
+            # F55: else given back and taken over before its lease runs out
             assert taken_over < ACK_WAIT, "it was given back, rather than left until its lease ran out"
             assert on.ledger("slow") == ("APPROVED", ["CONFIRMED"], 1)
             await on.check("slow")
@@ -145,6 +150,7 @@ def test_f55_sigterm_during_a_drain_and_a_second_drain(tmp_path: Path) -> None:
                     await asyncio.sleep(0.01)
             assert await terminated(kitchen) == 0
             assert await asyncio.gather(*draining) == [(0, "drained\n", "")] * 2, "answered on the way out"
+            # F55: what runs is finished within `grace`
             assert ("create-ticket", "end") in await on.registers("slow"), "it was finished on the way out"
             assert await on.finished("slow") == {"slow": "completed"}
             log = kitchen.log.read_text()

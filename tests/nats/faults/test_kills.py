@@ -9,12 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from sagamesh.log.registers import FINISH, START, Done, Failed
+from sagamesh.log.registers import FINISH, START, Done, Failed, Started, Undone, begin, end, parse
 from support.builders.orders import KINDS, MEALS, Kind, conclude, mixed, place
 from support.processes.stage import DECLINED, Fates, Stage, run, seconds_since, stage, until
 
 CREDIT = "01-customers-and-orders"
 KILLED = -signal.SIGKILL
+ACK_WAIT = 0.2
+"""Seconds until the server hands out again what nobody has settled."""
+SLACK = 0.01
+"""Seconds by which the times of two messages of one server may be read wrong."""
 REHEARSALS = 3
 TRIES = 10
 
@@ -23,7 +27,22 @@ async def play(on: Stage, key: str, kind: Kind) -> None:
     """One order, to its expected end."""
     await on.start(key, **kind.order)
     assert await on.finished(key) == {key: kind.state}, key
+    # F2: gets the first answer
     assert on.ledger(key) == kind.ledger, key
+
+
+def recorded(on: Stage, key: str) -> int:
+    """How many answers its services have kept of an instance: one for each idempotency key that they have seen."""
+    counts = (on.rows(name, "SELECT count(*) FROM answers WHERE step LIKE ?", f"%/{key}/%") for name in on.services)
+    return sum(count for [(count,)] in counts)
+
+
+async def keys_due(on: Stage, key: str) -> int:
+    """How many keys that takes: one for each step that ended, and for each that was done and undone."""
+    values = {name: register.value for name, register in (await on.registers(key)).items()}
+    ended = [name.step for name, value in values.items() if isinstance(value, Done | Failed)]
+    undone = [name.step for name, value in values.items() if isinstance(value, Undone)]
+    return len(ended) + sum(isinstance(values[end(step)], Done) for step in undone)
 
 
 class Boundaries:
@@ -82,8 +101,24 @@ class Boundaries:
             await play(self.on, tried, kind)
             self.keys.append(tried)
             if await self._fulfilled(tried):
+                await self._check_next_attempt(tried, participant, when, operation)
                 return
         self.unreached[participant].append(f"{when} {operation}")
+
+    async def _check_next_attempt(self, key: str, participant: str, when: str, operation: str) -> None:
+        """What it does depends on how far the one that was killed has come."""
+        what, _, register = operation.partition(" ")
+        step, _, kind = register.partition(".")
+        if (what, kind, when) == ("put", "begin", "before"):
+            written = await self.on.registers(key)
+            begun = written[begin(step)]
+            if isinstance(begun.value, Started):
+                trigger = written[parse(begun.value.delivery)[1]]
+                # F1: The delivery comes again after `ack_wait`
+                assert begun.time - trigger.time >= ACK_WAIT - SLACK
+        if (what, kind, when) == ("put", "end", "after"):
+            # F3: finds `end`, calls nobody
+            assert self.fates.operations(participant).count((key, f"call {step} action")) == 1
 
     async def _fulfilled(self, key: str) -> bool:
         """The last acks may come after the finish."""
@@ -97,12 +132,20 @@ class Boundaries:
 def test_f1_f2_f3_f4_a_sidecar_killed_at_any_boundary(tmp_path: Path, report: list[str]) -> None:
     async def scenario() -> None:
         begun = time.monotonic()
-        async with stage(MEALS, tmp_path, ack_wait=0.2) as on:
+        async with stage(MEALS, tmp_path, ack_wait=ACK_WAIT) as on:
             at = Boundaries(on)
             operations = await at.rehearse()
             lines = await asyncio.gather(*(at.kill_at_each(*one) for one in operations.items()))
             await on.check(*at.keys)
             assert not any(at.unreached.values()), at.unreached
+            subjects = [subject for _, subject, _ in await on.everything()]
+            # F1: the step begins once
+            assert len({*subjects}) == len(subjects)
+            for key in at.keys:
+                # F1: the app sees the same idempotency key
+                # F2: with the same key
+                # F4: The compensation is called again with the same key
+                assert recorded(on, key) == await keys_due(on, key), key
             report.extend(["kill -9 of a sidecar before and after everything that it does", *lines])
             report.append(f"{len(at.keys)} orders, balanced, {seconds_since(begun)}")
 
@@ -144,7 +187,10 @@ def test_f23_an_app_that_dies_between_its_commit_and_its_answer(example: str, tm
                 assert await app.process.wait() == 1
                 await app.start()
                 assert await on.finished(key) == {key: state}
+                # F23: Called again with the same key
+                assert recorded(on, key) == await keys_due(on, key)
                 if example == MEALS:
+                    # F23: the recorded answer, one effect
                     assert on.ledger(key) == next(k.ledger for k in KINDS.values() if k.order == order)
                 keys.append(key)
             await on.check(*keys)
@@ -168,6 +214,7 @@ def test_f24_every_app_is_killed_under_load(full: bool, tmp_path: Path) -> None:
                     assert await app.kill() == KILLED
                     await app.start()
                 await placing
+            # F24: nothing is counted as failed; with its disk back it answers from its table
             await conclude(on, orders, 60 + len(orders))
 
     run(scenario(), 600 if full else 60)
@@ -189,7 +236,9 @@ def test_f6_the_server_is_killed_and_comes_back_with_its_disk(tmp_path: Path) ->
                 await asyncio.sleep(0.02)
             on.server.start()
             await placing
+            # F6: what was not confirmed is written again
             await conclude(on, orders, 60 + len(orders))
+            # F6: no saga has to be started twice
             assert {key: (await on.registers(key))[START].origin.run for key in early} == taken
             ends = [(await on.registers(key))[FINISH].time for key in early]
             assert max(ends) > killed, "it was killed too late"
@@ -215,6 +264,7 @@ def test_f5_all_sidecars_are_killed_again_and_again(full: bool, tmp_path: Path) 
                 assert await asyncio.gather(*(member.kill() for member in on.members())) == [KILLED] * 4
                 await asyncio.gather(*(member.revived() for member in on.members()))
             await asyncio.gather(*placing)
+            # F5: Every saga ends as it would have, with one effect each
             await conclude(on, orders, 60 + len(orders))
 
     run(scenario(), 900 if full else 60)

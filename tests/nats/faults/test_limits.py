@@ -61,7 +61,9 @@ def test_f53_a_backlog_does_not_fill_the_memory_of_the_one_that_works_it_off(ful
                 await asyncio.sleep(0.02)
             states = list((await finishing).values())
             assert states.count("completed") == min(count, 999)
+            # F53: A sidecar asks for no more deliveries than it has slots (32)
             assert 1 < most <= SLOTS
+            # F53: so a backlog waits in the log, not in its memory
             assert memory(customers, "VmHWM") - before < 16 * MIB
             await on.check(*keys[:100], "first")
 
@@ -111,10 +113,13 @@ def test_f57_sidecars_that_run_out_of_something_lose_nothing(what: str, full: bo
                 told: list[int] = []
                 placing = asyncio.gather(*(_send(on, wanted[n::senders], note, told) for n in range(senders)))
                 if turn == 0:  # later on it has connections that it keeps, and may do without more
+                    # F57: A sidecar without descriptors or memory says so in its log,
+                    # answers starts with 503 or not at all, or dies and is started again
                     await until(lambda told=told, marks=marks: _felt(what, told, marks), 30)
                 await asyncio.gather(*(renewed(member) for member in on.members()))
                 await placing
                 keys += wanted
+                # F57: nothing that was taken is lost
                 assert await on.finished(*keys) == dict.fromkeys(keys, "completed")
             await on.check(*keys)
 

@@ -95,13 +95,16 @@ def test_f12_a_participant_is_cut_off(play: Play, wires: dict[str, Wire], full: 
     async def scenario(on: Stage) -> None:
         orders = await under_way(on, "kitchen", "f12")
         wires["kitchen"].cut()
+        # F12: A participant that is cut off says so in /readyz
         await ready(on, "kitchen", 503)
         later = mixed("f12-later", 9)
         await place(on, later)
+        # F12: holds up only what depends on it
         await ended(on, "verify-consumer", *later)
         assert not served(on, "kitchen", "f12-later")
         await asyncio.sleep(300 if full else 0)
         wires["kitchen"].mend()
+        # F12: finishes what it had begun when it is back
         await conclude(on, orders | later)
         await ready(on, "kitchen")
 
@@ -115,8 +118,10 @@ def test_f13_half_open_tcp(play: Play, wires: dict[str, Wire], noticed: float) -
         orders = await under_way(on, "consumers", "f13")
         before = wire.connections
         wire.freeze()
+        # F13: A connection that is dead without a word is noticed within 20 s and replaced by a new one
         await reconnected(wire, before, noticed)
         orders |= await under_way(on, "consumers", "f13-later")
+        # F13: everything goes on
         await conclude(on, orders)
 
     play(scenario)
@@ -136,7 +141,12 @@ def test_f14_a_sidecar_cut_off_one_way_and_f16_writes_that_arrive_late(
         wire.freeze(back=False)
         later = mixed("f14-later", 9)
         await place(on, later)
+        # F14: Where nothing that a sidecar says arrives, its leases run out and deliveries come again
+        while not (await on.api(f"CONSUMER.INFO.{on.stream}.kitchen"))["num_redelivered"]:
+            await asyncio.sleep(0.02)
+        # F14: the connection is replaced within 20 s
         await reconnected(wire, before, noticed)
+        # F14: that changes nothing
         await conclude(on, orders | later)
 
         stands = await on.everything()
@@ -146,6 +156,8 @@ def test_f14_a_sidecar_cut_off_one_way_and_f16_writes_that_arrive_late(
         last = mixed("f16", 6)
         await place(on, last)
         await conclude(on, last)
+        # F16: What the network holds back and delivers after the connection was given up
+        # is refused by the server wherever a register stands by then
         assert (await on.everything())[: len(stands)] == stands
 
     play(scenario)
@@ -162,6 +174,7 @@ def test_f15_confirmations_are_lost(play: Play, wires: dict[str, Wire]) -> None:
         for wire in wires.values():
             wire.lose_confirmations(3)
         answers = await asyncio.gather(*(on.post(key) for key in keys))
+        # F15: a start is answered with 202 and not as a duplicate
         assert [answer.status for answer in answers] == [202] * 4, "a start whose confirmation is lost is no duplicate"
         assert await on.finished(*keys) == dict.fromkeys(keys, "completed")
         for one in PARTICIPANTS:
@@ -169,9 +182,11 @@ def test_f15_confirmations_are_lost(play: Play, wires: dict[str, Wire]) -> None:
             while await on.metric("writes_total", one, result="unknown") < unknown[one] + 3:
                 await asyncio.sleep(0.02)
             steps = [step for step in on.saga.steps if step.participant == one]
+            # F15: no app is called twice
             assert await on.metric("calls_total", one) == calls[one] + len(keys) * len(steps)
         while await completed(on) < ends + len(keys):
             await asyncio.sleep(0.02)
+        # F15: each end is counted once
         assert await completed(on) == ends + len(keys), "each end was written by one"
         await on.check(*keys)
 
@@ -189,6 +204,8 @@ def test_f17_every_link_is_slow(play: Play, wires: dict[str, Wire], full: bool, 
         orders = mixed("f17", 30 if full else 12)
         begun = time.monotonic()
         await place(on, orders)
+        # F17: Slow links make sagas slow and nothing else: with half a second each way and jitter on every link
+        # 30 orders at once end within two minutes
         await conclude(on, orders, 120)
         report.append(
             f"F17, {latency:g} s each way on every link: {len(orders)} orders, {time.monotonic() - begun:.1f} s"

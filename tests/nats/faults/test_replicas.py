@@ -142,12 +142,18 @@ def test_f27_f42_every_delivery_comes_again_after_everything_has_finished(tmp_pa
             assert once >= 16 * 7
 
             for copy in await on.log.read(on.stream, registers.subjects(on.saga.namespace, on.saga.name)):
+                # F25: a copy in the stream is refused by the server
+                # F42: The server refuses the copy, since its register stands
                 assert await on.log.put(copy.subject, copy.headers, copy.body) is WriteRefused.EXISTS
             assert await snapshot(on) == before, "old triggers that are sent again"
 
             for name in await on.consumers():
                 await on.api(f"CONSUMER.RESET.{on.stream}.{name}", {"seq": 1})
+            # F25: A repeated delivery changes nothing
+            # F27: no call, no write, no effect
             assert await snapshot(on) == before
+            # F27: Every delivery of the whole log comes again and is acked
+            # F42: a delivery of it that comes again is acked without effect
             assert await acks(on) >= acked_before + once, "not every delivery came again"
 
             acked_before = await acks(on)
@@ -155,6 +161,7 @@ def test_f27_f42_every_delivery_comes_again_after_everything_has_finished(tmp_pa
                 await on.api(f"CONSUMER.DELETE.{on.stream}.{name}")
             await provision(on.server.url, [on.saga])
             assert await snapshot(on) == before
+            # F28: all of the log is delivered to it from the beginning
             assert await acks(on) >= acked_before + once, "not every delivery came to the new consumers"
             await conclude(on, expected | await place(on, "later", 4))
 
@@ -172,6 +179,8 @@ def test_f25_f27_every_delivery_comes_again_while_everything_runs(full: bool, tm
                 await until(lambda share=share: len(on.rows("orders", "SELECT id FROM orders")) >= share)
                 for name in await on.consumers():
                     await on.api(f"CONSUMER.RESET.{on.stream}.{name}", {"seq": 1})
+            # F25: A repeated delivery changes nothing
+            # F27: while everything runs all ends as it would have
             await conclude(on, await placing)
 
     run(scenario(), 900 if full else 60)
@@ -184,6 +193,7 @@ def test_f55_sigterm_during_a_slow_call_lets_it_finish(tmp_path: Path) -> None:
             await until(lambda: on.rows("kitchen", "SELECT id FROM tickets"))
             [kitchen] = on.sidecars["kitchen"]
             assert await terminate(kitchen) == 0
+            # F55: what runs is finished within `grace`
             assert ("create-ticket", "end") in await on.registers("slow"), "it was finished on the way out"
             assert await on.finished("slow") == {"slow": "completed"}
             await on.check("slow")
@@ -211,6 +221,7 @@ def test_f55_sigterm_without_time_gives_the_delivery_to_the_other_replica(tmp_pa
             assert await on.finished("slow") == {"slow": "completed"}
             found = await on.registers("slow")
             taken_over = found["create-ticket", "end"].time - found["create-ticket", "begin"].time
+            # F55: else given back and taken over before its lease runs out
             assert taken_over < ACK_WAIT, "it was given back, rather than left until its lease ran out"
             assert on.ledger("slow") == ("APPROVED", ["CONFIRMED"], 1)
             await on.check("slow")
@@ -230,6 +241,7 @@ def test_a_rolling_restart_under_load_keeps_nothing_waiting(tmp_path: Path) -> N
             await conclude(on, expected)
             for key in expected:
                 found = await on.registers(key)
+                # F54: nothing waits for a lease to run out
                 assert found[FINISH].time - found[START].time < ACK_WAIT, "something waited for a lease to run out"
 
     run(scenario())
@@ -249,6 +261,7 @@ def test_f54_from_one_replica_to_five_and_back_under_load(full: bool, tmp_path: 
                 five = asyncio.create_task(place(on, f"five-{turn}", count))
                 for name in grown:
                     for replica in range(5 * turn, 5 * turn + 5):
+                        # F54: New replicas share the one consumer at once
                         await _works(on, name, replica)
                 last = asyncio.create_task(place(on, f"last-{turn}", count))
                 leaving = [member for name in grown for member in on.sidecars[name][-5:-1]]
@@ -256,9 +269,11 @@ def test_f54_from_one_replica_to_five_and_back_under_load(full: bool, tmp_path: 
                     await leave(member)
                 for placing in (alone, five, last):
                     expected |= await placing
+            # F54: those that leave finish or give back what they have in hand
             await conclude(on, expected)
             for key in expected:
                 found = await on.registers(key)
+                # F54: nothing waits for a lease to run out
                 assert found[FINISH].time - found[START].time < ACK_WAIT, "something waited for a lease to run out"
 
     run(scenario(), 600 if full else 90)

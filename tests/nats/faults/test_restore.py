@@ -49,9 +49,14 @@ def test_f60_the_log_is_restored_from_an_older_backup(tmp_path: Path, full: bool
             await conclude(on, later)
             tables, first = on.tables(), await written(on, old)
             await put_back(on, backup)
+            # F60: what was started since is known to the apps alone
             assert set(map(tuple, (await written(on, later)).values())) == {()}
+            # F60: comes to the same end
             await conclude(on, old)
+            # F60: What was open in the backup is carried out again
             assert await written(on, old) != first, "nothing was open in the backup"
+            # F60: under the same keys
+            # F60: with no second effect, where apps have recorded what decided it
             assert on.tables() == tables
 
     run(scenario(), 120.0)

@@ -242,6 +242,7 @@ def test_what_somebody_has_loosened_is_tightened_again(kind: str, change: dict[s
     loosened = stands._replace(**{"streams" if kind == "stream" else "consumers": configs})
     [mended] = plan(ONE, loosened)
     assert isinstance(mended, ApiRequest)
+    # F44: what somebody has loosened is tightened again
     assert plan(ONE, after(loosened, [mended])) == ()
 
 

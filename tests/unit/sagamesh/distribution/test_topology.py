@@ -51,6 +51,7 @@ def test_a_saga_s_log_is_written_once_and_drops_nothing(setting: str, value: obj
     ["allow_rollup_hdrs", "deny_delete", "deny_purge", "allow_msg_ttl", "allow_msg_schedules", "sealed", "no_ack"],
 )
 def test_a_saga_s_log_has_neither_rollups_nor_expiry_and_leaves_the_janitor_its_deletes(setting: str) -> None:
+    # F44: The log's stream allows no schedules, rollups or TTLs
     assert not one_stream().get(setting)
 
 

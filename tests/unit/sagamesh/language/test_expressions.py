@@ -285,6 +285,7 @@ FOUR = "[s+s+s].all(a, [a+a].all(b, [b+b].all(c, [c+c].all(d, true))))".replace(
     ],
 )
 def test_f56_what_could_cost_too_much_is_refused_by_its_text(source, message):
+    # F56: what an expression may cost is bounded by its text when the saga is checked
     assert message in refusal(source, Place.WHEN)
 
 
@@ -323,6 +324,7 @@ def test_functions_are_allowed_by_name_whatever_the_library_offers(source):
 )
 def test_f56_what_could_cost_too_much_on_these_data_is_refused_before_it_runs(source, place, data):
     text = failure(source, place, **data)
+    # F56: by the data before each evaluation
     assert "the data are too large for this expression" in text
 
 

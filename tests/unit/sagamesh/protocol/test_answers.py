@@ -103,6 +103,7 @@ def answer(status: int, body: bytes = BODY, **headers: str) -> Answered:
 
 @pytest.mark.parametrize(("status", "verdict"), ACTION.items())
 def test_a_status_that_answers_an_action_means_one_thing(status: int, verdict: AnswerMeaning) -> None:
+    # F59: a redirect is an answer like any other (refused)
     assert judge_action(answer(status)) == verdict
 
 

@@ -312,6 +312,7 @@ async def test_registers_of_the_future(world: World) -> None:
     await world.start()
     subject = Instance("shop", "checkout", "o-1").subject(Name("reserve", "hologram"))
     await world.log.put(subject, {}, b"{}")
+    # F61: never guessed at
     assert (await world.call("GET", "/v1/sagas/checkout/o-1")).problem == (500, "unreadable")
 
 
@@ -424,6 +425,7 @@ async def test_cancel_what_is_committed(world: World) -> None:
 async def test_cancel_while_the_pivot_is_at_work(world: World) -> None:
     await world.start()
     await world.write("checkout/o-1", (registers.begin("charge"), Started("d")))
+    # F51: a cancel that comes later is answered 409
     assert (await world.cancel("checkout/o-1", "too late")).problem == (409, "pivot-started")
 
 
@@ -512,6 +514,7 @@ async def test_f57_a_start_for_which_there_is_no_memory_can_be_sent_again(world:
         raise MemoryError
 
     start, world.instances.start = world.instances.start, short  # type: ignore[assignment, method-assign]
+    # F57: answers starts with 503
     assert (await world.start()).problem == (503, "busy")
     world.instances.start = start  # type: ignore[method-assign]
     assert (await world.start()).status == 202

@@ -220,6 +220,7 @@ async def test_a_long_call_keeps_its_lease():
         await mesh.until(lambda: peer.app.calls)
         [hand] = peer.relay._in_hand
         first = hand.renewed
+        # F18: The lease is renewed while the app works
         await mesh.until(lambda: hand.renewed > first + 0.6)
         release.set()
         await mesh.value(OUTCOME)
@@ -255,7 +256,9 @@ async def test_a_register_from_the_future_is_neither_acked_nor_guessed_at():
             mesh.instance().subject(registers.START), {"saga-origin": "r;0;0;rev;pod;a"}, b'{"value":"future"}'
         )
         await mesh.until(lambda: peer.metric("unreadable_registers_total") == 1)
+        # F61: unknown values are held
         assert peer.metric("deliveries_total", saga="simulated", result="nak") == 1
+        # F61: never guessed at
         assert peer.app.calls == []
 
 
@@ -269,10 +272,12 @@ async def test_a_revision_that_is_not_here_is_held_and_asked_for():
         start = Start("start", "i-1", "test", "digest", NULL)
         headers, body = codec.encode(registers.START, start, Origin("run", 0, 0.0, newer, "pod", "attempt"), "app")
         await MemoryLog(mesh.server).put(mesh.instance().subject(registers.START), headers, body)
+        # F36: A delivery whose revision is not here yet is held
         await mesh.until(lambda: peer.metric("deliveries_total", saga="simulated", result="nak"))
         assert peer.app.calls == []
         await mesh.distribute()
         assert isinstance(await mesh.value(OUTCOME), Committed)
+        # F36: it is carried out as soon as the document comes
         assert peer.app.paths == ["/newer"]
 
 
@@ -386,6 +391,7 @@ async def test_f57_a_delivery_for_which_there_is_no_memory_comes_again_soon():
         peer.executor.execute = starving
         await mesh.start()
         assert isinstance(await mesh.value(OUTCOME), Committed)
+        # F57: deliveries come again
         assert peer.app.paths == ["/s0"]
 
 

@@ -35,11 +35,14 @@ def test_while_few_wait_delays_are_those_that_core_asks_for() -> None:
 @pytest.mark.parametrize("count", [1000, 5000, 20_000])
 def test_f52_however_many_wait_retries_have_a_limit(count: int) -> None:
     delays = drawn(crowd(count), Nak(10.0))
+    # F52: Poisoned instances are retried ever less often, so that all of them together make some 200 retries a second
     assert count / mean(delays) == pytest.approx(RETRIES, rel=0.1)
 
 
 def test_f19_calls_that_hang_take_half_of_the_slots_at_most() -> None:
     delays = drawn(crowd(100, held=5.0, spent=5.0), Nak(10.0))
+    # F19: hanging calls take half of the slots at most
+    # F52: take half of the slots at most
     assert 100 * 5.0 / mean(delays) == pytest.approx(SLOTS / 2, rel=0.1)
 
 

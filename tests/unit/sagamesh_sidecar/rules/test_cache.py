@@ -52,6 +52,7 @@ def test_what_cannot_be_used_is_told(file: bytes, reason: str, caplog: pytest.Lo
     assert asyncio.run(of(MemoryStore(file)).load()) == {}
     [record] = caplog.records
     assert record.levelno == logging.WARNING
+    # F35: a damaged copy on disk, counts as none, and the log says why
     assert reason in record.reason
 
 

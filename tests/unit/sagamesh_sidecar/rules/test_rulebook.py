@@ -72,6 +72,7 @@ async def test_the_last_good_revision_stays_until_the_new_one_is_there_and_reada
     await bucket.activate(newer.revision.encode())
     assert bucket.active == [RULES.revision]
     await bucket.document(newer, codec.encode_rules(replace(newer, format=2)))
+    # F35: The last good revision stays active
     assert bucket.active == [RULES.revision]
     third = replace(RULES, revision="3333333333")
     await bucket.activate(third.revision.encode())
@@ -85,6 +86,7 @@ async def test_bytes_that_are_no_revision_change_nothing():
     await bucket.document(RULES)
     await bucket.activate(RULES.revision.encode())
     await bucket.activate(b"\xff\xfe")
+    # F35: The last good revision stays active
     assert bucket.active == [RULES.revision]
 
 
@@ -94,6 +96,7 @@ async def test_a_document_that_says_it_belongs_elsewhere_is_not_used():
     for field in ("namespace", "participant", "saga", "revision"):
         other = replace(RULES, **{field: "other"})
         await bucket.document(replace(RULES, revision=f"{field}-1"), codec.encode_rules(other))
+    # F35: a document that cannot be used
     assert all(bucket.book.newest(saga) is None for saga in ("simulated", "other"))
     await bucket.document(RULES)
     assert bucket.book.newest("simulated") is not None
@@ -168,6 +171,7 @@ async def test_of_rules_from_before_only_what_is_sound_and_its_own_is_used():
 async def test_a_damaged_document_that_was_repaired_is_used():
     bucket = Bucket()
     await bucket.document(RULES, b"{")
+    # F35: a document that cannot be used
     assert bucket.book.holds == {}
     await bucket.document(RULES)
     assert bucket.book.holds == {"simulated": (RULES.revision,)}

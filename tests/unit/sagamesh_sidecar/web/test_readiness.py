@@ -36,6 +36,7 @@ def test_of_several_the_first_is_told() -> None:
 
 
 def test_a_login_that_is_not_taken_says_why_nats_does_not_answer() -> None:
+    # F47: by /readyz
     assert unready(**{**WELL, "connected": False, "locked_out": "the token has expired"}) == "the token has expired"
 
 
