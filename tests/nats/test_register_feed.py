@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -14,7 +16,7 @@ from sagamesh.errors import UnavailableError
 from sagamesh.log import codec
 from sagamesh.log.registers import START, Absent, Completed, Instance, Name, Origin, Register, marker
 from sagamesh_cli.local import register_feed
-from sagamesh_cli.local.register_feed import following
+from sagamesh_cli.local.register_feed import RegisterFeed, following
 from sagamesh_jetstream.client.ports import JetStreamError
 from sagamesh_jetstream.client.session import connect
 from sagamesh_sidecar.adapters.nats import NatsLog
@@ -39,13 +41,13 @@ class Watcher:
         self.heard.append((instance.id, ".".join(register.name)))
 
     async def write(self, *ids: str) -> None:
-        """What nobody can read, what nobody watches, and the end of instances."""
+        """The end of instances, what nobody watches, and what nobody can read."""
         async with NatsLog(self.url, name="test") as log:
             for each in ids:
-                await log.put(f"saga.t.s.{each}._.notice", {}, b"no register")
-                for name, value in ((MARKER, Absent("a", "b")), (FINISH, Completed())):
+                for name, value in ((FINISH, Completed()), (MARKER, Absent("a", "b"))):
                     headers, body = codec.encode(name, value, ORIGIN, "someone")
                     await log.put(Instance("t", "s", each).subject(name), headers, body)
+                await log.put(f"saga.t.s.{each}._.notice", {}, b"no register")
 
     async def hears(self, *ids: str) -> None:
         await until(lambda: self.heard == [(each, "_.finish") for each in ids])
@@ -100,6 +102,23 @@ def test_a_consumer_that_is_silent_is_replaced_and_nothing_is_missed(
                 assert another != name
                 await asyncio.sleep(1)  # several heartbeats long nothing is written, and the consumer stays
                 assert await consumers(server.url) == [another]
+
+    run(scenario())
+
+
+def test_what_an_old_consumer_still_brings_is_not_heard_twice() -> None:
+    async def bring(feed: RegisterFeed, sequence: int) -> None:
+        headers, body = codec.encode(FINISH, Completed(), ORIGIN, "someone")
+        reply = f"$JS.ACK.{LOG}.c.1.{sequence}.9.1795600984123456789.5"
+        subject = Instance("t", "s", f"i{sequence}").subject(FINISH)
+        await feed._on_message(cast("Any", SimpleNamespace(subject=subject, reply=reply, headers=headers, data=body)))
+
+    async def scenario() -> None:
+        on = Watcher("")
+        feed = RegisterFeed(cast("Any", None), LOG, "saga.t.s.>", on.hear, after=4)
+        for sequence in (4, 5, 6, 5, 6, 7):
+            await bring(feed, sequence)
+        assert [each for each, _ in on.heard] == ["i5", "i6", "i7"]
 
     run(scenario())
 

@@ -96,6 +96,27 @@ def test_a_server_that_dies_is_noticed_and_found_again(tmp_path: Path, death: st
     run(scenario())
 
 
+def test_where_somebody_is_silent_that_is_raised_in_time() -> None:
+    async def keep_silent(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            writer.close()
+
+    async def scenario() -> None:
+        async with await asyncio.start_server(keep_silent, "127.0.0.1", 0) as silent:
+            port = silent.sockets[0].getsockname()[1]
+            began = time.monotonic()
+            with pytest.raises(
+                UnavailableError, match=r"cannot be reached: nothing there answers as a NATS server does$"
+            ):
+                async with connect(f"nats://127.0.0.1:{port}", timeout=0.5):
+                    """Never reached."""
+            assert time.monotonic() - began < 10, "the default would take longer"
+
+    run(scenario())
+
+
 def test_a_read_of_more_than_the_server_gives_at_once_is_no_read_of_less(tmp_path: Path) -> None:
     async def scenario() -> None:
         with NatsServer(tmp_path) as server:
