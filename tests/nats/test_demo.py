@@ -73,12 +73,12 @@ class Recording:
 
     def again(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Let the next demo tell its board the same, which draws itself now and then, and end in the same way."""
-        [rules], [end] = self.rules, self.ends
+        events, [rules], [end] = self.events, self.rules, self.ends
 
-        async def replayed(self_: Demo) -> DemoEnd:
-            board = Board(rules, self_.console)
+        async def replayed(self: Demo) -> DemoEnd:
+            board = Board(rules, self.console)
             with board.showing():
-                for number, event in enumerate(self.events):
+                for number, event in enumerate(events):
                     event(board)
                     if number % DRAW_EVERY == 0:
                         assert board._live is not None
@@ -171,7 +171,7 @@ def test_a_demo_that_is_stopped_in_a_terminal_leaves_nothing(tmp_path: Path) -> 
             drawn = bytearray()
             reader = threading.Thread(target=drain, args=(ours, drawn))
             reader.start()
-            await demo.until(lambda: drawing(drawn))
+            await demo.until(lambda: drawing(drawn), 40)
             assert len(relatives(demo.mark)) == 10, "itself, a server, four services, four sidecars"
             demo.send(signal.SIGINT)
             assert await demo.ended() == 130
