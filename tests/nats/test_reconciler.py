@@ -217,7 +217,7 @@ def test_what_is_created_again_as_its_end_is_told_is_not_forgotten(url: str) -> 
         on.cluster.apply("a")
         await on.shows("a", "Distributed", "True", "Distributed")
         await on.report("orders", starts={"a": on.revision("a")})
-        await until(lambda: on.operator.fleet.starts("shop", "a"))
+        await until(lambda: on.operator.fleet.starters("shop", "a"))
         on.cluster.delete("a")
         await until(lambda: "Retiring" in [note.reason for note in on.cluster.events])
         await on.report("orders")  # it starts the saga no more, and so nothing keeps its log

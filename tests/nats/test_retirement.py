@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -61,7 +61,7 @@ class Stage:
         value = registers.Start(event="go", id=instance, source="test", digest="d")
         return await self.write(instance, START, value)
 
-    async def retire(self, js: JetStream | None = None, *, starting: bool = False) -> Retiring | None:
+    async def retire(self, js: JetStream | None = None, *, starting: Collection[str] = ()) -> Retiring | None:
         return await retire(js or self.js, KEY, starting=starting, installation="default")
 
     async def is_there(self) -> bool:
@@ -165,7 +165,7 @@ def test_many_instances_are_all_counted(server: EmbeddedServer) -> None:
 
 def test_while_a_sidecar_may_start_it_the_log_stays(server: EmbeddedServer) -> None:
     async def scenario(on: Stage) -> None:
-        assert await on.retire(starting=True) == Retiring(0)
+        assert await on.retire(starting={"orders"}) == Retiring(0)
         assert await on.is_there()
         assert await on.retire() is None
 
@@ -254,7 +254,7 @@ def test_a_saga_that_is_created_again_stands_again_whenever_that_is(server: Embe
 def test_what_belongs_to_somebody_else_is_left_alone(server: EmbeddedServer) -> None:
     async def scenario(on: Stage) -> None:
         assert await left_over(on.js, "theirs") == set()
-        assert await retire(on.js, KEY, starting=False, installation="theirs") is None
+        assert await retire(on.js, KEY, starting=(), installation="theirs") is None
         assert await on.is_there()
         assert len(await on.entries()) == 3
 

@@ -5,8 +5,12 @@ builders    values in a few words each; no I/O
     shapes, attempts      sagas as the model has them, and questions to the decision about their instances
     orders, pods          orders of example 02 and what must come of them; pods as people write them
     oracle                whether the registers of a finished instance agree with each other
+distribution    operators, sidecars, people and a NATS in one process, in virtual time, by one seed
+    world, endings, meddler, weather    what happens; witness, rest    what must hold, always and in the end
+    operators, lines, pods              who is there; product    the modules that are tried, or edits of them
 fakes       behind the product's ports, in this process
     mesh, memory_cluster  all participants of a saga in one loop; a cluster of Kubernetes that may be away or lie
+    virtual_loop          asyncio by a seed, in no time
     scripted_app          an app whose every byte a test decides
     served_api, served_app    a sidecar's API, and its web server alone, over real sockets
 conversations  one instance as text, for tests/conversations

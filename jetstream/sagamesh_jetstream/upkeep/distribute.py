@@ -34,7 +34,7 @@ from sagamesh_jetstream.client.replies import (
     NO_PEERS,
     STREAM_MISSING,
 )
-from sagamesh_jetstream.upkeep.lookups import ask_all, listed_subjects, stored
+from sagamesh_jetstream.upkeep.lookups import ask_all, stored, subjects_in
 
 LOOKS = 10
 """Two are enough where nobody else is at work. So many in vain are a tug of war, of which somebody must hear."""
@@ -113,10 +113,12 @@ async def observe(
     """Gather everything that `plan` judges by. `known`: entries that were read a moment ago."""
     saga = any_document(documents)
     [stream] = registers.streams(saga.namespace, saga.saga)
-    ours = {"subjects_filter": buckets.saga_subjects(saga.namespace, saga.saga)}
-    streams = await ask_all(js, {s["name"]: (f"STREAM.INFO.{s['name']}", ours) for s in wanted_streams(documents, 1)})
+    ours = buckets.saga_subjects(saga.namespace, saga.saga)
+    names = [wanted["name"] for wanted in wanted_streams(documents, 1)]
+    streams = await ask_all(js, {name: (f"STREAM.INFO.{name}", {"subjects_filter": ours}) for name in names})
 
-    entries = await read_entries(js, listed_subjects(streams.get(buckets.RULES_STREAM)), known)
+    first = streams.get(buckets.RULES_STREAM)
+    entries = await read_entries(js, await subjects_in(js, buckets.RULES_STREAM, ours, first), known)
     participants = needed_filters(documents, entries)
     consumers = await ask_all(js, {p: (f"CONSUMER.INFO.{stream}.{p}", None) for p in participants})
     return Observed(_configs(streams), _configs(consumers), entries)

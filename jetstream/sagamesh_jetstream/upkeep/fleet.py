@@ -9,7 +9,7 @@ from sagamesh.distribution import buckets, heartbeat
 from sagamesh.distribution.heartbeat import Heartbeat
 from sagamesh.errors import UnreadableError
 from sagamesh_jetstream.client.ports import JetStream
-from sagamesh_jetstream.upkeep.lookups import ask, listed_subjects, stored
+from sagamesh_jetstream.upkeep.lookups import ask, stored, subjects_in
 
 logger = logging.getLogger(__name__)
 
@@ -57,10 +57,10 @@ class Fleet:
         ours = [one for one in told if (one.namespace, one.participant) == (namespace, participant)]
         return tuple(sorted(ours, key=lambda one: one.pod))
 
-    def starts(self, namespace: str, saga: str) -> bool:
-        """Whether a live sidecar says that it starts the saga."""
+    def starters(self, namespace: str, saga: str) -> frozenset[str]:
+        """The participants of which a live sidecar says that it starts the saga."""
         told = (heard.heartbeat for heard in self._heard.values())
-        return any(one.namespace == namespace and saga in one.starts for one in told)
+        return frozenset(one.participant for one in told if one.namespace == namespace and saga in one.starts)
 
     def count(self, namespace: str, participant: str, saga: str, revision: str) -> tuple[int, int]:
         """The live sidecars of a participant, and those among them that hold the revision."""
@@ -81,7 +81,8 @@ async def heartbeats(js: JetStream, namespace: str = "*") -> dict[str, bytes]:
     Without the bucket nothing does. Raises JetStreamError and UnavailableError.
     """
     wanted = buckets.heartbeat_subjects(namespace)
-    listed = listed_subjects(await ask(js, f"STREAM.INFO.{buckets.SIDECARS_STREAM}", {"subjects_filter": wanted}))
+    first = await ask(js, f"STREAM.INFO.{buckets.SIDECARS_STREAM}", {"subjects_filter": wanted})
+    listed = await subjects_in(js, buckets.SIDECARS_STREAM, wanted, first)
     # What has just run out is as if goodbye had been said.
     return dict.fromkeys(listed, b"") | await stored(js, buckets.SIDECARS_STREAM, listed)
 

@@ -36,6 +36,17 @@ async def stored(js: JetStream, stream: str, subjects: Iterable[str]) -> dict[st
     return {subject: base64.b64decode(reply["message"].get("data", "")) for subject, reply in replies.items()}
 
 
+async def subjects_in(js: JetStream, stream: str, wanted: str, info: JsonObject | None) -> list[str]:
+    """Every subject of a stream that `wanted` takes: those of the first reply (`info`), and of the pages after it."""
+    found = listed_subjects(info)
+    while info is not None and len(found) < info.get("total", 0):
+        info = await ask(js, f"STREAM.INFO.{stream}", {"subjects_filter": wanted, "offset": len(found)})
+        if not (page := listed_subjects(info)):
+            break
+        found += page
+    return list(dict.fromkeys(found))  # what is new meanwhile moves the pages
+
+
 def listed_subjects(info: JsonObject | None) -> list[str]:
     """The subjects that the reply to a `STREAM.INFO` lists."""
     return [] if info is None else list(info["state"].get("subjects") or {})

@@ -7,7 +7,7 @@ counted for the last time what still runs in it.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ from sagamesh.log import codec, registers
 from sagamesh.log.registers import FINISH, OUTCOME, START, Instance, Name, SagaKey
 from sagamesh_jetstream.client.ports import JetStream, JsonObject
 from sagamesh_jetstream.upkeep.distribute import PAGE, read_entries
-from sagamesh_jetstream.upkeep.lookups import ask, listed_subjects
+from sagamesh_jetstream.upkeep.lookups import ask, subjects_in
 
 
 class Retiring(NamedTuple):
@@ -28,20 +28,23 @@ class Retiring(NamedTuple):
     running: int
 
 
-async def retire(js: JetStream, key: SagaKey, *, starting: bool, installation: str) -> Retiring | None:
-    """One step further; None: nothing of it is left. `starting`: some live sidecar still says that it starts the saga.
+async def retire(js: JetStream, key: SagaKey, *, starting: Collection[str], installation: str) -> Retiring | None:
+    """One step further; None: nothing of it is left.
 
-    What belongs to another installation is none of ours, and left alone. Raises JetStreamError and UnavailableError.
+    `starting`: participants of which a live sidecar still says that it starts the saga: while there is one the log
+    stays. What belongs to another installation is none of ours, and left alone. Raises JetStreamError and
+    UnavailableError.
     """
     [stream] = registers.streams(*key)
     log = await ask(js, f"STREAM.INFO.{stream}")
-    bucket = await ask(js, f"STREAM.INFO.{RULES_STREAM}", {"subjects_filter": buckets.saga_subjects(*key)})
+    ours = buckets.saga_subjects(*key)
+    bucket = await ask(js, f"STREAM.INFO.{RULES_STREAM}", {"subjects_filter": ours})
     if _is_foreign(log, installation) or _is_foreign(bucket, installation):
         return None
-    entries = await read_entries(js, _entries(bucket))
-    for subject in _active(entries):
+    entries = await read_entries(js, await _entries(js, ours, bucket))
+    for subject in _active(key, entries, starting if bucket else ()):
         await js.publish(subject, b"")
-    if log is not None and not await _end(js, key, log["config"], _pivots(entries), starting=starting):
+    if log is not None and not await _end(js, key, log["config"], _pivots(entries), wait=bool(starting)):
         return Retiring(await running(js, key, _pivots(entries)))
     await _clear(js, entries)
     return None
@@ -49,11 +52,11 @@ async def retire(js: JetStream, key: SagaKey, *, starting: bool, installation: s
 
 async def left_over(js: JetStream, installation: str) -> set[SagaKey]:
     """Every saga of this installation of which NATS holds something."""
-    every = {"subjects_filter": buckets.bucket_keys(buckets.RULES_BUCKET)}
-    bucket = await ask(js, f"STREAM.INFO.{RULES_STREAM}", every)
-    if bucket is None or _is_foreign(bucket, installation):
+    every = buckets.bucket_keys(buckets.RULES_BUCKET)
+    bucket = await ask(js, f"STREAM.INFO.{RULES_STREAM}", {"subjects_filter": every})
+    if _is_foreign(bucket, installation):
         return set()
-    sagas = set(_sagas(_entries(bucket)))
+    sagas = set(_sagas(await _entries(js, every, bucket)))
     async for stream in _streams(js):
         saga = registers.saga_of_stream(stream["config"]["name"])
         if saga and not _is_foreign(stream, installation):
@@ -74,17 +77,17 @@ async def running(js: JetStream, key: SagaKey, pivots: Mapping[str, bool]) -> in
     return len(open_) - ended
 
 
-async def _end(js: JetStream, key: SagaKey, config: JsonObject, pivots: Mapping[str, bool], *, starting: bool) -> bool:
+async def _end(js: JetStream, key: SagaKey, config: JsonObject, pivots: Mapping[str, bool], *, wait: bool) -> bool:
     """Delete the log if nothing runs in it; whether that was done."""
-    if starting or await running(js, key, pivots):
+    if wait or await running(js, key, pivots):
         return False
     name = config["name"]
     # From here on a start is answered by nobody: its sender hears that it is unknown, and sends it again.
-    await js.api(f"STREAM.UPDATE.{name}", topology.retired_log(config, *key))
+    await ask(js, f"STREAM.UPDATE.{name}", topology.retired_log(config, *key))
     if await running(js, key, pivots):
-        await js.api(f"STREAM.UPDATE.{name}", {**config, "subjects": [*registers.subjects(*key)]})
+        await ask(js, f"STREAM.UPDATE.{name}", {**config, "subjects": [*registers.subjects(*key)]})
         return False
-    await js.api(f"STREAM.DELETE.{name}")
+    await ask(js, f"STREAM.DELETE.{name}")  # which another operator may have done
     return True
 
 
@@ -97,9 +100,11 @@ async def _clear(js: JetStream, entries: Iterable[str]) -> None:
         await js.api(f"STREAM.PURGE.{RULES_STREAM}", {"filter": subject})
 
 
-def _active(entries: Mapping[str, bytes]) -> Iterator[str]:
-    """Where a participant still finds that it starts the saga."""
-    return (subject for subject, body in entries.items() if body and buckets.is_active_key(subject))
+def _active(key: SagaKey, entries: Mapping[str, bytes], starting: Collection[str]) -> list[str]:
+    """Where a participant still finds that it starts the saga; or nothing, though it once did and does it still."""
+    found = {subject for subject, body in entries.items() if body and buckets.is_active_key(subject)}
+    told = {buckets.active_subject(key.namespace, participant, key.saga) for participant in starting}
+    return sorted(found | (told - entries.keys()))
 
 
 def _pivots(entries: Mapping[str, bytes]) -> dict[str, bool]:
@@ -119,14 +124,8 @@ async def _ids(js: JetStream, key: SagaKey, name: Name) -> set[str]:
     """The instances that have a register."""
     wanted = registers.filter_subject(key.namespace, key.saga, name)
     [stream] = registers.streams(*key)
-    ids: set[str] = set()
-    while True:
-        asked = {"subjects_filter": wanted, "offset": len(ids)}
-        info = await ask(js, f"STREAM.INFO.{stream}", asked)
-        page = listed_subjects(info)
-        ids |= {registers.parse(subject)[0].id for subject in page}
-        if info is None or not page or len(ids) >= info.get("total", 0):
-            return ids
+    first = await ask(js, f"STREAM.INFO.{stream}", {"subjects_filter": wanted})
+    return {registers.parse(subject)[0].id for subject in await subjects_in(js, stream, wanted, first)}
 
 
 async def _streams(js: JetStream) -> AsyncIterator[JsonObject]:
@@ -140,9 +139,10 @@ async def _streams(js: JetStream) -> AsyncIterator[JsonObject]:
             return
 
 
-def _entries(bucket: JsonObject | None) -> list[str]:
-    """What the bucket holds of sagas, but for the word that one was deleted."""
-    return [subject for subject in listed_subjects(bucket) if not buckets.is_retired_key(subject)]
+async def _entries(js: JetStream, wanted: str, bucket: JsonObject | None) -> list[str]:
+    """What the bucket holds of these sagas, but for the word that one was deleted. `bucket`: the first reply."""
+    listed = await subjects_in(js, RULES_STREAM, wanted, bucket)
+    return [subject for subject in listed if not buckets.is_retired_key(subject)]
 
 
 def _sagas(subjects: Iterable[str]) -> Iterator[SagaKey]:

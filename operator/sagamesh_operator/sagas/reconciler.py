@@ -79,6 +79,8 @@ class Reconciler:
         self.records = SagaRecords()
         self._connected = asyncio.Event()
         self._fleet_read = False
+        self._deleted: dict[SagaKey, int] = {}
+        """What was deleted since the last list was asked for, and the version of that."""
         metrics.queue(lambda: len(self._queue))
 
     # -- what others tell
@@ -88,6 +90,7 @@ class Reconciler:
         told = resource(document)
         if kind == "DELETED":
             self.watching.forget(told.key)
+            self._deleted[told.key] = int(told.version)
             self._lose(told.key)
         else:
             self.watching.told(told.key, told.version)
@@ -108,6 +111,7 @@ class Reconciler:
 
     def _see(self, seen: Resource) -> None:
         if self.records.of(seen.key).see(seen):
+            self._metrics.retiring(seen.key, None)  # it may have been deleted before
             self._queue.add(seen.key)
 
     def _lose(self, key: SagaKey) -> None:
@@ -179,7 +183,8 @@ class Reconciler:
             standing = await self._distribute(record, wanted.key, acceptance, standing)
             if not record.is_still(wanted):  # deleted meanwhile: that has a turn of its own
                 return False
-        record.standing = standing
+        if acceptance.documents:  # of a refused one only the status tells what another operator has made of it
+            record.standing = standing
         participants = readiness(wanted.key, acceptance, self.fleet)
         said = statuses.status(wanted, acceptance, replace(standing, participants=participants), self._now())
         await self._say(record, wanted, said)
@@ -197,6 +202,9 @@ class Reconciler:
                 return Standing(active=done.revision, replicas=done.replicas)
             except SagameshError as error:
                 problem = why_not(error)
+            except Exception:  # whatever it was, nobody knows now what stands
+                record.due = True
+                raise
         record.due = True
         return replace(before, problem=problem)
 
@@ -222,7 +230,7 @@ class Reconciler:
     async def _retire(self, key: SagaKey, record: SagaRecord) -> bool:
         if not self._fleet_read:
             raise UnavailableError("who starts the saga is not known yet")
-        starting = self.fleet.starts(key.namespace, key.saga)
+        starting = self.fleet.starters(key.namespace, key.saga)
         left = await retire(self._js, key, starting=starting, installation=self._installation)
         if record.resource is not None:  # it was created again meanwhile
             record.due = True
@@ -261,8 +269,10 @@ class Reconciler:
 
     async def _look(self, *, repair: bool) -> None:
         """What the list shows and the watch did not tell, deletions above all; and what only NATS still knows."""
+        self._deleted.clear()
         documents, version = await self._cluster.sagas()
-        listed = {each.key: each for each in map(resource, documents)}
+        every = map(resource, documents)
+        listed = {each.key: each for each in every if int(each.version) > self._deleted.get(each.key, 0)}
         self.watching.listed({key: each.version for key, each in listed.items()}, self._now())
         for each in listed.values():
             self._see(each)
@@ -272,7 +282,7 @@ class Reconciler:
         if repair:
             self._distribute_all()
         self.synced.set()
-        for key in await left_over(self._js, self._installation) - self.records.present().keys():
+        for key in sorted(await left_over(self._js, self._installation) - self.records.present().keys()):
             self._queue.add(key)
 
     async def _follow_fleet(self) -> None:

@@ -58,7 +58,7 @@ class SagaRecord:
         """Take what the watch or a list shows, unless newer is known. Whether the saga needs a turn for it."""
         known = self.resource
         same = known is not None and known.uid == seen.uid
-        if known is not None and same and int(known.version) > int(seen.version):
+        if known is not None and int(known.version) > int(seen.version):
             return False
         if not same:
             self._said = _NOTHING

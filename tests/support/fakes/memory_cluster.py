@@ -43,7 +43,7 @@ class MemoryCluster:
     def delete(self, name: str) -> None:
         self.version += 1
         gone = self.objects.pop(SagaKey("shop", name))
-        self._tell("DELETED", gone)
+        self._tell("DELETED", gone | {"metadata": gone["metadata"] | {"resourceVersion": str(self.version)}})
 
     def condition(self, name: str, kind: str) -> tuple[str, str]:
         status = self.objects[SagaKey("shop", name)]["status"]
@@ -51,10 +51,22 @@ class MemoryCluster:
 
     async def sagas(self) -> tuple[list[JsonObject], int]:
         self._check()
-        return list(self.objects.values()), self.version
+        return self.listed()
 
     async def apply_status(self, resource: Resource, status: JsonObject) -> str | None:
         self._check()
+        return self.write_status(resource, status)
+
+    async def record(self, key: SagaKey, uid: str, note: Note) -> None:
+        self._check()
+        self.write_event(key, uid, note)
+
+    # The same at once, for whoever simulates the way to it.
+
+    def listed(self) -> tuple[list[JsonObject], int]:
+        return list(self.objects.values()), self.version
+
+    def write_status(self, resource: Resource, status: JsonObject) -> str | None:
         found = self.objects.get(resource.key)
         if found is None or found["metadata"]["uid"] != resource.uid:
             return None
@@ -65,8 +77,7 @@ class MemoryCluster:
         self._tell("MODIFIED", self.objects[resource.key])
         return str(self.version)
 
-    async def record(self, key: SagaKey, uid: str, note: Note) -> None:
-        self._check()
+    def write_event(self, key: SagaKey, uid: str, note: Note) -> None:
         self.events.append(note)
 
     def _tell(self, kind: str, document: JsonObject) -> None:
