@@ -160,7 +160,7 @@ def test_f20_an_app_that_fails_for_a_while(full: bool, tmp_path: Path) -> None:
             # F20: nothing fails before `within` is over
             assert await on.finished(*keys, seconds=3 * seconds + 60) == dict.fromkeys(keys, "completed")
             # F20: Called again with growing delay
-            assert max(failed.values()) <= (40 if full else 20)
+            assert failed.total() / len(keys) <= (40 if full else 7)  # some 5 in 1.5 s; 9 to 14, if they did not grow
             assert min(failed.values()) >= 1
             # F20: and the same key
             assert {len(seen) for seen in keys_seen.values()} == {1}
