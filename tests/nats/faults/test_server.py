@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from sagamesh.distribution import topology
+from sagamesh.errors import UnavailableError
 from sagamesh_cli.errors import EnvironmentFault
 from sagamesh_cli.local.mesh import provision, read_sagas
 from support.builders.documents import CHECKOUT
@@ -73,7 +74,18 @@ async def mend(on: Stage) -> None:
     if server.denied or server.limits:
         server.denied, server.limits = (), None
         await server.reload()
-    await until(lambda: on.log.connected)
+    config = (await on.api(f"STREAM.INFO.{on.stream}"))["config"]
+    await on.api(f"STREAM.UPDATE.{on.stream}", config | {"max_bytes": -1})
+    async with asyncio.timeout(20):
+        while not await answered(on):
+            await asyncio.sleep(0.02)
+
+
+async def answered(on: Stage) -> bool:
+    """Whether the log can be read: a connection that has just died still counts as one."""
+    with contextlib.suppress(UnavailableError):
+        return bool(await on.everything())
+    return False
 
 
 def governed(on: Stage) -> GovernedServer:
