@@ -13,6 +13,7 @@ import pytest
 from sagamesh.errors import UnavailableError
 from sagamesh_jetstream.client import login
 from sagamesh_jetstream.client.connection import NatsConnection, Timing
+from sagamesh_jetstream.client.listener import Listener
 from sagamesh_jetstream.client.requests import RequestError, Requests
 from sagamesh_jetstream.client.session import Bell
 from sagamesh_sidecar.adapters.nats.puller import NatsLease
@@ -213,6 +214,17 @@ def test_a_server_that_is_away_for_long_makes_no_gap(play: Play) -> None:
     play(scenario, QUIET, OSError("nobody is there"), started=False)
 
 
+def test_a_gap_while_a_client_connects_costs_it_nothing(play: Play) -> None:
+    async def scenario(on: World) -> None:
+        on.haste = 31.0
+        await on.connection.start()
+        await on.connection.publish("a", b"")
+        assert on.connection.gaps == 1
+        assert len(on.clients) == 1
+
+    play(scenario, started=False)
+
+
 def test_a_client_that_is_lost_while_parts_move_to_it_is_none(play: Play) -> None:
     class Part:
         async def opened(self, client: Any, /) -> None:
@@ -306,11 +318,23 @@ def test_a_bell_tells_once_that_a_client_is_gone_and_only_of_one_that_it_has_tol
 
 
 def test_a_client_that_hears_nothing_is_replaced_however_patient_the_probe_is(play: Play) -> None:
+    class Part:
+        async def opened(self, _: object) -> None:
+            news.append("opened")
+
+        def lost(self) -> None:
+            news.append("lost")
+
+    news: list[str] = []
+
     async def scenario(on: World) -> None:
+        on.connection.parts = (Part(),)
+        await on.connection.start()
         await on.connected(2)
         assert next(on.probes) == 2
+        assert news == ["opened", "lost", "opened"]
 
-    play(scenario, Timing(start=5, watch=0.01, reply=0.02))
+    play(scenario, Timing(start=5, watch=0.01, reply=0.02), started=False)
 
 
 def test_the_first_try_says_why_it_failed_without_a_password(play: Play) -> None:
@@ -353,3 +377,20 @@ def test_a_request_without_a_client_fails_at_once(play: Play) -> None:
         assert on.connection.max_payload is None
 
     play(scenario, started=False)
+
+
+def test_a_listener_that_raises_hears_on(caplog: pytest.LogCaptureFixture) -> None:
+    heard: list[bytes] = []
+
+    def hear(_: str, body: bytes) -> None:
+        heard.append(body)
+        raise ValueError(body)
+
+    async def scenario() -> None:
+        listener = Listener("news.>", hear)
+        for body in (b"a", b"b"):
+            await listener._on_message(cast("Any", SimpleNamespace(subject="news.today", data=body)))
+
+    asyncio.run(scenario())
+    assert heard == [b"a", b"b"]
+    assert "news.today: the listener raised" in caplog.text
