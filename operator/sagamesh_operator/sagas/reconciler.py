@@ -80,7 +80,8 @@ class Reconciler:
         self._connected = asyncio.Event()
         self._fleet_read = False
         self._deleted: dict[SagaKey, int] = {}
-        """What was deleted since the last list was asked for, and the version of that."""
+        """What was deleted since the list before the last one, and in which version: word of it may still be late."""
+        self._listed = 0
         metrics.queue(lambda: len(self._queue))
 
     # -- what others tell
@@ -90,8 +91,7 @@ class Reconciler:
         told = resource(document)
         if kind == "DELETED":
             self.watching.forget(told.key)
-            self._deleted[told.key] = int(told.version)
-            self._lose(told.key)
+            self._lose(told.key, int(told.version))
         else:
             self.watching.told(told.key, told.version)
             self._see(told)
@@ -110,11 +110,14 @@ class Reconciler:
         self._distribute_all(after=AWAY)
 
     def _see(self, seen: Resource) -> None:
+        if int(seen.version) <= self._deleted.get(seen.key, 0):
+            return
         if self.records.of(seen.key).see(seen):
             self._metrics.retiring(seen.key, None)  # it may have been deleted before
             self._queue.add(seen.key)
 
-    def _lose(self, key: SagaKey) -> None:
+    def _lose(self, key: SagaKey, version: int) -> None:
+        self._deleted[key] = version
         self.records.of(key).lose()
         self._metrics.forget(key)
         self._queue.add(key)
@@ -269,16 +272,16 @@ class Reconciler:
 
     async def _look(self, *, repair: bool) -> None:
         """What the list shows and the watch did not tell, deletions above all; and what only NATS still knows."""
-        self._deleted.clear()
         documents, version = await self._cluster.sagas()
-        every = map(resource, documents)
-        listed = {each.key: each for each in every if int(each.version) > self._deleted.get(each.key, 0)}
+        listed = {each.key: each for each in map(resource, documents)}
         self.watching.listed({key: each.version for key, each in listed.items()}, self._now())
         for each in listed.values():
             self._see(each)
         for key, known in self.records.present().items():
             if key not in listed and int(known.version) <= version:
-                self._lose(key)
+                self._lose(key, version)
+        self._deleted = {key: gone for key, gone in self._deleted.items() if gone >= self._listed}
+        self._listed = version
         if repair:
             self._distribute_all()
         self.synced.set()

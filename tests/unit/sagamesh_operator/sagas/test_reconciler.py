@@ -71,6 +71,23 @@ async def test_a_list_that_was_asked_for_before_a_deletion_brings_nothing_back(o
 
 
 @scenario
+async def test_a_late_word_of_what_a_list_has_shown_as_deleted_brings_nothing_back(on):
+    on.cluster.apply("a")
+    await asyncio.sleep(1)
+    late = on.cluster.objects[KEY]
+    on.cluster.watched = None
+    on.cluster.delete("a")
+    for _ in range(2):
+        await on.operator._look(repair=False)
+        on.operator.told("MODIFIED", late)
+        assert on.operator.records.of(KEY).resource is None
+    on.cluster.apply("b")
+    for _ in range(2):
+        await on.operator._look(repair=False)
+    assert KEY not in on.operator._deleted, "it is not remembered for ever"
+
+
+@scenario
 async def test_a_saga_that_is_there_again_counts_as_retiring_no_more(on):
     on.cluster.apply("a")
     await asyncio.sleep(1)
