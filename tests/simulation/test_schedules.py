@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import time
 from collections import Counter
 from collections.abc import Callable
 from random import Random
@@ -14,24 +12,11 @@ from sagamesh.language.checks import check
 from sagamesh.language.model import Saga
 from sagamesh.simulation import Outline, World, seeded, violations
 from support.builders import shapes
+from support.builders.seeds import BASE, IN_CI, seeds
 
 FIXED, FIXED_BIG = 300, 50
 """Schedules of each shape by the same seeds every time. On unchanged code the second run can find nothing, so more of
 them are a tier of their own: `make test-simulation` runs 2,000."""
-DAY = 86_400
-BASE = (1 + int(time.time()) // DAY) * 100_000
-"""The first of as many seeds that nobody has tried before: another one each day, and far from the fixed ones."""
-IN_CI = bool(os.environ.get("CI"))
-"""There the fixed seeds judge and the day's are reported, so that a change is not refused for what it did not do."""
-
-
-def seeds(request: pytest.FixtureRequest, fixed: int) -> tuple[range, range]:
-    """The fixed ones, and those of the day; of a replay only those that it asks for."""
-    asked = request.config.getoption("--schedules") or fixed
-    first = request.config.getoption("--seed")
-    if first:
-        return range(first, first + asked), range(0)
-    return range(1, 1 + asked), range(BASE, BASE + fixed)
 
 
 def replayed(request: pytest.FixtureRequest) -> bool:
