@@ -8,7 +8,7 @@ from simulation.distribution_mutants import MUTANTS, ProductMutant
 from support.distribution.product import edited
 from support.distribution.world import OUTLINES, World
 
-ENOUGH = 60
+ENOUGH = 200
 """Schedules that a mutant may survive."""
 
 

@@ -168,12 +168,13 @@ async def amnesia(world: World) -> None:
 
 async def back_and_forth(world: World) -> None:
     """Changed, deleted, created again: while the news of that are on their way, late or by another way."""
-    world.resync = 1.0
+    world.resync = 0.5
     _replace_operators(world)
     await asyncio.sleep(SOON)
-    world.weather.slow = 0.5
+    world.weather_of_kubernetes.slow = 0.5
+    deletions = world.chance.choice((0.0, 0.5))
     for _ in range(12):
-        if world.chance.random() < 0.5 and world.is_there(NAME):
+        if world.chance.random() < deletions and world.is_there(NAME):
             world.cluster.delete(NAME)
         else:
             world.apply(NAME, world.chance.randrange(5))

@@ -27,7 +27,7 @@ class Operator:
         product: Product,
         streams: MemoryStreams,
         cluster: MemoryCluster,
-        weather: Weather,
+        weathers: tuple[Weather, Weather],
         observer: Observer,
         resync: float,
     ) -> None:
@@ -36,8 +36,8 @@ class Operator:
         self.knows: dict[SagaKey, tuple[str, float]] = {}
         self.forgotten: set[str] = set()
         self.metrics = OperatorMetrics()
-        self.nats = NatsLine(name, self, streams, weather, observer)
-        self.kubernetes = KubernetesLine(name, self, cluster, weather, observer)
+        self.nats = NatsLine(name, self, streams, weathers[0], observer)
+        self.kubernetes = KubernetesLine(name, self, cluster, weathers[1], observer)
         self.loop = product.Reconciler(
             self.nats,
             self.kubernetes,

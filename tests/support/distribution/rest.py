@@ -15,7 +15,7 @@ from support.distribution.operators import INSTALLATION
 if TYPE_CHECKING:
     from support.distribution.world import World
 
-QUIET = 30.0
+QUIET = 20.0
 """Seconds for which operators have nothing more to do, when all is as it should be."""
 
 

@@ -105,6 +105,7 @@ class World:
         """Seconds that an instance takes at most, for each of two registers."""
         self.foreign = self.chance.random() < 0.25
         self.weather, self.weather_of_pods = Weather(self.chance), Weather(self.chance)
+        self.weather_of_kubernetes = Weather(self.chance)
         self.streams = MemoryStreams(clock=self.now, pages=PageSizes(subjects=3, infos=2))
         self.cluster = MemoryCluster()
         self.cluster.watched = self._changed
@@ -136,16 +137,16 @@ class World:
             self.recruit()
         await self._storm()
         await self.calm()
-        await asyncio.sleep(280.0 if self.meddled else 130.0)
+        await asyncio.sleep(300.0 if self.meddled else 130.0)
         await rest.check(self, "at rest")
         await self.ending(self)
 
     # -- the storm
 
     async def _storm(self) -> None:
-        weather = self.weather
-        weather.lost, weather.unanswered = self.chance.choice((0.0, 0.03)), self.chance.choice((0.0, 0.03))
-        weather.crash, weather.slow = self.chance.choice((0.0, 0.01)), self.chance.choice((0.0, 0.1))
+        for weather in (self.weather, self.weather_of_kubernetes):
+            weather.lost, weather.unanswered = self.chance.choice((0.0, 0.03)), self.chance.choice((0.0, 0.03))
+            weather.crash, weather.slow = self.chance.choice((0.0, 0.01)), self.chance.choice((0.0, 0.1))
         self.weather_of_pods.slow = self.chance.choice((0.0, 0.1))
         whatever: list[Callable[[], object]] = [
             *[self.apply_one] * 4,
@@ -182,8 +183,8 @@ class World:
 
     async def calm(self) -> None:
         """From now on nothing goes wrong, everybody is there and hears everybody, and nobody starts anything."""
-        self.weather.calm()
-        self.weather_of_pods.calm()
+        for weather in (self.weather, self.weather_of_pods, self.weather_of_kubernetes):
+            weather.calm()
         for pod in self.pods:
             pod.log.blind = pod.starting = False
         while self._tasks:  # a start that is under way may still be taken
@@ -210,7 +211,13 @@ class World:
         """An operator that knows nothing yet."""
         name = f"operator {next(self._numbers)}"
         operator = Operator(
-            name, self.product, self.streams, self.cluster, self.weather, self.witness, resync=self.resync
+            name,
+            self.product,
+            self.streams,
+            self.cluster,
+            (self.weather, self.weather_of_kubernetes),
+            self.witness,
+            resync=self.resync,
         )
         self.operators.append(operator)
         self.witness.operators[name] = operator
