@@ -178,10 +178,11 @@ class Reconciler:
     async def _bring(self, record: SagaRecord, wanted: Resource) -> bool:
         """From what is wanted to what stands, and what is said of it. Whether it needs another turn."""
         acceptance = record.acceptance_of(wanted)
-        standing = record.standing or remembered(wanted)
-        if not acceptance.documents:
+        told = remembered(wanted)
+        standing = record.standing or told
+        if not acceptance.documents:  # then two operators agree on what the status says, if it says anything
             record.due = False
-            standing = replace(standing, problem=None)
+            standing = replace(told if told.active else standing, problem=None)
         elif record.due:
             standing = await self._distribute(record, wanted.key, acceptance, standing)
             if not record.is_still(wanted):  # deleted meanwhile: that has a turn of its own

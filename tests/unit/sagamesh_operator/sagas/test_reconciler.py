@@ -114,6 +114,23 @@ async def test_what_another_operator_says_of_a_refused_saga_stands(on):
 
 
 @scenario
+async def test_two_operators_that_remember_different_things_of_a_refused_saga_do_not_take_turns(on):
+    on.cluster.apply("a")
+    await asyncio.sleep(1)
+    own = on.cluster.objects[KEY]["status"]["activeRevision"]
+    on.cluster.apply("a", steps=[STEP | {"on": ["never"]}])
+    await asyncio.sleep(1)
+    assert on.cluster.condition("a", "Accepted")[0] == "False"
+    assert on.cluster.objects[KEY]["status"]["activeRevision"] == own, "what stands still is said"
+    refused, status = on.operator.records.of(KEY).resource, on.cluster.objects[KEY]["status"]
+    for other, stands in (("0123456789", "0123456789"), ("", own)):
+        on.cluster.write_status(refused, status | {"activeRevision": other})
+        await on.operator._look(repair=True)
+        await asyncio.sleep(1)
+        assert on.cluster.objects[KEY]["status"]["activeRevision"] == stands
+
+
+@scenario
 async def test_after_a_fault_of_ours_nothing_is_said_to_stand(on):
     publish = on.js.publish
 
