@@ -16,6 +16,8 @@ CREDIT = "01-customers-and-orders"
 MIB = 1024 * 1024
 SLOTS = 32
 """Deliveries that a sidecar has in hand at most, by default."""
+GRACE = 15.0
+"""Seconds between the two signals: half of a kubelet's, and more than a sidecar's own that has what it needs."""
 
 
 def pid_of(member: ProcessMember) -> int:
@@ -79,11 +81,19 @@ async def starved(on: Stage, limit: int, room: int, *, by: int) -> None:
 
 
 async def renewed(member: ProcessMember) -> None:
-    """SIGTERM, as a kubelet sends it to whom it does not like any more; the next one has no such limit."""
+    """SIGTERM, and SIGKILL after a while, as a kubelet sends them; the next one has no such limit.
+
+    Who has no memory left may not even be able to stop.
+    """
     assert member.process is not None
     if member.process.returncode is None and not member.restarts:
         member.process.terminate()
-        await member.process.wait()
+        try:
+            async with asyncio.timeout(GRACE):
+                await member.process.wait()
+        except TimeoutError:
+            member.process.kill()
+            await member.process.wait()
     await member.revived()
 
 
