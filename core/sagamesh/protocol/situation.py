@@ -87,6 +87,6 @@ def come_back(at: Situation, reason: str = "") -> Effects:
 
 
 def retry(at: Situation, policy: Retry, reason: str, after: float = 0.0) -> Effects:
-    """Call again, with growing delay, full jitter, and not before the app wants it."""
+    """Call again, after a growing delay at most, and not before the app wants it: a Nak says how it is drawn."""
     doublings = min(at.known.failures, 16)  # even a millisecond is past the longest `max_backoff` by then
     return (Nak(min(policy.backoff * 2**doublings, policy.max_backoff), reason, at_least=after),)

@@ -323,7 +323,10 @@ class NatsConnection:
         return int(client.stats["in_msgs"]) + self.complaints
 
     async def _on_error(self, error: Exception) -> None:
-        """Runs in the task that reads: it must neither raise nor wait."""
+        """Runs in the task that reads: it must neither raise nor wait.
+
+        A right that is missing is kept in `refused`, for which the sidecar's readiness asks: /readyz is 503 meanwhile.
+        """
         if self._spared and self._spared in str(error).lower():
             logger.debug("NATS at %s: %s", self._address, error)
             return
