@@ -11,9 +11,9 @@ from msgspec.structs import replace
 
 from sagamesh.distribution import buckets, heartbeat
 from sagamesh.distribution.heartbeat import Heartbeat
+from sagamesh_jetstream.client.memory.subjects import matches
 from sagamesh_jetstream.client.ports import JetStreamError, JsonObject
 from sagamesh_jetstream.upkeep.fleet import Fleet, read_fleet
-from sagamesh_sidecar.adapters.memory.subjects import matches
 
 ONE = Heartbeat(namespace="shop", participant="orders", pod="orders-1", holds={"checkout": ("a", "b")})
 TWO = replace(ONE, pod="orders-2", holds={"checkout": ("a",)})

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from sagamesh.log.codec import Message
-from sagamesh_sidecar.adapters.memory.subjects import matches
+from sagamesh_jetstream.client.memory.subjects import matches
 from sagamesh_sidecar.ports import Accept
 
 logger = logging.getLogger(__name__)

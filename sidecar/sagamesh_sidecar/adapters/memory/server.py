@@ -10,9 +10,9 @@ from sagamesh.distribution.topology import Config
 from sagamesh.errors import UnavailableError
 from sagamesh.log.codec import Message
 from sagamesh.protocol.attempt import WriteRefused
+from sagamesh_jetstream.client.memory.subjects import matches
 from sagamesh_sidecar.adapters.memory.consumer import Consumer
 from sagamesh_sidecar.adapters.memory.stream import Stream
-from sagamesh_sidecar.adapters.memory.subjects import matches
 from sagamesh_sidecar.ports import Guard
 
 Heard = Callable[[str, bytes], None]

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from sagamesh.distribution.topology import SECOND, Config
 from sagamesh.log.codec import Message
 from sagamesh.protocol.attempt import WriteRefused
+from sagamesh_jetstream.client.memory.subjects import matches
 from sagamesh_sidecar.adapters.memory.consumer import Consumer
-from sagamesh_sidecar.adapters.memory.subjects import matches
 from sagamesh_sidecar.ports import Guard
 
 

@@ -11,7 +11,7 @@ from sagamesh.distribution.buckets import BucketKey
 from sagamesh.errors import UnreadableError
 from sagamesh.log.registers import SagaKey
 from sagamesh.rules.projection import project
-from sagamesh_sidecar.adapters.memory.subjects import matches
+from sagamesh_jetstream.client.memory.subjects import matches
 from support.builders import shapes
 
 SECOND = 1_000_000_000
