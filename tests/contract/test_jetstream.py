@@ -466,12 +466,23 @@ async def _conversation(on: World) -> list[object]:
     for instance in "ab":
         await on.js.publish(on.subject(f"{instance}._.start"), b"1")
     await on.js.publish(on.subject("a.a.end"), b"1")
+    await _counted(on, p=1, q=3, r=3)
     said += [await on.js.api(f"CONSUMER.INFO.{on.log}.p"), await on.js.api(f"CONSUMER.LIST.{on.log}")]
     said += [await on.js.api(f"CONSUMER.NAMES.{on.log}"), await on.subjects("*._.start"), await on.subjects("x")]
     said += [await on.js.api(f"STREAM.INFO.{on.log}"), await on.js.api(f"STREAM.PURGE.{on.log}")]
     said += [await on.js.api(f"STREAM.INFO.{on.log}"), await on.js.api(f"CONSUMER.DELETE.{on.log}.p")]
     said += [await on.js.api(f"STREAM.UPDATE.{on.log}", on.config), await on.js.api(f"STREAM.DELETE.{on.log}")]
     return [told(each, on) for each in said]
+
+
+async def _counted(on: World, **pending: int) -> None:
+    """Wait until each consumer counts so many: a server counts a message after its ack."""
+    while {each["name"]: each["num_pending"] for each in await _consumers(on)} != pending:
+        await asyncio.sleep(0.02)
+
+
+async def _consumers(on: World) -> list[JsonObject]:
+    return (await on.js.api(f"CONSUMER.LIST.{on.log}"))["consumers"]
 
 
 def test_every_reply_is_the_same_but_for_time_and_place(server: NatsServer) -> None:
