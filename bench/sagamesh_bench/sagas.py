@@ -23,12 +23,12 @@ class Shape(NamedTuple):
     late: str = ""
 
 
-def step(name: str, *on: str, path: str = "") -> Step:
+def step(name: str, *after: str, path: str = "") -> Step:
     """A step of the participant of its own name."""
     return Step(
         name=name,
         participant=name,
-        on=on,
+        after=after,
         action=Action(path=path or f"/{name}"),
         emits=(Emit(event=f"{name}.done"),),
         compensation=Compensation(path=f"/{name}/undo"),

@@ -1,7 +1,7 @@
 """YAML files as their authors wrote them: documents, and on which line everything stands.
 
 Stricter than YAML: no aliases (a small file could become a huge one), no key twice (one of them would be lost without
-a word), and words are words as in YAML 1.2, for in PyYAML's own reading the field `on` would be `True`. What the
+a word), and words are words as in YAML 1.2, for in PyYAML's own reading `on` would be `True`. What the
 documents mean is for others: `sagamesh.language.spec` reads sagas.
 """
 

@@ -24,8 +24,7 @@ LABELS = {
 
 LIST_TYPES: Mapping[str, Schema] = {
     "steps": {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},  # SM001
-    "steps.on": {"x-kubernetes-list-type": "set"},  # SM006
-    "steps.true": {"x-kubernetes-list-type": "set"},
+    "steps.after": {"x-kubernetes-list-type": "set"},  # SM006
     "steps.emits": {"x-kubernetes-list-type": "atomic"},  # their order counts
 }
 

@@ -199,7 +199,7 @@ def wide(namespace: str, change: int) -> JsonObject:
         {
             "name": f"step-{n}",
             "participant": f"p-{n}",
-            "on": [f"step-{n - 1}.done" if n else "go"],
+            "after": [f"step-{n - 1}.done" if n else "go"],
             "action": {"path": "/do"},
             "compensation": {"path": "/undo"},
         }

@@ -60,7 +60,7 @@ def test_sagas_refused_ones_and_deleted_ones(
         for name in ("checkout", "refund"):
             await on.apply(saga(name))
             await on.until(name, "Distributed", "True")
-        await on.apply(saga("typo", steps=[{**STEP, "on": ["order.plced"]}]))
+        await on.apply(saga("typo", steps=[{**STEP, "after": ["order.plced"]}]))
         await on.until("typo", "Ready", "False", "NotAccepted")
         active = (await on.get("checkout"))["status"]["activeRevision"]
         await start(nats, namespace, "refund", (await on.get("refund"))["status"]["activeRevision"])
@@ -162,7 +162,7 @@ def test_the_doctor(resources: Cluster, cluster: Cluster, namespace: str, tmp_pa
         assert "failure" not in said
         assert "they belong to this cluster" not in said, "they do"
 
-        await on.apply(saga("typo", steps=[{**STEP, "on": ["order.plced"]}]))
+        await on.apply(saga("typo", steps=[{**STEP, "after": ["order.plced"]}]))
         await on.until("typo", "Accepted", "False")
         failed = json.loads(await failing(shell, "doctor", "-o", "json"))
         assert failed["success"] is False

@@ -137,9 +137,9 @@ def test_a_change_takes_one_patch_and_one_event_and_leaves_the_object_alone(play
 
 def test_what_the_checks_refuse_is_said_with_their_codes(play: Play) -> None:
     async def scenario(on: World) -> None:
-        await on.sagas.apply(saga(steps=[{**STEP, "on": ["order.plced"]}]))
+        await on.sagas.apply(saga(steps=[{**STEP, "after": ["order.plced"]}]))
         accepted = await on.sagas.until("checkout", "Accepted", "False", "SM003")
-        assert "SM003 error at spec.steps[0].on[0]: nobody announces 'order.plced'" in accepted["message"]
+        assert "SM003 error at spec.steps[0].after[0]: nobody announces 'order.plced'" in accepted["message"]
         assert "did you mean 'order.placed'?" in accepted["message"]
         await on.sagas.until("checkout", "Stalled", "True", "NotAccepted")
         await on.sagas.until("checkout", "Ready", "False", "NotAccepted")
@@ -154,7 +154,7 @@ def test_a_refused_change_leaves_the_old_revision_active(play: Play) -> None:
         await on.sagas.apply(saga())
         await on.sagas.until("checkout", "Distributed", "True")
         before = (await on.sagas.get("checkout"))["status"]["activeRevision"]
-        await on.sagas.apply(saga(steps=[{**STEP, "on": ["nobody.says.so"]}]))
+        await on.sagas.apply(saga(steps=[{**STEP, "after": ["nobody.says.so"]}]))
         distributed = await on.sagas.until("checkout", "Distributed", "False", "NotAccepted")
         assert f"revision {before} stays active" in distributed["message"]
         assert (await on.sagas.get("checkout"))["status"]["activeRevision"] == before

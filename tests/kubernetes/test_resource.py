@@ -83,17 +83,16 @@ GOOD: dict[str, JsonObject] = {
     "docs/language.md": yaml.safe_load(in_language_page()),
     "checkout": yaml.safe_load(CHECKOUT),
     "minimal": saga(),
-    "on as kubectl sends it": saga(on=..., true=["order.placed"]),
     "null is absent": saga(**dict.fromkeys(("when", "join", "pivot", "emits", "compensation"))),
     "null is absent in a call": calling(body=None, timeout=None, within=None, retry=None),
     "null is absent at the start": starting(key=None),
     "a pivot, and nothing to undo after it": document(
-        steps=[step(pivot=True, when=None, compensation=None), step(name="ship", on=["charge.done"])]
+        steps=[step(pivot=True, when=None, compensation=None), step(name="ship", after=["charge.done"])]
     ),
     "the longest names": {
         **document(
             start={"participant": "p" * 63, "event": "e" * 128, "key": f"'{'k' * 2046}'"},
-            steps=[step(name="s" * 63, participant="p" * 63, on=["e" * 128], readOnly=True)],
+            steps=[step(name="s" * 63, participant="p" * 63, after=["e" * 128], readOnly=True)],
         ),
         "metadata": {"name": "n" * 63},
     },
@@ -126,7 +125,7 @@ GOOD: dict[str, JsonObject] = {
     "the most inputs": document(
         steps=[
             *(step(name=f"s{n}", readOnly=True) for n in range(100)),
-            step(name="join", on=[f"s{n}.done" for n in range(100)], readOnly=True),
+            step(name="join", after=[f"s{n}.done" for n in range(100)], readOnly=True),
         ]
     ),
     "the most steps": many(500, action={"path": "/" + "a" * 256, "body": f"{{'x': '{'x' * 2000}'}}"}),
@@ -147,14 +146,13 @@ BAD: dict[str, tuple[JsonObject, str]] = {
     # between fields
     "SM001": (document(steps=[step(readOnly=True)] * 2), TWICE),
     "SM002": (emitting({"event": "order.placed"}), "SM002: no step may emit the event that starts the saga"),
-    "SM006": (saga(on=["order.placed", "order.placed"]), TWICE),
-    "SM006 of true": (saga(on=..., true=["order.placed", "order.placed"]), TWICE),
+    "SM006": (saga(after=["order.placed", "order.placed"]), TWICE),
     "SM007": (document(), "SM007: in a saga without a pivot every step needs a `compensation`, or `readOnly: true`"),
     "SM007, null": (saga(readOnly=None, compensation=None), "SM007"),
     "SM008": (saga(compensation={"path": "/refund"}), "SM008: a step that is `readOnly` may not have a `compensation`"),
     "SM009": (saga(readOnly=..., pivot=True, compensation={"path": "/"}), "SM009: the pivot may not have a `compensat"),
     "SM011": (
-        document(steps=[step(pivot=True), step(name="ship", on=["charge.done"], pivot=True)]),
+        document(steps=[step(pivot=True), step(name="ship", after=["charge.done"], pivot=True)]),
         "SM011: at most one step may be the pivot",
     ),
     "SM012": (saga(readOnly=..., pivot=True, when="true"), "SM012: the pivot may not have a `when`"),
@@ -164,15 +162,16 @@ BAD: dict[str, tuple[JsonObject, str]] = {
     "SM022 by default": (calling(timeout="121s"), "SM022"),
     "SM023": (calling(retry={"backoff": "2s", "maxBackoff": "1s"}), "SM023: `backoff`, the first delay, must not be"),
     "SM023 by default": (calling(retry={"backoff": "11s"}), "SM023"),
-    "neither on nor true": (saga(on=...), "`on` is required: what the step listens to, as in on: [order.placed]"),
-    "on and true": (saga(true=["order.placed"]), "`on` and `true` mean the same: write one of them"),
+    "no `after`": (saga(after=...), "spec.steps[0].after: Required value"),
+    "the old name of `after`": (saga(after=..., on=["order.placed"]), "spec.steps[0].on"),
+    "the old name of `after`, as kubectl reads it": (saga(after=..., true=["order.placed"]), "spec.steps[0].true"),
     # unknown, or not built
     "deadline": (plain(deadline="15m"), UNKNOWN + ' "spec.deadline"'),
     "a slip": (plain(stesp=[]), UNKNOWN + ' "spec.stesp"'),
     "a slip in a step": (saga(readonly=True), UNKNOWN + ' "spec.steps[0].readonly"'),
     "a slip in a call": (calling(timout="1s"), UNKNOWN),
     "a slip in a delay": (calling(retry={"backof": "1s"}), UNKNOWN),
-    "a slip in an event": (emitting({"event": "a", "on": 1}), UNKNOWN),
+    "a slip in an event": (emitting({"event": "a", "after": 1}), UNKNOWN),
     "within of a compensation": (undone(within="1m"), UNKNOWN),
     "a slip at the start": (starting(keys="event.id"), UNKNOWN),
     "a slip at the top": ({**saga(), "items": {}}, UNKNOWN),
@@ -200,8 +199,7 @@ BAD: dict[str, tuple[JsonObject, str]] = {
     "a participant at the start": (starting(participant="-orders"), LABEL),
     "an event at the start": (starting(event="order placed"), TYPE),
     "an event that is announced": (emitting({"event": "a."}), TYPE),
-    "an event that is heard": (saga(on=["order placed"]), "should match '^[A-Za-z0-9]"),
-    "an event that is heard, by true": (saga(on=..., true=["a."]), "should match '^[A-Za-z0-9]"),
+    "an event that is heard": (saga(after=["order placed"]), "should match '^[A-Za-z0-9]"),
     **{f"the path {path!r}": (calling(path=path), PATH) for path in spec_cases.REFUSED_PATHS if len(path) < 257},
     "the path of a compensation": (undone(path="/.."), PATH),
     **{
@@ -213,13 +211,13 @@ BAD: dict[str, tuple[JsonObject, str]] = {
     # bounds
     "no step": (plain(steps=[]), FEW),
     "too many steps": (many(501), MUCH),
-    "no input": (saga(on=[]), FEW),
-    "too many inputs": (saga(on=[f"e{n}" for n in range(101)]), MUCH),
+    "no input": (saga(after=[]), FEW),
+    "too many inputs": (saga(after=[f"e{n}" for n in range(101)]), MUCH),
     "no event of several": (saga(emits=[]), FEW),
     "too many events": (emitting(*({"event": f"e{n}", "when": "true"} for n in range(32)), {"event": "e"}), MUCH),
     "a long step's name": (saga(name="a" * 64), LONG),
     "a long participant": (saga(participant="a" * 64), LONG),
-    "a long event": (saga(on=["a" * 129]), LONG),
+    "a long event": (saga(after=["a" * 129]), LONG),
     "a long path": (calling(path="/" + "a" * 257), LONG),
     "a long when": (saga(when="x" * 2049), LONG),
     "a long body": (calling(body="x" * 2049), LONG),
@@ -239,8 +237,8 @@ BAD: dict[str, tuple[JsonObject, str]] = {
     "steps": (plain(steps="a"), KIND + " array"),
     "a step": (plain(steps=["a"]), KIND + " object"),
     "an action": (saga(action="/a"), KIND + " object"),
-    "on": (saga(on="order.placed"), KIND + " array"),
-    "on in on": (saga(on=[["a"]]), KIND + " string"),
+    "after": (saga(after="order.placed"), KIND + " array"),
+    "after in after": (saga(after=[["a"]]), KIND + " string"),
     "when": (saga(when=True), KIND + " string"),
     "pivot": (saga(pivot="yes"), KIND + " boolean"),
     "readOnly": (saga(readOnly=1), KIND + " boolean"),
@@ -272,7 +270,7 @@ def test_the_largest_saga_does_not_cost_too_much(judged: Judge) -> None:
         step(
             name=f"s{n}",
             participant="p" * 63,
-            on=[f"e{i}" for i in range(100)],
+            after=[f"e{i}" for i in range(100)],
             action=action,
             emits=[*({"event": f"e{n}.{i}", "when": "x"} for i in range(31)), {"event": f"s{n}.done"}],
             compensation={"path": "/" + "a" * 256},
@@ -309,7 +307,7 @@ def of_unit_tests() -> Iterator[JsonObject]:
     yield from (wrong for wrong, *_ in spec_cases.FIELDS)
     yield from (calling(**fields) for fields, _ in spec_cases.BOUNDS)
     yield from (calling(path=path) for path in (*spec_cases.PATHS, *spec_cases.REFUSED_PATHS))
-    yield from (saga(on=[event]) for event in spec_cases.EVENTS)
+    yield from (saga(after=[event]) for event in spec_cases.EVENTS)
     yield from (starting(event=event) for event in spec_cases.EVENTS)
     yield from (calling(timeout=text) for text, _ in spec_cases.DURATIONS)
     yield from (calling(timeout=text) for text in spec_cases.REFUSED_DURATIONS)
@@ -477,41 +475,6 @@ def test_it_is_explained(resources: Cluster) -> None:
     assert sorted(listed) == sorted(path.rpartition(".")[2] for path in FIELDS if path != "spec")
     said = " ".join(explained("saga.spec.steps.action.within").split())
     assert FIELDS["spec.steps.action.within"] in said
-
-
-# -- what kubectl sends --------------------------------------------------------------------------------------------
-
-ON = """
-apiVersion: sagamesh.dev/v1alpha1
-kind: Saga
-metadata: {{name: checkout}}
-spec:
-  start: {{participant: orders, event: order.placed}}
-  steps: [{{name: look, participant: stock, {on}, readOnly: true, action: {{path: /look}}}}]
-"""
-
-
-@pytest.mark.parametrize(("written", "name"), [("on: [order.placed]", "true"), ('"on": [order.placed]', "on")])
-@pytest.mark.parametrize("how", ["create", "apply", "apply --server-side"])
-def test_on(kubectl: Callable[..., str], written: str, name: str, how: str) -> None:
-    """YAML 1.1, which kubectl reads, takes the bare word for a boolean."""
-    for _ in range(1 if how == "create" else 2):
-        sent = json.loads(kubectl(*how.split(), "-o", "json", "-f", "-", stdin=ON.format(on=written)))
-    assert sent["spec"]["steps"][0][name] == ["order.placed"]
-    assert spec.read(sent).steps[0].on == ("order.placed",)
-
-
-@pytest.mark.parametrize(
-    ("written", "says"),
-    [
-        ('on: [order.placed], "on": [order.placed]', "`on` and `true` mean the same: write one of them"),
-        ("join: all", "`on` is required: what the step listens to"),
-    ],
-)
-def test_on_twice_and_not_at_all(resources: Cluster, namespace: str, written: str, says: str) -> None:
-    sent = ON.format(on=written)
-    refused = resources.kubectl("create", "-n", namespace, "-f", "-", stdin=sent, check=False)
-    assert says in refused.stderr
 
 
 # -- rights --------------------------------------------------------------------------------------------------------

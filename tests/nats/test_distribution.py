@@ -35,7 +35,7 @@ def step(name: str, participant: str, *on: str) -> Step:
     emits = (Emit(event=f"{name}.done"),)
     undo = Compensation(path=f"/{name}/undo")
     return Step(
-        name=name, participant=participant, on=on, action=Action(path=f"/{name}"), emits=emits, compensation=undo
+        name=name, participant=participant, after=on, action=Action(path=f"/{name}"), emits=emits, compensation=undo
     )
 
 

@@ -18,7 +18,7 @@ from support.servers.cluster import Cluster
 from support.servers.nats_server import NatsServer
 
 CHARGE = Step(
-    name="charge", participant="payments", on=("go",), action=Action(path="/charge"), emits=(), read_only=True
+    name="charge", participant="payments", after=("go",), action=Action(path="/charge"), emits=(), read_only=True
 )
 RULES = project(
     Saga(namespace="shop", name="checkout", start=StartSpec(participant="orders", event="go"), steps=(CHARGE,))

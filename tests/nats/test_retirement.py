@@ -31,7 +31,7 @@ def documents(*, pivot: bool = True) -> dict[str, LocalRules]:
     charge = Step(
         name="charge",
         participant="payments",
-        on=("go",),
+        after=("go",),
         action=Action(path="/charge"),
         emits=(Emit(event="charged"),),
         pivot=pivot,

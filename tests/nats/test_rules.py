@@ -40,7 +40,7 @@ def saga(path: str) -> Saga:
     step = Step(
         name="first",
         participant="solo",
-        on=("asked",),
+        after=("asked",),
         action=Action(path=path),
         emits=(Emit(event="done"),),
         read_only=True,

@@ -33,22 +33,22 @@ spec:
   steps:
     - name: reserve
       participant: shop
-      on: [tried]
+      after: [tried]
       action: {path: /reserve}
       compensation: {path: /release}
     - name: work
       participant: worker
-      on: [reserve.done]
+      after: [reserve.done]
       action: {path: /work, body: 'events["tried"].data', <how>}
       compensation: {path: /unwork}
     - name: charge
       participant: worker
-      on: [work.done]
+      after: [work.done]
       pivot: true
       action: {path: /charge, body: 'events["tried"].data', <how>}
     - name: ship
       participant: worker
-      on: [charge.done]
+      after: [charge.done]
       action: {path: /ship, body: 'events["tried"].data', <how>}
 """.replace("<how>", "timeout: 1s, within: 1s, retry: {backoff: 50ms, maxBackoff: 200ms}")
 APPS = ("--app", "shop=http://127.0.0.1:9", "--app", "worker=http://127.0.0.1:9")
@@ -106,7 +106,7 @@ def test_a_process_says_what_is_said_in_this_one(busy: int, tmp_path: Path) -> N
 
 
 def test_a_saga_that_is_wrong(saga: Path, tmp_path: Path) -> None:
-    saga.write_text(SAGA.replace("on: [reserve.done]", "on: [reserved]"))
+    saga.write_text(SAGA.replace("after: [reserve.done]", "after: [reserved]"))
     complaint = tell(tmp_path, "dev", saga, *APPS, code=1)
     assert complaint.startswith(f"sagamesh: {saga} is refused\n{saga}:16: ")
     assert "'reserved'" in complaint

@@ -18,10 +18,6 @@ PAGE = """\
 `{name}`, version `{version}`. On a cluster, `kubectl explain saga.spec` says the same. How the parts
 work together is in [language.md](language.md).
 
-`kubectl` reads YAML 1.1, to which the bare word `on` is the boolean `true`, so that a step's field `on` arrives as
-`"true"`. The resource has the field under both names, which mean the same: write `on` as you like, with quotes or
-without, and expect `"true"` in what `kubectl get -o yaml` shows.
-
 ## Spec
 
 A duration is Go-style, such as `200ms`, `1.5s` or `1h30m`: hours are the largest unit, and there are at most three
@@ -104,8 +100,6 @@ def _type(schema: Schema) -> str:
 def _default(place: FieldPlace) -> str:
     if place.name in place.holder.get("required", ()):
         return "required"
-    if place.name in ("on", "true"):
-        return "one of the two is required"
     default = place.schema.get("default")
     return "" if default is None else f"`{str(default).lower()}`"
 

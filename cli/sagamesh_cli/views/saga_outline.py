@@ -98,9 +98,9 @@ def outline(saga: Saga) -> dict[str, Any]:
                 "name": step.name,
                 "participant": step.participant,
                 "kind": kind[step.name],
-                "on": list(step.on),
+                "after": list(step.after),
                 "join": step.join,
-                "after": list(heard[step.name]),
+                "predecessors": list(heard[step.name]),
                 "emits": [emit.event for emit in step.emits],
             }
             for step in saga.steps

@@ -41,8 +41,8 @@ def boxes(saga: Saga) -> list[Box]:
 
 def _box(step: Step, title: str, ins: Iterable[str]) -> Box:
     lines = [title, f"  {step.participant}"]
-    if len(step.on) > 1:
-        lines.append(f"  on {step.join} of {len(step.on)}")
+    if len(step.after) > 1:
+        lines.append(f"  after {step.join} of {len(step.after)}")
     border = drawing.DOUBLE if step.pivot else drawing.PLAIN
     return Box(lines=lines, ins=list(ins), outs=announced(step), border=border)
 
@@ -50,11 +50,11 @@ def _box(step: Step, title: str, ins: Iterable[str]) -> Box:
 def listing(saga: Saga) -> list[str]:
     """The steps as a list: what the drawing shows, in any width."""
     title = titles(saga)
-    rows = [("STEP", "PARTICIPANT", "ON", "EMITS")]
+    rows = [("STEP", "PARTICIPANT", "AFTER", "EMITS")]
     rows += [("▷ start", saga.start.participant, "", saga.start.event)]
     for step in in_order(saga):
-        on = (" or " if step.join == "any" else " and ").join(step.on)
-        rows.append((title[step.name], step.participant, on, " or ".join(announced(step).values())))
+        after = (" or " if step.join == "any" else " and ").join(step.after)
+        rows.append((title[step.name], step.participant, after, " or ".join(announced(step).values())))
     return table(rows)
 
 

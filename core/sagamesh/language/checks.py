@@ -72,10 +72,10 @@ def one_producer(saga: Saga) -> Findings:
 def known_inputs(saga: Saga) -> Findings:
     producers = graph.producers(saga)
     for path, step in _steps(saga):
-        for index, event in enumerate(step.on):
+        for index, event in enumerate(step.after):
             if event not in producers:
                 message = f"nobody announces {event!r}"
-                yield finding("SM003", f"{path}.on[{index}]", message, _did_you_mean(event, producers))
+                yield finding("SM003", f"{path}.after[{index}]", message, _did_you_mean(event, producers))
 
 
 def _did_you_mean(event: str, producers: dict[str, str]) -> str:
@@ -91,22 +91,22 @@ def no_circle(saga: Saga) -> Findings:
         circle = error.args[1]
         message = f"these steps wait for one another: {' -> '.join(circle)}"
         path = _path(saga, min(circle, key=[step.name for step in saga.steps].index))
-        yield finding("SM004", f"{path}.on", message, "let one of them listen to an event from outside the circle")
+        yield finding("SM004", f"{path}.after", message, "let one of them listen to an event from outside the circle")
 
 
 def reachable(saga: Saga) -> Findings:
     """With known inputs and no circle, every step that listens to anything leads back to the start."""
     for path, step in _steps(saga):
-        if not step.on:
+        if not step.after:
             fix = f"let it listen to the start, {saga.start.event!r}, or to an event of another step"
-            yield finding("SM005", f"{path}.on", f"nothing leads from the start to {step.name!r}", fix)
+            yield finding("SM005", f"{path}.after", f"nothing leads from the start to {step.name!r}", fix)
 
 
 def inputs_once(saga: Saga) -> Findings:
     for path, step in _steps(saga):
-        for event, count in Counter(step.on).items():
+        for event, count in Counter(step.after).items():
             if count > 1:
-                yield finding("SM006", f"{path}.on", f"{event!r} stands here {count} times", "name it once")
+                yield finding("SM006", f"{path}.after", f"{event!r} stands here {count} times", "name it once")
 
 
 # -- meaning: what steps say about undoing, events and time --------------------------------------------------------
@@ -196,7 +196,7 @@ def times(saga: Saga) -> Findings:
 def too_many_ways(saga: Saga, name: str) -> Findings:
     message = f"too many ways lead to {name!r} (over {MOST_WAYS} to one step, or {MOST_IN_ALL} to all): not checked"
     fix = "let fewer steps have several `emits`, or merge their branches into fewer, or split the saga in two"
-    yield finding("SM016", f"{_path(saga, name)}.on", message, fix)
+    yield finding("SM016", f"{_path(saga, name)}.after", message, fix)
 
 
 def settled_before_pivot(saga: Saga, ways: Ways) -> Findings:
@@ -207,8 +207,8 @@ def settled_before_pivot(saga: Saga, ways: Ways) -> Findings:
             continue
         message = f"{step.name!r} may not have ended when the pivot, {pivot.name!r}, starts"
         fix = (
-            f"let {pivot.name!r} wait for it (`on: [..., {step.emits[-1].event}]`), or let it listen only to events of "
-            f"{pivot.name!r} and the steps after it, or to an event that never comes together with the pivot"
+            f"let {pivot.name!r} wait for it (`after: [..., {step.emits[-1].event}]`), or let it listen only to events "
+            f"of {pivot.name!r} and the steps after it, or to an event that never comes together with the pivot"
         )
         yield finding("SM013", path, message, fix)
 
@@ -216,21 +216,21 @@ def settled_before_pivot(saga: Saga, ways: Ways) -> Findings:
 def any_excludes(saga: Saga, ways: Ways) -> Findings:
     """Where both came, which one the step saw would be chance."""
     for path, step in _steps(saga):
-        pairs = combinations(dict.fromkeys(step.on), 2) if step.join == "any" else ()
+        pairs = combinations(dict.fromkeys(step.after), 2) if step.join == "any" else ()
         race = next((pair for pair in pairs if not ways.exclude(*pair)), None)
         if race:
             message = f"{race[0]!r} and {race[1]!r} may both come, and {step.name!r} would run for whichever is first"
             fix = "use `join: all`, or let the branches begin at different `emits` of one step"
-            yield finding("SM014", f"{path}.on", message, fix)
+            yield finding("SM014", f"{path}.after", message, fix)
 
 
 def can_run(saga: Saga, ways: Ways) -> Findings:
     listens = graph.all_inputs(saga)
     for path, step in _steps(saga):
         if not ways.can_run(step.name) and all(ways.can_run(producer) for producer in listens[step.name]):
-            message = f"{step.name!r} waits for all of {', '.join(step.on)}, which never come together"
+            message = f"{step.name!r} waits for all of {', '.join(step.after)}, which never come together"
             fix = "use `join: any` if one of them is enough, else name events that come together"
-            yield finding("SM015", f"{path}.on", message, fix)
+            yield finding("SM015", f"{path}.after", message, fix)
 
 
 # -- expressions ---------------------------------------------------------------------------------------------------

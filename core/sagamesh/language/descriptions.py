@@ -22,10 +22,8 @@ FIELDS: Mapping[str, str] = {
     "spec.steps.name": "The step's name: a DNS label, unique in the saga.",
     "spec.steps.participant": "The service that owns the step: a DNS label, in the saga's own namespace. Its pods "
     f"carry the label {PARTICIPANT} with this value.",
-    "spec.steps.on": "The events that the step listens to: the starting one, or what other steps emit. With several, "
-    "see join.",
-    "spec.steps.true": "The field `on`, as YAML 1.1 readers (kubectl among them) take the bare word on for the boolean "
-    "true. Both names mean the same; write one of them.",
+    "spec.steps.after": "The events that the step listens to: the starting one, or what other steps emit. With "
+    "several, see join.",
     "spec.steps.join": "all: the step runs when every event has come. any: when the first has come, which is only "
     "allowed where the events exclude one another.",
     "spec.steps.when": "CEL to a bool. False: the step is skipped and counts as satisfied, with null data.",

@@ -101,10 +101,17 @@ class Node:
     def optional_nodes(self, name: str, most: int, example: str) -> list[Node]:
         return [] if self.get(name) is None else self.nodes(name, most, example)
 
-    def restore(self, name: str) -> None:
-        """Read `name` where YAML 1.1 made a boolean of it, and Kubernetes' conversion to JSON the text "true"."""
-        if name not in self._value:
-            self._value = {name if key is True or key == "true" else key: self._value[key] for key in self._value}
+    def renamed(self, old: str, new: str, message: str) -> bool:
+        """Refuse the old name of a field; whether it was used.
+
+        Also where YAML 1.1 made a boolean of it, and Kubernetes' conversion to JSON the text "true".
+        """
+        used = [key for key in (old, True, "true") if key in self._value]
+        for key in used:
+            self.refuse(str(key).lower(), message)
+        self._value = {key: value for key, value in self._value.items() if key not in used}
+        self._known[new] = None
+        return bool(used)
 
     def not_built(self, name: str) -> None:
         """Refuse a field of the language that this version does not carry out."""

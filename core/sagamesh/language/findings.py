@@ -19,7 +19,7 @@ CODES: Mapping[str, str] = {
     "SM003": "A step listens to an event that nobody announces.",
     "SM004": "Steps wait for one another in a circle.",
     "SM005": "A step listens to nothing, so it is not reachable from the start.",
-    "SM006": "A step names an event twice in `on`.",
+    "SM006": "A step names an event twice in `after`.",
     "SM007": "A step does not say how it is undone.",
     "SM008": "A step is `readOnly` and has a compensation.",
     "SM009": "The pivot, or a step downstream of it, has a compensation that would never be called.",
@@ -41,7 +41,7 @@ CODES: Mapping[str, str] = {
 WARNINGS = frozenset({"SM010", "SM018"})
 
 FIELDS = (
-    *("spec", "start", "key", "steps", "name", "participant", "on", "join", "when", "pivot", "readOnly"),
+    *("spec", "start", "key", "steps", "name", "participant", "after", "join", "when", "pivot", "readOnly"),
     *("action", "path", "body", "timeout", "within", "retry", "backoff", "maxBackoff", "emits", "event"),
     "compensation",
 )
@@ -49,7 +49,7 @@ FIELDS = (
 
 
 class Finding(Struct, frozen=True):
-    """`path` names the field, as in `spec.steps[2].on`; `message` says what is wrong, `fix` how to mend it."""
+    """`path` names the field, as in `spec.steps[2].after`; `message` says what is wrong, `fix` how to mend it."""
 
     code: str
     level: Severity

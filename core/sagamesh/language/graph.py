@@ -24,7 +24,7 @@ def producers(saga: Saga) -> dict[str, str]:
 
 
 def inputs(saga: Saga, step: Step) -> dict[str, tuple[str, ...]]:
-    """Producer -> the events of it that `step` listens to, in the order of `on`. Unknown events are left out."""
+    """Producer -> the events of it that `step` listens to, in the order of `after`. Unknown events are left out."""
     return _heard(step, producers(saga))
 
 
@@ -36,7 +36,7 @@ def all_inputs(saga: Saga) -> dict[str, dict[str, tuple[str, ...]]]:
 
 def _heard(step: Step, producer: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
     heard: dict[str, tuple[str, ...]] = {}
-    for event in step.on:
+    for event in step.after:
         if event in producer:
             heard[producer[event]] = (*heard.get(producer[event], ()), event)
     return heard
@@ -44,7 +44,7 @@ def _heard(step: Step, producer: Mapping[str, str]) -> dict[str, tuple[str, ...]
 
 def is_single(step: Step) -> bool:
     """Whether one event alone makes a step run, so that its expressions may name `event`."""
-    return step.join == "any" or len(step.on) == 1
+    return step.join == "any" or len(step.after) == 1
 
 
 def successors(saga: Saga) -> dict[str, tuple[str, ...]]:

@@ -56,7 +56,7 @@ class Step(Struct, frozen=True, kw_only=True):
 
     name: str
     participant: str
-    on: tuple[str, ...]
+    after: tuple[str, ...]
     action: Action
     emits: tuple[Emit, ...]
     join: Join = "all"

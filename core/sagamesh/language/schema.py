@@ -38,7 +38,6 @@ class _Noting(Node):
         super().__init__({}, path, [])
         self.properties: dict[str, Schema] = {}
         self.schema: Schema = {**about, "type": "object", "properties": self.properties}
-        self._restored = ""
 
     def get(self, name: str) -> object:
         return name  # something: what follows where a field is missing has no fields
@@ -85,9 +84,9 @@ class _Noting(Node):
     def optional_nodes(self, name: str, most: int, _example: str) -> list[Node]:
         return self._nodes(name, most, required=False)
 
-    def restore(self, name: str) -> None:
-        """From here on `name` is known under two names, one of which must be there."""
-        self._restored = name
+    def renamed(self, _old: str, _new: str, _message: str) -> bool:
+        """An old name has no place in the schema."""
+        return False
 
     def not_built(self, name: str) -> None:
         """What would have no effect has no place in the schema."""
@@ -109,15 +108,7 @@ class _Noting(Node):
         path = self._at(name)
         # A child is noted before it is asked for its own fields, so it must stay the object that it is.
         self.properties[name] = schema if "properties" in schema else {**_meaning(path), **schema}
-        if name == self._restored:
-            twin = path.removesuffix(name) + "true"
-            self.properties["true"] = {**_meaning(twin), **schema}
-            one, other = f"has(self.{name})", "has(self.__true__)"
-            self.schema["x-kubernetes-validations"] = [
-                rule(f"{one} || {other}", f"`{name}` is required: what the step listens to, as in on: [order.placed]"),
-                rule(f"!({one} && {other})", f"`{name}` and `true` mean the same: write one of them"),
-            ]
-        elif required:
+        if required:
             self.schema.setdefault("required", []).append(name)
         elif "default" not in schema:
             self.properties[name]["nullable"] = True  # as `spec` takes it; where there is a default, null means that

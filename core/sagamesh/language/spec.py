@@ -111,7 +111,7 @@ def _start(start: Node) -> StartSpec:
 
 
 def _steps(spec: Node) -> tuple[Step, ...]:
-    example = "steps: [{name: charge, participant: payments, on: [order.placed], action: {path: /charges}}]"
+    example = "steps: [{name: charge, participant: payments, after: [order.placed], action: {path: /charges}}]"
     steps = spec.nodes("steps", MOST_STEPS, example)
     if spec.get("steps") == []:
         spec.refuse("steps", f"must have at least one step, as in {example}")
@@ -119,12 +119,11 @@ def _steps(spec: Node) -> tuple[Step, ...]:
 
 
 def _step(step: Node) -> Step:
-    step.restore("on")
     name = step.text("name", STEP)
     parsed = Step(
         name=name,
         participant=_participant(step),
-        on=step.texts("on", EVENT, MOST_INPUTS, "on: [order.placed]"),
+        after=_after(step),
         join=cast("Join", step.choice("join", ("all", "any"))),
         when=step.optional_text("when", EXPRESSION),
         pivot=step.flag("pivot"),
@@ -135,6 +134,14 @@ def _step(step: Node) -> Step:
     )
     step.close()
     return parsed
+
+
+def _after(step: Node) -> tuple[str, ...]:
+    example = "after: [order.placed]"
+    why = f"is called `after` now, as in {example}: YAML 1.1 makes the boolean true of the word on"
+    if step.renamed("on", "after", why):
+        return ()
+    return step.texts("after", EVENT, MOST_INPUTS, example)
 
 
 def _participant(owner: Node) -> str:

@@ -72,9 +72,9 @@ class Ways:
 
     def _of(self, step: Step) -> list[Way]:
         if step.join == "any":
-            return self._limited(step, (way for event in step.on for way in self._announced(event)))
+            return self._limited(step, (way for event in step.after for way in self._announced(event)))
         united = [0]
-        for event in step.on:
+        for event in step.after:
             agreeing = _agreeing(united, self._announced(event), self._choices)
             united = self._limited(step, (one | other for one, other in agreeing))
         return united

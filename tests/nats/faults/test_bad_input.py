@@ -30,7 +30,7 @@ END = registers.end("accept")
 OWN = Step(
     name="accept",
     participant="orders",
-    on=("order.placed",),
+    after=("order.placed",),
     action=Action(path="/accept", within=0.5),
     emits=(Emit(event="order.accepted"), Emit(event="order.queued")),
     compensation=Compensation(path="/reject"),

@@ -31,7 +31,7 @@ CAUSE = Cause("refused", "sold out", "x")
 
 def step(
     name: str,
-    on: Collection[str] | str = "start",
+    after: Collection[str] | str = "start",
     *,
     when: str | None = None,
     body: str | None = None,
@@ -42,7 +42,7 @@ def step(
     at: str = "",
 ) -> Step:
     """As in `shapes`, with CEL: `when`, the action's `body`, the compensation's (`undo`), and that of `emits`."""
-    plain = shapes.step(name, on, join=join, kind=kind, at=at)
+    plain = shapes.step(name, after, join=join, kind=kind, at=at)
     return replace(
         plain,
         when=when,

@@ -44,7 +44,7 @@ spec:
   steps:
     - name: reserve-credit
       participant: customers
-      on: [order.placed]
+      after: [order.placed]
       when: event.data.total > 0
       action:
         path: /credit/reserve
@@ -56,19 +56,19 @@ spec:
       compensation: {path: /credit/release}
     - name: reserve-stock
       participant: inventory
-      on: [order.placed]
+      after: [order.placed]
       action: {path: /stock/reserve}
       emits: [{event: stock.reserved}]
       compensation: {path: /stock/release}
     - name: charge-card
       participant: payments
-      on: [credit.reserved, stock.reserved]
+      after: [credit.reserved, stock.reserved]
       pivot: true
       action: {path: /charges, body: '{"order": saga.id, "amount": events["order.placed"].data.total}'}
       emits: [{event: payment.charged}]
     - name: ship
       participant: shipping
-      on: [payment.charged]
+      after: [payment.charged]
       action: {path: /shipments}
       emits: [{event: order.shipped}]
 """
@@ -82,12 +82,12 @@ spec:
   steps:
     - name: first
       participant: {by}
-      on: [{name}.asked]
+      after: [{name}.asked]
       readOnly: true
       action: {{path: /first, timeout: 30s}}
     - name: second
       participant: {then}
-      on: [first.done]
+      after: [first.done]
       readOnly: true
       action: {{path: {path}}}
 """

@@ -12,7 +12,7 @@ from sagamesh.language.model import Action, Compensation, Emit, Join, Order, Sag
 
 def step(
     name: str,
-    on: Iterable[str] | str = "start",
+    after: Iterable[str] | str = "start",
     *,
     emits: Iterable[str] | str = "",
     join: Join = "all",
@@ -25,7 +25,7 @@ def step(
     return Step(
         name=name,
         participant=at or f"p-{name}",
-        on=(on,) if isinstance(on, str) else tuple(on),
+        after=(after,) if isinstance(after, str) else tuple(after),
         join=join,
         when=f"when {name}" if when else None,
         action=Action(path=f"/{name}"),

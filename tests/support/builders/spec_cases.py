@@ -21,7 +21,7 @@ spec:
   steps:
     - name: reserve-credit
       participant: customers
-      on: [order.placed]
+      after: [order.placed]
       join: any
       when: event.data.total > 0
       action:
@@ -34,10 +34,10 @@ spec:
       compensation: {path: /credit/release, body: '{"why": cause}', timeout: 700ms}
     - name: look
       participant: customers
-      on: [credit.reserved]
+      after: [credit.reserved]
       action: {path: /}
       readOnly: true
-    - {name: charge, participant: payments, on: [look.done], pivot: true, action: {path: /charges}}
+    - {name: charge, participant: payments, after: [look.done], pivot: true, action: {path: /charges}}
 status: {anything: [1]}
 """
 
@@ -50,7 +50,7 @@ def document(**spec_fields: Any) -> dict[str, Any]:
 
 
 def step(**fields: Any) -> dict[str, Any]:
-    least = {"name": "charge", "participant": "payments", "on": ["order.placed"], "action": {"path": "/charges"}}
+    least = {"name": "charge", "participant": "payments", "after": ["order.placed"], "action": {"path": "/charges"}}
     return {name: value for name, value in {**least, **fields}.items() if value is not ...}
 
 
@@ -98,13 +98,17 @@ FIELDS: list[tuple[dict[str, Any], str, str]] = [
     (document(steps=[step(name="a\n")]), "spec.steps[0].name", "must be a DNS label"),
     (document(steps=[step(join="one")]), "spec.steps[0].join", "must be 'all' or 'any', and is 'one'"),
     (document(steps=[step(join=["all"])]), "spec.steps[0].join", "and is a list"),
-    (document(steps=[step(on="order.placed")]), "spec.steps[0].on", "as in on: [order.placed], and is 'order.p"),
-    (document(steps=[step(on=...)]), "spec.steps[0].on", "and is missing"),
-    (document(steps=[step(on=[["a"]])]), "spec.steps[0].on[0]", "must be an event type"),
-    (document(steps=[step(on=["order placed"])]), "spec.steps[0].on[0]", "must be an event type"),
-    (document(steps=[step(on=["a."])]), "spec.steps[0].on[0]", "must be an event type"),
-    (document(steps=[step(on=["a" * 129])]), "spec.steps[0].on[0]", "at most 128"),
-    (document(steps=[step(on=["a"] * 101)]), "spec.steps[0].on", "at most 100"),
+    (
+        document(steps=[step(after="order.placed")]),
+        "spec.steps[0].after",
+        "as in after: [order.placed], and is 'order.p",
+    ),
+    (document(steps=[step(after=...)]), "spec.steps[0].after", "and is missing"),
+    (document(steps=[step(after=[["a"]])]), "spec.steps[0].after[0]", "must be an event type"),
+    (document(steps=[step(after=["order placed"])]), "spec.steps[0].after[0]", "must be an event type"),
+    (document(steps=[step(after=["a."])]), "spec.steps[0].after[0]", "must be an event type"),
+    (document(steps=[step(after=["a" * 129])]), "spec.steps[0].after[0]", "at most 128"),
+    (document(steps=[step(after=["a"] * 101)]), "spec.steps[0].after", "at most 100"),
     (document(steps=[step(when=True)]), "spec.steps[0].when", "must be a CEL expression in quotes"),
     (document(steps=[step(when="  \n")]), "spec.steps[0].when", "must be a CEL expression"),
     (document(steps=[step(when="x" * 2049)]), "spec.steps[0].when", "at most 2048"),
@@ -113,7 +117,7 @@ FIELDS: list[tuple[dict[str, Any], str, str]] = [
     (document(steps=[step(emits=[])]), "spec.steps[0].emits", "without the field it is '<step>.done'"),
     (document(steps=[step(emits=[{"event": "a"}] * 33)]), "spec.steps[0].emits", "at most 32"),
     (document(steps=[step(emits=[{}])]), "spec.steps[0].emits[0].event", "and is missing"),
-    (document(steps=[step(emits=[{"event": "a", "on": 1}])]), "spec.steps[0].emits[0].on", "are event, when"),
+    (document(steps=[step(emits=[{"event": "a", "after": 1}])]), "spec.steps[0].emits[0].after", "are event, when"),
     (document(steps=[step(action="/a")]), "spec.steps[0].action", "as in action: {path: /charges}, and is '/a'"),
     (document(steps=[step(compensation="/a")]), "spec.steps[0].compensation", "must be a mapping, as in compens"),
     (document(steps=[step(compensation={"path": "/a", "within": "1m"})]), "spec.steps[0].compensation.within", ""),

@@ -71,7 +71,7 @@ def _saga(lines: Iterable[str]) -> Saga:
 
 
 def _step(text: str) -> Step:
-    """`charge   at payments   on credit.ok, stock.ok   pivot`: clauses with two spaces or more between them."""
+    """`charge   at payments   after credit.ok, stock.ok   pivot`: clauses with two spaces or more between them."""
     name, *clauses = re.split(r"\s{2,}", text.strip())
     options: dict[str, Any] = {"at": name}
     within = None
@@ -80,8 +80,8 @@ def _step(text: str) -> Step:
         match word:
             case "at" | "when" | "body" | "undo" | "join":
                 options[word] = rest
-            case "on":
-                options["on"] = rest.split(", ")
+            case "after":
+                options["after"] = rest.split(", ")
             case "emits":
                 options["emits"] = dict(_emits(rest))
             case "pivot" | "retriable" | "readOnly":

@@ -32,17 +32,17 @@ from support.fakes.virtual_loop import play
 RESERVE = {
     "name": "reserve",
     "participant": "inventory",
-    "on": ["go"],
+    "after": ["go"],
     "action": {"path": "/reservations"},
     "emits": [{"event": "reserved"}],
     "compensation": {"path": "/reservations/undo"},
 }
 SPECS: tuple[dict[str, Any], ...] = (
     {},
-    {"steps": [RESERVE, STEP | {"on": ["reserved"]}]},
+    {"steps": [RESERVE, STEP | {"after": ["reserved"]}]},
     {"steps": [RESERVE]},
     {"start": {"participant": "web", "event": "go"}},
-    {"steps": [STEP | {"on": ["never"]}]},
+    {"steps": [STEP | {"after": ["never"]}]},
 )
 """One pivot; a step before it; no pivot; another who starts it; one that the checks refuse."""
 PARTICIPANTS = ("orders", "web", "inventory", "payments")

@@ -10,7 +10,7 @@ from sagamesh_jetstream.client.ports import JsonObject
 from sagamesh_operator.ports import ClusterUnavailable
 from sagamesh_operator.resource import Note, Resource
 
-STEP = {"name": "charge", "participant": "payments", "on": ["go"], "action": {"path": "/charges"}, "pivot": True}
+STEP = {"name": "charge", "participant": "payments", "after": ["go"], "action": {"path": "/charges"}, "pivot": True}
 
 
 class MemoryCluster:

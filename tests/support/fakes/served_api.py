@@ -45,7 +45,9 @@ JSON = {"content-type": "application/json"}
 def saga(name: str, event: str, key: str | None = None, *, pivot: bool) -> Saga:
     def step(name: str, on: str, **more: Any) -> Step:
         emits = (Emit(event=f"{name}.ok"),)
-        return Step(name=name, participant=f"p-{name}", on=(on,), action=Action(path=f"/{name}"), emits=emits, **more)
+        return Step(
+            name=name, participant=f"p-{name}", after=(on,), action=Action(path=f"/{name}"), emits=emits, **more
+        )
 
     steps = (
         step("reserve", event, compensation=Compensation(path="/undo")),

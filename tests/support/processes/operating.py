@@ -25,7 +25,7 @@ from support.servers.nats_server import NatsServer
 STEP = {
     "name": "charge",
     "participant": "payments",
-    "on": ["order.placed"],
+    "after": ["order.placed"],
     "action": {"path": "/charges"},
     "pivot": True,
 }

@@ -34,7 +34,7 @@ STARTED = Saga(
         Step(
             name="charge",
             participant="payments",  # who is not there: nothing but the starts happens
-            on=("order.placed",),
+            after=("order.placed",),
             action=Action(path="/charges"),
             emits=(Emit(event="charged"),),
             compensation=Compensation(path="/charges/refund"),

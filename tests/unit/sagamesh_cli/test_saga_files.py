@@ -18,7 +18,7 @@ spec:
   start: {participant: orders, event: order.placed}
   steps:
     - name: reserve
-      on: [order.placed]
+      after: [order.placed]
       action:
         path: /reserve
     - name: charge
@@ -36,7 +36,7 @@ def read(tmp_path: Path, text: str | bytes) -> tuple[saga_files.SourceDocument, 
     [
         ("spec.steps[0].action.path", 10),
         ("spec.steps[0].action", 9),
-        ("spec.steps[0].on[0]", 8),
+        ("spec.steps[0].after[0]", 8),
         ("spec.steps[1]", 11),
         ("spec.steps[1].action.path", 11),  # missing: where it should be
         ("spec.steps[7]", 6),

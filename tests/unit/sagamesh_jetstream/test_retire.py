@@ -49,7 +49,7 @@ KEY = SagaKey("shop", "checkout")
 CHARGE = Step(
     name="charge",
     participant="payments",
-    on=("go",),
+    after=("go",),
     action=Action(path="/charge"),
     emits=(Emit(event="charged"),),
     pivot=True,

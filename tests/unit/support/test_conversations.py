@@ -14,8 +14,8 @@ step that comes first.
 
 Broken by: the moon
 
-step credit  on start
-step ship    at post   on credit.ok   readOnly
+step credit  after start
+step ship    at post   after credit.ok   readOnly
 
 """
 STARTED = "  write  _.start  stored 1  start\n"
@@ -50,7 +50,7 @@ def test_a_conversation_says_which_saga_it_is_about_and_which_mutants_break_it()
     "text",
     [
         "A title\n\nstart\n",
-        "step credit  on start\n",
+        "step credit  after start\n",
         "step credit  of start\n\nstart\n",
         STORY + "begin",
         STORY + "start\ndeliver start to credit",

@@ -139,7 +139,7 @@ def test_every_register_is_delivered_to_exactly_those_whose_steps_it_concerns(na
     by_event = {emit.event: step.name for step in saga.steps for emit in step.emits} | {saga.start.event: SAGA}
     listens: dict[str, set[Name]] = {}
     for step in saga.steps:
-        producers = {by_event[event] for event in step.on}
+        producers = {by_event[event] for event in step.after}
         listens.setdefault(step.participant, set()).update({ABORT, *map(end, producers)})
         for producer in producers - {SAGA} if reverse else ():
             owner = next(other.participant for other in saga.steps if other.name == producer)

@@ -40,7 +40,7 @@ def steps(*lines: str) -> Saga:
             {
                 "name": name,
                 "participant": "app",
-                "on": on.split(),
+                "after": on.split(),
                 "action": {"path": "/a"},
                 "emits": [*when, {"event": events[-1]}],
                 **own,
@@ -85,7 +85,7 @@ def test_findings_come_in_the_order_of_the_document() -> None:
     assert [(finding.code, finding.path) for finding in found] == [
         ("SM007", "spec.steps[0]"),
         ("SM019", "spec.steps[0].when"),
-        ("SM003", "spec.steps[1].on[0]"),
+        ("SM003", "spec.steps[1].after[0]"),
         ("SM007", "spec.steps[2]"),
         ("SM001", "spec.steps[2].name"),
         ("SM022", "spec.steps[2].action.timeout"),
@@ -98,7 +98,7 @@ def test_findings_are_plain_data() -> None:
     assert msgspec.to_builtins(found) == {
         "code": "SM003",
         "level": "error",
-        "path": "spec.steps[0].on[0]",
+        "path": "spec.steps[0].after[0]",
         "message": "nobody announces 'nowhere'",
         "fix": "add 'nowhere' to the `emits` of a step, or name another event",
     }
@@ -116,7 +116,7 @@ def test_a_circle_is_named() -> None:
     (found,) = check(steps("a: order.placed", "b: a.done d.done", "c: b.done", "d: c.done", "e: d.done"))
     assert found.code == "SM004"
     assert re.search(r"b -> c -> d -> b|c -> d -> b -> c|d -> b -> c -> d", found.message)
-    assert found.path == "spec.steps[1].on"
+    assert found.path == "spec.steps[1].after"
 
 
 def test_a_step_that_listens_to_itself_is_a_circle() -> None:
@@ -213,7 +213,7 @@ def test_a_step_of_a_branch_that_excludes_the_pivot_must_still_be_undone() -> No
 
 def test_only_the_first_step_that_can_never_run_is_found() -> None:
     found = check(steps("a: order.placed -> yes no", "b: yes", "c: b.done no", "d: c.done"))
-    assert [(f.code, f.path) for f in found] == [("SM015", "spec.steps[2].on")]
+    assert [(f.code, f.path) for f in found] == [("SM015", "spec.steps[2].after")]
 
 
 def test_any_with_the_starting_event_is_a_race() -> None:
@@ -240,7 +240,7 @@ def test_too_many_ways() -> None:
 
     assert check(steps(*decisions(13), f"p: d12.done; {PIVOT}")) == ()
     found = check(steps(*decisions(14), f"p: d13.done; {PIVOT}"))
-    assert [(f.code, f.path) for f in found] == [("SM016", "spec.steps[55].on")]
+    assert [(f.code, f.path) for f in found] == [("SM016", "spec.steps[55].after")]
 
 
 def test_large_sagas_are_checked_at_once() -> None:
@@ -265,7 +265,7 @@ def test_every_expression_is_compiled() -> None:
     steps:
       - name: a
         participant: app
-        on: [order.placed]
+        after: [order.placed]
         when: "("
         action: {path: /a, body: "("}
         emits: [{event: yes, when: "("}, {event: no}]

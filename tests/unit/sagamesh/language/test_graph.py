@@ -12,7 +12,7 @@ from sagamesh.language.model import Action, Emit, Join, Saga, StartSpec, Step
 
 def step(name: str, *on: str, emits: tuple[str, ...] = (), join: Join = "all") -> Step:
     events = tuple(Emit(event=event) for event in emits or (f"{name}.ok",))
-    return Step(name=name, participant="p", on=on, join=join, action=Action(path="/"), emits=events)
+    return Step(name=name, participant="p", after=on, join=join, action=Action(path="/"), emits=events)
 
 
 def saga(*steps: Step) -> Saga:

@@ -40,7 +40,7 @@ STEPS = st.builds(
     Step,
     name=NAMES,
     participant=NAMES,
-    on=st.lists(EVENTS, max_size=3).map(tuple),
+    after=st.lists(EVENTS, max_size=3).map(tuple),
     join=st.sampled_from(["all", "any"]),
     when=optional(CEL),
     pivot=st.booleans(),
@@ -84,7 +84,7 @@ def document(saga: Saga) -> dict[str, Any]:
         return present(
             name=one.name,
             participant=one.participant,
-            on=list(one.on),
+            after=list(one.after),
             join=one.join,
             when=one.when,
             pivot=one.pivot,

@@ -42,8 +42,8 @@ def path(place: Place) -> str:
 
 
 def full() -> dict[str, Any]:
-    """The document with every field, and `on` as it was written."""
-    found: dict[str, Any] = yaml.safe_load(FULL.replace("on: [", "'on': ["))
+    """The document with every field."""
+    found: dict[str, Any] = yaml.safe_load(FULL)
     return found
 
 
@@ -75,13 +75,13 @@ def test_every_field_has_a_meaning_and_every_meaning_a_field() -> None:
 
 def test_the_reader_takes_exactly_the_fields_of_the_schema() -> None:
     assert spec.problems(full()) == ()
-    assert {"spec", *map(path, PLACES)} == SCHEMAS.keys() - {"spec.steps.true"}
+    assert {"spec", *map(path, PLACES)} == SCHEMAS.keys()
 
 
 @pytest.mark.parametrize("place", PLACES, ids=path)
 def test_what_is_required(place: Place) -> None:
     found = spec.problems(changed(place, ...))
-    assert bool(found) == (path(place) in REQUIRED | {"spec.steps.on"})
+    assert bool(found) == (path(place) in REQUIRED)
 
 
 @pytest.mark.parametrize("place", PLACES, ids=path)
@@ -92,7 +92,7 @@ def test_what_may_be_null(place: Place) -> None:
 
 @pytest.mark.parametrize(
     "written",
-    [full(), document(), yaml.safe_load(CHECKOUT.replace("on: [", "'on': ["))],
+    [full(), document(), yaml.safe_load(CHECKOUT)],
     ids=["full", "least", "checkout"],
 )
 def test_its_defaults_are_those_of_the_reader(written: dict[str, Any]) -> None:
@@ -101,13 +101,6 @@ def test_its_defaults_are_those_of_the_reader(written: dict[str, Any]) -> None:
     assert spec.read(with_defaults) == spec.read(written)
     assert written == before
     assert with_defaults["spec"]["steps"][0]["action"].keys() >= {"timeout", "within"}
-
-
-def test_on_has_two_names() -> None:
-    step = SPEC["properties"]["steps"]["items"]
-    on, true = (step["properties"][name] for name in ("on", "true"))
-    assert {**on, "description": ""} == {**true, "description": ""}
-    assert not {"on", "true"} & {*step["required"]}
 
 
 @pytest.mark.parametrize("at", SCHEMAS)

@@ -46,7 +46,7 @@ def test_every_field() -> None:
     credit = Step(
         name="reserve-credit",
         participant="customers",
-        on=("order.placed",),
+        after=("order.placed",),
         join="any",
         when="event.data.total > 0",
         action=Action(
@@ -79,7 +79,7 @@ def test_defaults() -> None:
             Step(
                 name="charge",
                 participant="payments",
-                on=("order.placed",),
+                after=("order.placed",),
                 action=Action(path="/charges", timeout=5.0, within=120.0, retry=Retry(backoff=0.2, max_backoff=10.0)),
                 emits=(Emit(event="charge.done"),),
             ),
@@ -101,17 +101,21 @@ def test_the_namespace_is_the_documents_or_the_callers() -> None:
         spec.read(document(), namespace="no_label")
 
 
-@pytest.mark.parametrize("key", [True, "true"])
-def test_on_is_read_where_yaml_1_1_or_kubectl_made_a_boolean_of_it(key: object) -> None:
-    written = step(on=...)
+@pytest.mark.parametrize("key", ["on", True, "true"])
+def test_the_old_name_of_after_is_refused_also_where_yaml_1_1_made_a_boolean_of_it(key: object) -> None:
+    written = step(after=...)
     written[key] = ["order.placed"]  # type: ignore[index]
-    assert spec.read(document(steps=[written])) == spec.read(document())
-    written["on"] = ["order.placed"]
-    assert only(document(steps=[written]))[0] == "spec.steps[0].true"
+    found = only(document(steps=[written]))
+    assert found == (
+        f"spec.steps[0].{str(key).lower()}",
+        "is called `after` now, as in after: [order.placed]: YAML 1.1 makes the boolean true of the word on",
+    )
+    written["after"] = ["order.placed"]
+    assert only(document(steps=[written])) == found
 
 
-def test_an_empty_on_is_for_the_checks() -> None:
-    assert spec.read(document(steps=[step(on=[])])).steps[0].on == ()
+def test_an_empty_after_is_for_the_checks() -> None:
+    assert spec.read(document(steps=[step(after=[])])).steps[0].after == ()
 
 
 # -- what is refused -----------------------------------------------------------------------------------------------
@@ -120,7 +124,7 @@ def test_an_empty_on_is_for_the_checks() -> None:
 def test_all_problems_are_told_and_read_raises_the_first() -> None:
     wrong = document(
         start={"participant": "Orders"},
-        steps=[step(name="a_b", on="order.placed"), step(action={"timeout": 5}), "step"],
+        steps=[step(name="a_b", after="order.placed"), step(action={"timeout": 5}), "step"],
         compensationOrder="backwards",
     )
     paths = [path for path, _ in found(wrong)]
@@ -129,7 +133,7 @@ def test_all_problems_are_told_and_read_raises_the_first() -> None:
         "spec.start.event",
         "spec.steps[2]",
         "spec.steps[0].name",
-        "spec.steps[0].on",
+        "spec.steps[0].after",
         "spec.steps[1].action.path",
         "spec.steps[1].action.timeout",
         "spec.compensationOrder",
@@ -168,7 +172,7 @@ def test_paths_that_are_refused(path: str) -> None:
 
 @pytest.mark.parametrize("event", EVENTS)
 def test_events(event: str) -> None:
-    assert spec.read(document(steps=[step(on=[event])])).steps[0].on == (event,)
+    assert spec.read(document(steps=[step(after=[event])])).steps[0].after == (event,)
 
 
 @pytest.mark.parametrize(("text", "seconds"), DURATIONS)
@@ -207,7 +211,7 @@ def within_itself(value: dict[str, Any]) -> dict[str, Any]:
 HOSTILE: dict[str, Callable[[], object]] = {
     "deep": lambda: nested(100_000),
     "deep in every place": lambda: document(
-        steps=[step(name=nested(9999), on=nested(10_000), when=nested(9999), action=nested(10_000), x=nested(9999))]
+        steps=[step(name=nested(9999), after=nested(10_000), when=nested(9999), action=nested(10_000), x=nested(9999))]
     ),
     "long text": lambda: document(steps=[step(name="a" * 10_000_000, participant="/" * 10_000_000)]),
     "long path": lambda: action(path="/" + "../" * 1_000_000),

@@ -18,7 +18,9 @@ NaiveWay = frozenset[tuple[str, str]]
 def step(name: str, on: tuple[str, ...], emits: tuple[str, ...] = (), join: Join = "all") -> Step:
     events = emits or (f"{name}.ok",)
     action = Action(path="/")
-    return Step(name=name, participant="p", on=on, join=join, action=action, emits=tuple(Emit(event=e) for e in events))
+    return Step(
+        name=name, participant="p", after=on, join=join, action=action, emits=tuple(Emit(event=e) for e in events)
+    )
 
 
 def saga(*steps: Step) -> Saga:
@@ -48,7 +50,7 @@ def naive(saga: Saga) -> dict[str, set[NaiveWay]]:
     producers = graph.producers(saga)
     found: dict[str, set[NaiveWay]] = {graph.START: {frozenset()}}
     for each in saga.steps:
-        inputs = [{way | {(producers[e], e)} for way in found[producers[e]]} for e in each.on]
+        inputs = [{way | {(producers[e], e)} for way in found[producers[e]]} for e in each.after]
         inputs = [{way for way in ways if not contradict(way, way)} for ways in inputs]
         if each.join == "any":
             found[each.name] = set().union(*inputs)
@@ -90,7 +92,7 @@ def instances(saga: Saga) -> list[set[str]]:
         come = {saga.start.event}
         for each, emit in zip(saga.steps, choice, strict=True):
             runs = all if each.join == "all" else any
-            if runs(event in come for event in each.on):
+            if runs(event in come for event in each.after):
                 come.add(emit.event)
         found.append(come)
     return found

@@ -100,12 +100,12 @@ def test_only_what_is_downstream_of_the_pivot_is_retriable() -> None:
 
 def test_needs_are_the_events_that_any_expression_of_the_step_names() -> None:
     saga = steps(
-        {"name": "a", "on": ["start"]},
-        {"name": "b", "on": ["a.done"]},
-        {"name": "c", "on": ["b.done"]},
+        {"name": "a", "after": ["start"]},
+        {"name": "b", "after": ["a.done"]},
+        {"name": "c", "after": ["b.done"]},
         {
             "name": "d",
-            "on": ["c.done"],
+            "after": ["c.done"],
             "readOnly": False,
             "when": 'events["start"].data.x == 1.0',
             "action": {"path": "/d", "body": '{"a": events["a.done"].data, "s": events["start"].data}'},
@@ -119,11 +119,11 @@ def test_needs_are_the_events_that_any_expression_of_the_step_names() -> None:
 
 def test_what_any_merges_are_sinks() -> None:
     saga = steps(
-        {"name": "a", "on": ["start"], "emits": [{"event": "yes", "when": "true"}, {"event": "no"}]},
-        {"name": "b", "on": ["yes"]},
-        {"name": "c", "on": ["no"]},
-        {"name": "d", "on": ["b.done", "c.done"], "join": "any"},
-        {"name": "e", "on": ["d.done"]},
+        {"name": "a", "after": ["start"], "emits": [{"event": "yes", "when": "true"}, {"event": "no"}]},
+        {"name": "b", "after": ["yes"]},
+        {"name": "c", "after": ["no"]},
+        {"name": "d", "after": ["b.done", "c.done"], "join": "any"},
+        {"name": "e", "after": ["d.done"]},
     )
     (rules,) = project(saga).values()
     assert rules.sinks == ("b", "c", "e")
@@ -167,6 +167,6 @@ def test_rules_survive_the_wire() -> None:
 
 
 def test_a_large_saga_is_projected_at_once() -> None:
-    chain = [{"name": f"s{n}", "on": [f"s{n - 1}.done" if n else "start"]} for n in range(500)]
+    chain = [{"name": f"s{n}", "after": [f"s{n - 1}.done" if n else "start"]} for n in range(500)]
     (rules,) = project(steps(*chain)).values()
     assert [len(step.successors) for step in rules.own] == [1] * 499 + [0]

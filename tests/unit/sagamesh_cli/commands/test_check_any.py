@@ -101,7 +101,7 @@ def test_a_file_full_of_expressions_that_cost_is_judged_in_bounded_time(
     steps = ""
     while len(head) + len(steps) + len(bomb) + 200 < 256 << 10 and steps.count("- name") < 60:
         number = steps.count("- name")
-        steps += f"    - name: s{number}\n      participant: p\n      on: [order.placed]\n"
+        steps += f"    - name: s{number}\n      participant: p\n      after: [order.placed]\n"
         steps += f"      when: {json.dumps(bomb)}\n      action: {{path: /a}}\n      readOnly: true\n"
     begun = time.process_time()
     check((head + steps).encode(), monkeypatch)

@@ -64,7 +64,7 @@ def test_several_sagas_of_a_file(tmp_path: Path) -> None:
 
 def test_a_circle_cannot_be_drawn(tmp_path: Path) -> None:
     path = tmp_path / "saga.yaml"
-    path.write_text(ORDER.read_text().replace("on: [order.created]", "on: [ticket.created]"))
+    path.write_text(ORDER.read_text().replace("after: [order.created]", "after: [ticket.created]"))
     result = sagamesh("graph", str(path))
     assert (result.exit_code, result.stdout) == (1, "")
     circle = "verify-consumer -> create-ticket -> verify-consumer"

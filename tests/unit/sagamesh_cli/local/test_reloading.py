@@ -21,7 +21,7 @@ metadata: {name: small, namespace: shop}
 spec:
   start: {participant: solo, event: asked, key: event.data.id}
   steps:
-    - {name: first, participant: solo, on: [asked], readOnly: true, action: {path: /first}}
+    - {name: first, participant: solo, after: [asked], readOnly: true, action: {path: /first}}
 """
 OTHER = TEXT.replace("/first", "/other")
 COMPLAINT = "sagamesh: the files changed, but the old revisions stay: "

@@ -12,7 +12,7 @@ SAGA = spec.read(
         "metadata": {"name": "small", "namespace": "shop"},
         "spec": {
             "start": {"participant": "solo", "event": "asked", "key": "event.data.id"},
-            "steps": [{"name": "first", "participant": "duo", "on": ["asked"], "action": {"path": "/first"}}],
+            "steps": [{"name": "first", "participant": "duo", "after": ["asked"], "action": {"path": "/first"}}],
         },
     }
 )

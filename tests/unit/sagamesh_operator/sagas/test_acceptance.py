@@ -25,12 +25,14 @@ def test_a_good_saga_is_projected() -> None:
 
 
 def test_all_codes_are_the_reason_and_all_findings_the_message() -> None:
-    document = changed("on: [payment.charged]", "on: [payment.chraged]")
+    document = changed("after: [payment.charged]", "after: [payment.chraged]")
     acceptance = judge(document | {"metadata": {"name": "checkout", "namespace": "shop"}})
     assert acceptance.documents == {}
     assert acceptance.revision == ""
     assert acceptance.reason == "SM003,SM007", "nothing leads to it, so that it is not after the pivot"
-    assert "SM003 error at spec.steps[3].on[0]: nobody announces 'payment.chraged'; did you mean" in acceptance.message
+    assert (
+        "SM003 error at spec.steps[3].after[0]: nobody announces 'payment.chraged'; did you mean" in acceptance.message
+    )
 
 
 def test_a_warning_refuses_nothing() -> None:

@@ -27,7 +27,7 @@ GOOD = judge(
         "metadata": {"name": "checkout", "namespace": "shop"},
         "spec": {
             "start": {"participant": "orders", "event": "go"},
-            "steps": [{"name": "a", "participant": "p", "on": ["go"], "pivot": True, "action": {"path": "/a"}}],
+            "steps": [{"name": "a", "participant": "p", "after": ["go"], "pivot": True, "action": {"path": "/a"}}],
         },
     }
 )

@@ -103,7 +103,7 @@ async def test_a_saga_that_is_there_again_counts_as_retiring_no_more(on):
 
 @scenario
 async def test_what_another_operator_says_of_a_refused_saga_stands(on):
-    on.cluster.apply("a", steps=[STEP | {"on": ["never"]}])
+    on.cluster.apply("a", steps=[STEP | {"after": ["never"]}])
     await asyncio.sleep(1)
     refused = on.operator.records.of(KEY).resource
     status = on.cluster.objects[KEY]["status"]
@@ -118,7 +118,7 @@ async def test_two_operators_that_remember_different_things_of_a_refused_saga_do
     on.cluster.apply("a")
     await asyncio.sleep(1)
     own = on.cluster.objects[KEY]["status"]["activeRevision"]
-    on.cluster.apply("a", steps=[STEP | {"on": ["never"]}])
+    on.cluster.apply("a", steps=[STEP | {"after": ["never"]}])
     await asyncio.sleep(1)
     assert on.cluster.condition("a", "Accepted")[0] == "False"
     assert on.cluster.objects[KEY]["status"]["activeRevision"] == own, "what stands still is said"

@@ -17,7 +17,7 @@ DOCUMENT = {
     "metadata": {"name": "checkout", "namespace": "shop"},
     "spec": {
         "start": {"participant": "orders", "event": "go"},
-        "steps": [{"name": "a", "participant": "payments", "on": ["go"], "pivot": True, "action": {"path": "/a"}}],
+        "steps": [{"name": "a", "participant": "payments", "after": ["go"], "pivot": True, "action": {"path": "/a"}}],
     },
 }
 

@@ -31,7 +31,7 @@ DOCUMENT = {
             {
                 "name": "charge",
                 "participant": "payments",
-                "on": ["order.placed"],
+                "after": ["order.placed"],
                 "pivot": True,
                 "action": {"path": "/charges"},
             }
