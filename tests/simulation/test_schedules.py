@@ -67,7 +67,7 @@ def test_random_sagas(request: pytest.FixtureRequest, report: list[str]) -> None
     def play(seed: int) -> World:
         nonlocal with_joins
         saga = shapes.draw(Random(seed), lambda candidate: not errors(candidate))
-        with_joins += any(len(step.on) > 1 for step in saga.steps)
+        with_joins += any(len(step.after) > 1 for step in saga.steps)
         return World(Outline(saga), seeded(seed)).run()
 
     outcomes = run("random sagas", play, FIXED, request, report)
