@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
+from collections.abc import Callable
 from itertools import count
-from time import perf_counter
+from time import monotonic
 from typing import Any, TypeVar
 
 from sagamesh.errors import UnavailableError
@@ -56,14 +57,29 @@ class Work:
 
 
 class Executor:
-    """Operations to the ports, and their replies back."""
+    """Operations to the ports, and their replies back.
 
-    def __init__(self, participant: str, log: Log, app: App, availability: Availability, metrics: Metrics) -> None:
+    `now`, `uniform`: a clock in seconds, and where chance is from.
+    """
+
+    def __init__(
+        self,
+        participant: str,
+        log: Log,
+        app: App,
+        availability: Availability,
+        metrics: Metrics,
+        *,
+        now: Callable[[], float] = monotonic,
+        uniform: Callable[[float, float], float] = random.uniform,
+    ) -> None:
         self.participant = participant
         self.log = log
         self.app = app
         self.availability = availability
         self.metrics = metrics
+        self.now = now
+        self._uniform = uniform
         self._process = secrets.token_hex(6)
         self._numbers = count(1)
 
@@ -81,7 +97,7 @@ class Executor:
             case Call():
                 return await self._call(work, operation)
             case Pause(turn=turn):
-                await asyncio.sleep(pause(turn))
+                await asyncio.sleep(self._pause(turn))
                 return None
 
     async def run(self, work: Work, generator: Steps[Settled]) -> Settled:
@@ -114,7 +130,7 @@ class Executor:
             try:
                 messages = await self.log.read(instance.stream, subjects)
             except UnavailableError:
-                await asyncio.sleep(pause(turn))
+                await asyncio.sleep(self._pause(turn))
             else:
                 return tuple(codec.decode(message) for message in messages)
         raise AssertionError("unreachable")
@@ -124,20 +140,19 @@ class Executor:
         headers = calls.headers(
             call, work.instance, work.origin.run, work.step, delivered=work.delivered, trace=work.trace
         )
-        begun = perf_counter()
+        begun = self.now()
         work.count.under_way += 1
         try:
             answer = await self.app.post(call.path, headers, call.body, timeout=call.timeout)
         finally:
             work.count.under_way -= 1
         work.count.made += not isinstance(answer, Away)
-        seconds = perf_counter() - begun
+        seconds = self.now() - begun
         work.spent += seconds
         self.availability.observe(answer)
         self.metrics.called(work.instance.saga, work.step, call.kind, answer, seconds)
         return Reply(answer, self.log.now(), work.count.made)
 
-
-def pause(turn: int) -> float:
-    """Seconds to wait before a log that did not answer is asked again: growing to a second, never in step."""
-    return min(1.0, 0.02 * 2.0 ** min(turn, 10)) * random.uniform(0.5, 1.0)
+    def _pause(self, turn: int) -> float:
+        """Seconds to wait before a log that did not answer is asked again: growing to a second, never in step."""
+        return min(1.0, 0.02 * 2.0 ** min(turn, 10)) * self._uniform(0.5, 1.0)

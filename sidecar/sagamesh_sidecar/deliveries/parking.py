@@ -7,6 +7,7 @@ Another replica may have taken a delivery over meanwhile, so a trouble that is n
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from time import monotonic
 from typing import NamedTuple
 
@@ -31,10 +32,11 @@ class Noted(NamedTuple):
 
 
 class Parking:
-    """The troubles at hand. Taking note costs the same, however many there are."""
+    """The troubles at hand. Taking note costs the same, however many there are. `now`: a clock in seconds."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, *, now: Callable[[], float] = monotonic) -> None:
         self.metrics = metrics
+        self._now = now
         self._noted: dict[TroubleKey, Noted] = {}
         self._parked: Counter[Instance] = Counter()
         self._sagas: Counter[str] = Counter()
@@ -43,7 +45,7 @@ class Parking:
         """A step does not go on. `called`: its app was. True where it is parked from now on."""
         before = self._forget(key)
         failures = (before.failures if before else 0) + called
-        self._noted[key] = Noted(instance, trouble, failures, monotonic())
+        self._noted[key] = Noted(instance, trouble, failures, self._now())
         parked = is_parked(trouble)
         if parked:
             self._count(instance, 1)
@@ -69,7 +71,7 @@ class Parking:
 
     def sweep(self) -> None:
         """Forget what nobody has noted lately."""
-        oldest = monotonic() - FORGET
+        oldest = self._now() - FORGET
         for key in [key for key, noted in self._noted.items() if noted.noted < oldest]:
             self._forget(key)
 

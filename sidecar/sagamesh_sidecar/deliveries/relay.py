@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable
-from time import monotonic
 from typing import Any
 
 from sagamesh.errors import UnreadableError
@@ -43,18 +42,18 @@ HOLD = 1.0
 
 
 class Hand:
-    """A delivery in hand. `renewed`: when its lease was last known to be ours, on the monotonic clock.
+    """A delivery in hand. `renewed`: when its lease was last known to be ours, on the executor's clock.
 
     `taken`: when it came. `spent`: seconds that the app took with it.
     """
 
     __slots__ = ("lease", "renewed", "spent", "taken", "task")
 
-    def __init__(self, lease: Lease) -> None:
+    def __init__(self, lease: Lease, now: float) -> None:
         self.lease = lease
         self.spent = 0.0
         self.task = asyncio.current_task()
-        self.taken = self.renewed = monotonic()
+        self.taken = self.renewed = now
 
 
 class Relay:
@@ -82,7 +81,8 @@ class Relay:
         self.tally = tally
         self.retry_budget = retry_budget
         self.ack_wait = ack_wait
-        self._in_hand: set[Hand] = set()
+        self._now = executor.now
+        self._in_hand: dict[Hand, None] = {}  # in the order in which they came
 
     @property
     def in_flight(self) -> int:
@@ -91,13 +91,13 @@ class Relay:
 
     async def accept(self, lease: Lease) -> None:
         """Handle one delivery to its end. Never raises but for cancellation; what goes wrong comes back later."""
-        hand = Hand(lease)
-        self._in_hand.add(hand)
+        hand = Hand(lease, self._now())
+        self._in_hand[hand] = None
         self.retry_budget.came(lease.message.subject)
         try:
             settled = await self._safely(lease.message.subject, self._handle(hand))
         finally:
-            self._in_hand.discard(hand)
+            del self._in_hand[hand]
         await self._reply(hand, settled)
 
     async def _safely(self, subject: str, work: Awaitable[Ack | Nak]) -> Ack | Nak:
@@ -186,7 +186,7 @@ class Relay:
                 settled: Ack | Nak = stop.value
                 return settled
             given = await self.executor.execute(work, operation)
-            result = Result(given, lease_lost=monotonic() - hand.renewed > self.ack_wait)
+            result = Result(given, lease_lost=self._now() - hand.renewed > self.ack_wait)
 
     def _count_end(self, rules: Rules, known: Known) -> None:
         """Count a saga's end, where this attempt wrote it; also where the log's answer to that was lost."""
@@ -210,8 +210,8 @@ class Relay:
             if settled.reason:
                 level = logging.DEBUG if settled.reason == APP_AWAY else logging.INFO
                 logger.log(level, "again later", extra={"subject": lease.message.subject, "reason": settled.reason})
-            if monotonic() - hand.renewed < self.ack_wait:  # else it is another's by now
-                held = monotonic() - hand.taken
+            if self._now() - hand.renewed < self.ack_wait:  # else it is another's by now
+                held = self._now() - hand.taken
                 await lease.nak(self.retry_budget.delay(lease.message.subject, settled, held=held, spent=hand.spent))
 
     async def renew(self) -> None:
@@ -225,7 +225,7 @@ class Relay:
 
     async def _renew(self, hand: Hand) -> None:
         """A lease is ours from when we asked, if the server says so. One that may be lost is not taken back."""
-        asked = monotonic()
+        asked = self._now()
         if asked - hand.renewed < self.ack_wait and await hand.lease.in_progress():
             hand.renewed = asked
 

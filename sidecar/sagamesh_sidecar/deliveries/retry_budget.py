@@ -10,6 +10,7 @@ Knows nothing of sagas: the delay that one of them asks for comes from core, and
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from time import monotonic
 from typing import NamedTuple
 
@@ -33,9 +34,20 @@ class Waiting(NamedTuple):
 
 
 class RetryBudget:
-    """`slots`: deliveries in hand, and calls to the app, at once. Retries may take half of them."""
+    """`slots`: deliveries in hand, and calls to the app, at once. Retries may take half of them.
 
-    def __init__(self, slots: int) -> None:
+    `now`, `uniform`: a clock in seconds, and where chance is from.
+    """
+
+    def __init__(
+        self,
+        slots: int,
+        *,
+        now: Callable[[], float] = monotonic,
+        uniform: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        self._now = now
+        self._uniform = uniform
         self._share = max(1.0, slots / 2)
         self._waiting: dict[str, Waiting] = {}
         self._sum = 0.0
@@ -55,12 +67,12 @@ class RetryBudget:
         cost = max(1 / RETRIES, spent / self._share, min(held, HELD) / self._share)
         self._sum += cost
         stretched = min(LONGEST, 2 * self._sum)  # for on average, half of it is drawn
-        drawn = max(nak.at_least, random.uniform(0.0, max(nak.delay, stretched)))
-        self._waiting[subject] = Waiting(cost, monotonic() + drawn)
+        drawn = max(nak.at_least, self._uniform(0.0, max(nak.delay, stretched)))
+        self._waiting[subject] = Waiting(cost, self._now() + drawn)
         return drawn
 
     def sweep(self) -> None:
         """Forget what does not come any more."""
-        late = monotonic() - OVERDUE
+        late = self._now() - OVERDUE
         for subject in [subject for subject, waiting in self._waiting.items() if waiting.due < late]:
             self.came(subject)

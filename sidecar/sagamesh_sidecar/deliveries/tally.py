@@ -7,6 +7,7 @@ their own calls, and may have ended a step meanwhile, so what has no news is for
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import monotonic
 
 from sagamesh.log.registers import Instance
@@ -29,13 +30,14 @@ class CallCount:
         self.kind: CallKind = kind
         self.made = 0
         self.under_way = 0
-        self.seen = monotonic()
+        self.seen = 0.0
 
 
 class Tally:
-    """The counts of all that is at work, or was and will be again."""
+    """The counts of all that is at work, or was and will be again. `now`: a clock in seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, now: Callable[[], float] = monotonic) -> None:
+        self._now = now
         self._counts: dict[TroubleKey, CallCount] = {}
 
     def take_up(self, key: TroubleKey, instance: Instance, kind: CallKind) -> CallCount:
@@ -43,7 +45,7 @@ class Tally:
         count = self._counts.get(key)
         if count is None:
             count = self._counts[key] = CallCount(instance, key[1], kind)
-        count.seen = monotonic()
+        count.seen = self._now()
         return count
 
     def put_down(self, key: TroubleKey, *, ended: bool) -> None:
@@ -63,6 +65,6 @@ class Tally:
 
     def sweep(self) -> None:
         """Forget what no attempt has taken up lately."""
-        oldest = monotonic() - FORGET
+        oldest = self._now() - FORGET
         for key in [key for key, count in self._counts.items() if count.seen < oldest and not count.under_way]:
             del self._counts[key]

@@ -9,9 +9,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Iterator
-
-import pytest
+from collections.abc import Callable, Iterator
 
 from sagamesh.language.model import Action
 from sagamesh.log import codec, registers
@@ -21,8 +19,7 @@ from sagamesh.protocol.view.standing import Trouble
 from sagamesh.rules.projection import project
 from sagamesh_sidecar.adapters.memory import MemoryLog
 from sagamesh_sidecar.adapters.prometheus import PrometheusMetrics
-from sagamesh_sidecar.deliveries import parking as module
-from sagamesh_sidecar.deliveries.parking import Parking
+from sagamesh_sidecar.deliveries.parking import FORGET, Parking
 from support.builders import shapes
 from support.fakes.mesh import Mesh, ok, scenario
 
@@ -146,8 +143,8 @@ def sagas_parked(parking: Parking) -> float:
     return metrics.registry.get_sample_value("sagamesh_sagas_parked", {"saga": "simulated"}) or 0.0
 
 
-def new_parking() -> Parking:
-    return Parking(PrometheusMetrics(app_up=lambda: True, connected=lambda: True))
+def new_parking(now: Callable[[], float] = time.monotonic) -> Parking:
+    return Parking(PrometheusMetrics(app_up=lambda: True, connected=lambda: True), now=now)
 
 
 def test_an_instance_is_counted_once_whatever_is_parked_of_it() -> None:
@@ -175,12 +172,11 @@ def test_it_is_parked_from_one_note_to_the_next() -> None:
     assert parking.of(PLACE) == (FAILS,)
 
 
-def test_a_trouble_without_news_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trouble_without_news_is_forgotten() -> None:
     now = 5000.0
-    monkeypatch.setattr(module, "monotonic", lambda: now)
-    parking = new_parking()
+    parking = new_parking(lambda: now)
     parking.note(KEY, PLACE, PARKED)
-    now += module.FORGET
+    now += FORGET
     parking.sweep()
     assert parking.of(PLACE) == (PARKED,)
     now += 1

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
-
 from sagamesh.log import registers
 from sagamesh.log.registers import FINISH, OUTCOME, Compensated, Done, Failed, Instance, Undone
 from sagamesh.protocol.answers import Answer
-from sagamesh_sidecar.deliveries import tally as module
+from sagamesh_sidecar.deliveries.parking import FORGET
 from sagamesh_sidecar.deliveries.tally import Tally
 from support.builders import shapes
 from support.fakes.mesh import LOST, Mesh, ok, scenario
@@ -96,7 +94,7 @@ async def test_the_relay_forgets_what_has_no_news():
     async with Mesh(shapes.straight(1), ack_wait=0.05).running() as mesh:
         tally = mesh.peers["p-s0"].relay.tally
         count = tally.take_up(KEY, PLACE, "action")
-        count.made, count.seen = 1, count.seen - 2 * module.FORGET
+        count.made, count.seen = 1, count.seen - 2 * FORGET
         await mesh.until(lambda: tally.of(PLACE) == {})
 
 
@@ -160,14 +158,13 @@ def test_the_deliveries_of_one_step_are_counted_together() -> None:
     assert tally.of(PLACE) == {("a", "compensation"): 2}
 
 
-def test_what_has_no_news_is_forgotten_unless_a_call_is_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_has_no_news_is_forgotten_unless_a_call_is_under_way() -> None:
     now = 1000.0
-    monkeypatch.setattr(module, "monotonic", lambda: now)
-    tally = Tally()
+    tally = Tally(now=lambda: now)
     for step in ("a", "b", "c"):
         tally.take_up(("subject", step), PLACE, "action").made = 1
     tally.take_up(("subject", "b"), PLACE, "action").under_way = 1
-    now += module.FORGET
+    now += FORGET
     tally.take_up(("subject", "c"), PLACE, "action")
     tally.sweep()
     assert len(tally.of(PLACE)) == 3
