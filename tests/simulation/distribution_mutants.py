@@ -22,7 +22,7 @@ from support.distribution.endings import (
     relief,
     rush,
 )
-from support.distribution.product import Edit
+from support.fakes.edited import Edit
 
 
 class ProductMutant(NamedTuple):

@@ -2,7 +2,7 @@
 
 It takes the very configurations of `sagamesh.distribution.topology` and behaves as JetStream does (one contract suite
 runs over both), in one event loop, without persistence. What a server on a network may do to its clients, a test can
-ask for: `lose_replies`, `stale`, `down` and `up`.
+ask for: `lose_replies`, `stale`, `down`, `up` and `forget_leases`.
 """
 
 from sagamesh_sidecar.adapters.memory.log import MemoryLog

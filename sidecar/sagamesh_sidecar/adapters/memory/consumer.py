@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextvars import copy_context
 
 from sagamesh.log.codec import Message
 from sagamesh_jetstream.client.memory.subjects import matches
@@ -26,6 +27,7 @@ class Consumer:
         self._position = 0
         self._out: dict[int, MemoryLease] = {}
         self._again: deque[int] = deque()
+        self._context = copy_context()  # of the server: its timers are nobody else's
 
     def pump(self) -> None:
         """Hand out what can be handed out, to one client after the other."""
@@ -35,6 +37,19 @@ class Consumer:
             self._out[message.sequence] = lease
             lease.timer = self._later(self.ack_wait, message.sequence)
             client.take(lease)
+
+    @property
+    def idle(self) -> bool:
+        """Whether all that there was to hand out is settled."""
+        return not self._out and self._position >= next(reversed(self._messages), 0)
+
+    def hand_out_again(self) -> None:
+        """What is in hand is due, as if its time were over."""
+        for sequence, lease in self._out.items():
+            if sequence not in self._again:
+                lease.timer.cancel()
+                self._again.append(sequence)
+        self.pump()
 
     def settle(self, sequence: int) -> None:
         if self._available() and (lease := self._out.pop(sequence, None)) is not None:
@@ -54,7 +69,8 @@ class Consumer:
         return self._available()
 
     def _later(self, delay: float, sequence: int) -> asyncio.TimerHandle:
-        return asyncio.get_running_loop().call_later(delay, self._due, sequence)
+        loop = asyncio.get_running_loop()
+        return loop.call_later(delay, self._due, sequence, context=self._context)
 
     def _due(self, sequence: int) -> None:
         self._again.append(sequence)
@@ -102,7 +118,7 @@ class MemoryLease:
 
 
 class MemorySubscription:
-    """ports.Subscription."""
+    """ports.Subscription. What it takes is handled in the context of who asked for it, whoever wrote it."""
 
     problem = ""
 
@@ -111,6 +127,7 @@ class MemorySubscription:
         self._accept = accept
         self._slots = slots
         self._tasks: set[asyncio.Task[None]] = set()
+        self._context = copy_context()
         consumer.clients.append(self)
         consumer.pump()
 
@@ -119,13 +136,17 @@ class MemorySubscription:
         return len(self._tasks) < self._slots
 
     def take(self, lease: MemoryLease) -> None:
-        task = asyncio.create_task(self._handle(lease))
+        task = asyncio.create_task(self._handle(lease), context=self._context.copy())
         self._tasks.add(task)
         task.add_done_callback(self._finished)
 
-    async def close(self) -> None:
+    def cut(self) -> None:
+        """Its client asks for nothing any more. What it has in hand comes again when its time is over."""
         if self in self._consumer.clients:
             self._consumer.clients.remove(self)
+
+    async def close(self) -> None:
+        self.cut()
         while self._tasks:
             await asyncio.wait(self._tasks)
 

@@ -42,6 +42,10 @@ class MemoryServer:
         """All that the stream holds, in its order."""
         return tuple(self._streams[stream].messages.values())
 
+    def idle(self, stream: str) -> bool:
+        """Whether all that the stream's consumers had to hand out is settled."""
+        return all(consumer.idle for consumer in self._streams[stream].consumers.values())
+
     # What may go wrong.
 
     def lose_replies(self, count: int) -> None:
@@ -61,6 +65,11 @@ class MemoryServer:
         self.ups += 1
         for stream in self._streams.values():
             stream.pump()
+
+    def forget_leases(self) -> None:
+        """What is in hand is handed out again, as after a change of leader that did not hear of it."""
+        for stream in self._streams.values():
+            stream.forget_leases()
 
     # What clients ask for.
 

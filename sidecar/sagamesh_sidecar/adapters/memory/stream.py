@@ -34,6 +34,10 @@ class Stream:
         for consumer in self.consumers.values():
             consumer.pump()
 
+    def forget_leases(self) -> None:
+        for consumer in self.consumers.values():
+            consumer.hand_out_again()
+
     def store(
         self, subject: str, headers: Mapping[str, str], body: bytes, guard: Guard | None, now: float
     ) -> int | WriteRefused:

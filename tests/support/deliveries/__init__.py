@@ -1,0 +1,1 @@
+"""Sidecars of a saga's participants and their apps, in virtual time: see `world`."""

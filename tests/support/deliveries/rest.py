@@ -1,0 +1,82 @@
+"""What must hold once nothing goes wrong any more: for each instance what core's simulation asks, and right metrics."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from sagamesh.log import codec, registers
+from sagamesh.log.registers import Name, Register
+from sagamesh.simulation.invariants import violations
+from sagamesh_sidecar.deliveries.parking import FORGET
+
+if TYPE_CHECKING:
+    from support.deliveries.world import World
+
+PATIENCE = 400.0
+"""Seconds until everything has ended: more than the longest delay of a retry, and what that waits for."""
+
+
+async def reach(world: World) -> bool:
+    """Wait until all has ended and is settled; whether it has. Then until what is forgotten in time is."""
+    until = world.now() + PATIENCE
+    while world.unfinished or not world.server.idle(world.stream):
+        if world.now() > until:
+            return False
+        await asyncio.sleep(0.5)
+    await asyncio.sleep(FORGET + 2 * world.ack_wait)
+    return True
+
+
+def judge(world: World) -> None:
+    """Blame whatever is wrong with the instances, and with what was counted."""
+    if world.unfinished:
+        world.witness.blame(f"unfinished: {world.unfinished}")
+        return
+    if not world.server.idle(world.stream):
+        world.witness.blame("a delivery was left unsettled")
+    for instance in world.instances:
+        for wrong in violations(_seen(world, instance)):
+            world.witness.blame(f"{instance}: {wrong}")
+    _judge_counts(world)
+
+
+def known(world: World, instance: str) -> dict[Name, Register]:
+    """Every register of an instance but its markers."""
+    place = f".{instance}."
+    stored = (codec.decode(m) for m in world.server.messages(world.stream) if place in m.subject)
+    return {register.name: register for register in stored if ".absent" not in f".{register.name.register}"}
+
+
+def _seen(world: World, instance: str) -> Any:
+    """An instance as core's invariants look at it."""
+    stored = known(world, instance)
+    last = max(register.sequence for register in stored.values())
+    return SimpleNamespace(
+        outline=world.outline,
+        wrongs=[],
+        apps=world.ledgers.of(instance),
+        broker=SimpleNamespace(registers=stored, deliveries=[], sequence=last),
+        cancelled=instance in world.cancelled,
+    )
+
+
+def _judge_counts(world: World) -> None:
+    """An end is counted by who wrote it, once, unless it was killed or gave up first."""
+    ended: Counter[str] = Counter(_outcome(world, instance) for instance in world.instances)
+    for outcome in ("committed", "aborted"):
+        counted = sum(pod.counts.of["finished", outcome] for pod in world.every)
+        if counted > ended[outcome] or (world.gentle and counted < ended[outcome]):
+            world.witness.blame(f"{counted} instances are counted as {outcome}, of {ended[outcome]}")
+    for pod in world.pods:
+        if pod.counts.parked_now or pod.relay.in_flight or pod.tally._counts or pod.relay.retry_budget._waiting:
+            world.witness.blame(f"{pod.name} has not put everything away")
+        made = sum(count for key, count in pod.counts.of.items() if key[0] == "called")
+        if made != pod.app.calls:
+            world.witness.blame(f"{pod.name} says that it made {made} calls of {pod.app.calls}")
+
+
+def _outcome(world: World, instance: str) -> str:
+    return known(world, instance)[registers.OUTCOME].value.__class__.__name__.lower()
