@@ -186,7 +186,7 @@ class Relay:
                 settled: Ack | Nak = stop.value
                 return settled
             given = await self.executor.execute(work, operation)
-            result = Result(given, lease_lost=self._now() - hand.renewed > self.ack_wait)
+            result = Result(given, lease_lost=not self._is_ours(hand))
 
     def _count_end(self, rules: Rules, known: Known) -> None:
         """Count a saga's end, where this attempt wrote it; also where the log's answer to that was lost."""
@@ -210,7 +210,7 @@ class Relay:
             if settled.reason:
                 level = logging.DEBUG if settled.reason == APP_AWAY else logging.INFO
                 logger.log(level, "again later", extra={"subject": lease.message.subject, "reason": settled.reason})
-            if self._now() - hand.renewed < self.ack_wait:  # else it is another's by now
+            if self._is_ours(hand):
                 held = self._now() - hand.taken
                 await lease.nak(self.retry_budget.delay(lease.message.subject, settled, held=held, spent=hand.spent))
 
@@ -226,12 +226,19 @@ class Relay:
     async def _renew(self, hand: Hand) -> None:
         """A lease is ours from when we asked, if the server says so. One that may be lost is not taken back."""
         asked = self._now()
-        if asked - hand.renewed < self.ack_wait and await hand.lease.in_progress():
+        if self._is_ours(hand) and await hand.lease.in_progress():
             hand.renewed = asked
 
+    def _is_ours(self, hand: Hand) -> bool:
+        """Whether nobody else can have it by now."""
+        return self._now() - hand.renewed < self.ack_wait
+
     async def give_back(self) -> None:
-        """At shutdown: what is still in hand is let go, and goes to another replica at once."""
-        for hand in tuple(self._in_hand):
+        """At shutdown: what is still in hand is let go, and goes to another replica at once, if it is not there yet."""
+        hands = tuple(self._in_hand)
+        for hand in hands:  # all of them first: while one goes back, the others would go on
             if hand.task is not None:
                 hand.task.cancel()
-            await hand.lease.nak(0.0)
+        for hand in hands:
+            if self._is_ours(hand):
+                await hand.lease.nak(0.0)

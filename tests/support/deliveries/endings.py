@@ -7,17 +7,180 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from support.deliveries.pods import DeliveringPod
     from support.deliveries.world import World
 
 Ending = Callable[["World"], Awaitable[None]]
 
 
+def first(world: World) -> tuple[str, list[DeliveringPod]]:
+    """A step that listens to the start, and the pods of its participant."""
+    step = next(step for step in world.saga.steps if step.on == (world.saga.start.event,))
+    return step.name, world.of(step.participant)
+
+
 async def nothing(world: World) -> None:
     """It goes right through."""
     world.start()
-    await asyncio.sleep(30.0)
-    if world.unfinished:
-        world.witness.blame("an instance takes more than 30 s, and nothing goes wrong")
+    await ended(world, 30.0)
 
 
-ENDINGS: tuple[Ending, ...] = (nothing,)
+async def ended(world: World, seconds: float) -> None:
+    """Everything ends within so much time."""
+    until = world.now() + seconds
+    while world.unfinished:
+        if world.now() > until:
+            world.witness.blame(f"after {seconds:g} s these have not ended: {world.unfinished}")
+            return
+        await asyncio.sleep(0.5)
+
+
+async def busy(world: World) -> None:
+    """Each app says 503 to each call, three times, and can be called again at once."""
+    for pod in world.pods:
+        steps = pod.shelf.rules.local.own
+        pod.app.busy = {path: 3 for step in steps for path in (f"/{step.name}", f"/{step.name}/undo")}
+    world.start()
+    await ended(world, 60.0)
+
+
+async def standing_still(world: World) -> None:
+    """While the log takes a `begin`, who writes it stands still: for so long that another begins."""
+    _, pods = first(world)
+    for pod in pods:
+        pod.line.put_takes = world.ack_wait / 4
+    world.start()
+    await asyncio.sleep(world.ack_wait / 8)
+    for pod in pods:
+        pod.freeze()
+        pod.line.put_takes = 0.0
+    await asyncio.sleep(1.2 * world.ack_wait)
+    for pod in pods:
+        pod.thaw()
+    await ended(world, 60.0)
+
+
+async def late_word(world: World) -> None:
+    """The log takes long for a `begin`, and for the word that the lease goes on."""
+    _, pods = first(world)
+    for pod in pods:
+        pod.line.put_takes, pod.line.in_progress_takes = 1.5 * world.ack_wait, 0.9 * world.ack_wait
+    world.start()
+    await asyncio.sleep(0.1)
+    for pod in pods:
+        pod.line.put_takes = 0.0
+    await asyncio.sleep(3 * world.ack_wait)
+    for pod in pods:
+        pod.line.in_progress_takes = 0.0
+    await ended(world, 60.0)
+
+
+async def long_call(world: World) -> None:
+    """A call takes nearly as long as it may, and longer than a lease lasts. It is made once."""
+    step, pods = first(world)
+    for pod in pods:
+        pod.app.takes = 4.5
+    name = world.start()
+    await asyncio.sleep(20.0)
+    if world.witness.calls[name, f"/{step}"] != 1:
+        world.witness.blame(f"/{step} is called {world.witness.calls[name, f'/{step}']} times, and answers each time")
+    for pod in pods:
+        pod.app.takes = 0.0
+    await ended(world, 120.0)
+
+
+async def missing_rules(world: World) -> None:
+    """Nobody who is asked has the rules: that parks, and ends when they come."""
+    _, pods = first(world)
+    for pod in pods:
+        pod.shelf.lacks = True
+    world.start()
+    await asyncio.sleep(world.saga.park_after - 5.0)
+    if parked(pods):
+        world.witness.blame("it is parked too soon")
+    await asyncio.sleep(10.0)
+    if not parked(pods):
+        world.witness.blame("rules are missing for long, and it is not parked")
+    for pod in pods:
+        pod.shelf.lacks = False
+    await ended(world, 60.0)
+
+
+def parked(pods: list[DeliveringPod]) -> int:
+    return sum(pod.counts.parked_now for pod in pods)
+
+
+async def nobody(world: World) -> None:
+    """When somebody comes who takes deliveries, they are old."""
+    _, pods = first(world)
+    for pod in pods:
+        await world.dismiss(pod)
+    world.start()
+    await asyncio.sleep(70.0)
+    world.begin_pod(pods[0].participant)
+    await ended(world, 60.0)
+
+
+async def failing(world: World) -> None:
+    """Calls fail for a minute: ever less often, whoever has made the last one."""
+    step, pods = first(world)
+    for pod in pods:
+        pod.app.mood = "breaks"
+    name = world.start()
+    await asyncio.sleep(60.0)
+    for pod in pods:
+        pod.app.mood = "well"
+    if not 4 <= world.witness.calls[name, f"/{step}"] <= 45:
+        world.witness.blame(f"/{step} is called {world.witness.calls[name, f'/{step}']} times in a minute of failures")
+    await ended(world, 120.0)
+
+
+async def absence(world: World) -> None:
+    """The app is away for long, which parks; then it is there, and its first calls fail."""
+    _, pods = first(world)
+    for pod in pods:
+        pod.app.mood = "away"
+    world.start()
+    await asyncio.sleep(world.saga.park_after + 5.0)
+    if not parked(pods):
+        world.witness.blame("the app is away for long, and it is not parked")
+    for pod in pods:
+        pod.app.mood = "breaks"
+    await asyncio.sleep(3.0)
+    for pod in pods:
+        pod.app.mood = "well"
+    await ended(world, 60.0)
+
+
+async def giving_back(world: World) -> None:
+    """A pod ends amidst of its work, at once: what it had in hand goes on elsewhere, at once."""
+    step, pods = first(world)
+    for pod in pods:
+        await world.dismiss(pod)
+    leaving = world.begin_pod(pods[0].participant, grace=0.0)
+    await asyncio.sleep(1.0)
+    leaving.app.mood = world.chance.choice(("hangs", "well"))
+    names = [world.start() for _ in range(10)]
+    await asyncio.sleep(world.chance.uniform(0.0, 0.06))
+    other = world.begin_pod(leaving.participant)
+    await asyncio.sleep(0.1 if leaving.app.mood == "hangs" else 0.001)
+    await world.dismiss(leaving)
+    await asyncio.sleep(1.0)
+    untouched = [n for n in names if n in world.unfinished and not other.app.called_for[n] and leaving.app.called_for[n]]
+    if leaving.app.mood == "hangs" and untouched:
+        world.witness.blame(f"{untouched} were given back, and nobody calls /{step} for them")
+    await ended(world, 120.0)
+
+
+ENDINGS: tuple[Ending, ...] = (
+    nothing,
+    busy,
+    standing_still,
+    late_word,
+    long_call,
+    missing_rules,
+    nobody,
+    failing,
+    absence,
+    giving_back,
+)

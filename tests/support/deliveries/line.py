@@ -77,7 +77,7 @@ class Line:
         self.witness.puts(handed, subject, guard)
         result = await self.outside.ask(self._put(subject, headers, body, guard))
         if handed is not None and result is WriteRefused.UNKNOWN:
-            handed.stuck = True
+            handed.fail()
         return result
 
     async def _put(
@@ -161,12 +161,12 @@ class LineLease:
     async def ack(self) -> None:
         self._line.witness.acks(self._handed)
         self._line.outside.send(self._say(self._lease.ack()))
-        await asyncio.sleep(0)
+        await self._line.storm.travel()
 
     async def nak(self, delay: float) -> None:
         self._line.witness.naks(self._handed, delay)
         self._line.outside.send(self._say(self._lease.nak(delay)))
-        await asyncio.sleep(0)
+        await self._line.storm.travel()
 
     async def in_progress(self) -> bool:
         asked = asyncio.get_running_loop().time()

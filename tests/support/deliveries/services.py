@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping
 from random import Random
 
@@ -45,12 +46,17 @@ class Ledgers:
 
 
 class PodApp:
-    """ports.App of one pod. `mood` is one of MOODS; `busy`: how often it says 503 yet, to each path."""
+    """ports.App of one pod. `mood` is one of MOODS; `busy`: how often it says 503 yet, to each path.
+
+    `takes`: seconds more that it takes. `called_for`: instance -> how often it was called.
+    """
 
     def __init__(self, ledgers: Ledgers, storm: Storm, witness: Witness, outside: Outside) -> None:
         self.mood = "well"
         self.busy: dict[str, int] = {}
+        self.takes = 0.0
         self.calls = 0
+        self.called_for: Counter[str] = Counter()
         self._ledgers = ledgers
         self._storm = storm
         self._witness = witness
@@ -64,6 +70,7 @@ class PodApp:
         handed = IN_HAND.get()
         self._witness.posts(handed, path, headers)
         self.calls += 1
+        self.called_for[headers["saga-id"]] += 1
         try:
             async with asyncio.timeout(timeout):
                 answer = await self._outside.ask(self._take(path, headers["saga-id"]))
@@ -90,6 +97,7 @@ class PodApp:
             case "not yet":
                 return Answered(425, {"retry-after": chance.choice(("0", "2"))}, b"")
         await asyncio.sleep(chance.uniform(0.0, 6.0) if storm.draws(storm.slow) else chance.uniform(0.001, 0.05))
+        await asyncio.sleep(self.takes)
         if storm.draws(storm.reset / 2):
             return Unanswered("reset")
         ledger = self._ledgers.of(instance)

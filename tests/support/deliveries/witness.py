@@ -24,7 +24,7 @@ SLACK = 1.0
 class HandedOut:
     """A delivery in the hands of a sidecar, as it must see it. `renewed`: when its lease was last known to be its own.
 
-    `stuck`: a write on its behalf was not answered. `answers`: what the app said to the calls for it.
+    `answers`: what the app said to the calls for it. `failed`: how often something failed, at most.
     """
 
     def __init__(self, lease: Lease, ack_wait: float, now: float) -> None:
@@ -33,15 +33,20 @@ class HandedOut:
         self.ack_wait = ack_wait
         self.came = self.renewed = now
         self.settled = ""
-        self.stuck = False
         self.answers: list[Answer] = []
+        self.failed = 0
         self.steps = 1
         self.failures: Counter[str] = Counter()
-        """Of the sidecar that has it in hand: subject of a delivery -> calls for it that failed, at most."""
+        """Of the sidecar that has it in hand: subject of a delivery -> how often something failed, at most."""
 
     @property
     def register(self) -> Name:
         return registers.parse(self.message.subject)[1]
+
+    def fail(self) -> None:
+        """A call failed, or the log did not take a register."""
+        self.failed += 1
+        self.failures[self.message.subject] += 1
 
     def lost(self, now: float) -> bool:
         """Whether another may have it by now."""
@@ -98,6 +103,8 @@ class Witness:
     def answered(self, handed: HandedOut | None, answer: Answer) -> None:
         assert handed is not None
         handed.answers.append(answer)
+        if not is_away(answer):
+            handed.fail()
 
     def acks(self, handed: HandedOut) -> None:
         self._settles(handed, "acked")
@@ -112,13 +119,12 @@ class Witness:
     def _paces(self, handed: HandedOut, delay: float) -> None:
         """No delay is longer than failed calls make it."""
         subject = handed.message.subject
-        failures = handed.failures[subject]
+        failures = handed.failures[subject] - handed.failed
         back = ".abort" in subject or ".compensation" in subject
         longest = min(BACKOFF * 2**failures, MAX_BACKOFF_BACK if back else MAX_BACKOFF)
         asked = max((float(getattr(answer, "headers", {}).get("retry-after", 0)) for answer in handed.answers), default=0)
         if delay > max(longest, IN_NO_CASE_SOONER, asked) + SLACK:
             self.blame(f"{handed} comes again after {delay:.1f} s, after {failures} failures")
-        handed.failures[subject] += handed.stuck or any(not is_away(answer) for answer in handed.answers)
 
     def _settles(self, handed: HandedOut, how: str) -> None:
         if handed.settled:

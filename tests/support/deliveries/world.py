@@ -166,9 +166,10 @@ class World:
         """The pods of a participant that are there."""
         return [pod for pod in self.pods if pod.participant == participant]
 
-    def begin_pod(self, participant: str) -> DeliveringPod:
+    def begin_pod(self, participant: str, grace: float | None = None) -> DeliveringPod:
         name = f"{participant}-{next(self._numbers)}"
-        pod = DeliveringPod(self, participant, name, grace=self.chance.choice((0.0, 1.0, 20.0)))
+        drawn = self.chance.choice((0.0, 1.0, 20.0))
+        pod = DeliveringPod(self, participant, name, grace=drawn if grace is None else grace)
         self.pods.append(pod)
         self.every.append(pod)
         pod.begin()
@@ -183,9 +184,13 @@ class World:
 
     def stop(self, pod: DeliveringPod) -> asyncio.Task[None]:
         """It drains. Sooner or later another takes its place."""
+        self._later(20.0, self.begin_pod, pod.participant)
+        return self.dismiss(pod)
+
+    def dismiss(self, pod: DeliveringPod) -> asyncio.Task[None]:
+        """It drains, and nobody takes its place."""
         self.gentle = False
         self.pods.remove(pod)
-        self._later(20.0, self.begin_pod, pod.participant)
         pod.thaw()
         return pod.stop()
 

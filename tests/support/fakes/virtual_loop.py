@@ -33,7 +33,7 @@ class VirtualProcess:
 
     def stop(self) -> None:
         """Nothing of it is called any more. It does not get to know."""
-        self._loop.stopped[self] = []
+        self._loop.stopped.setdefault(self, [])
 
     def go_on(self) -> None:
         """It goes on where it stopped, and time has passed."""
