@@ -9,9 +9,13 @@ builders    values in a few words each; no I/O
 distribution    operators, sidecars, people and a NATS in one process, in virtual time, by one seed
     world, endings, meddler, weather    what happens; witness, rest    what must hold, always and in the end
     operators, lines, pods              who is there; product    the modules that are tried, or edits of them
+deliveries  a saga's sidecars and apps in one process, in virtual time, by one seed
+    world, endings, storm               what happens; witness, rest    what must hold, always and in the end
+    pods, line, services                who is there; product    the modules that are tried, or edits of them
 fakes       behind the product's ports, in this process
     mesh, memory_cluster  all participants of a saga in one loop; a cluster of Kubernetes that may be away or lie
-    virtual_loop          asyncio by a seed, in no time
+    virtual_loop          asyncio by a seed, in no time, and processes in it that can stand still
+    edited                modules made anew from an edited source
     scripted_app          an app whose every byte a test decides
     served_api, served_app    a sidecar's API, and its web server alone, over real sockets
 conversations  one instance as text, for tests/conversations

@@ -141,7 +141,11 @@ SHAPES: dict[str, Saga] = {
     "parallel order": diamond(order="parallel"),
     "parallel order with two roots": saga(step("a"), step("b"), step("c", "a.ok"), order="parallel"),
 }
-BIG: dict[str, Saga] = {"chain of 50": straight(50), "join of 20": joined(20)}
+BIG: dict[str, Saga] = {
+    "chain of 50": straight(50),
+    "join of 20": joined(20),
+    "fan of 20": saga(*(step(f"s{n}", at=f"p{n % 3}") for n in range(20))),
+}
 
 
 def without_expressions(saga: Saga) -> Saga:

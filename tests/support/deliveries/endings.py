@@ -15,7 +15,7 @@ Ending = Callable[["World"], Awaitable[None]]
 
 def first(world: World) -> tuple[str, list[DeliveringPod]]:
     """A step that listens to the start, and the pods of its participant."""
-    step = next(step for step in world.saga.steps if step.on == (world.saga.start.event,))
+    step = next(step for step in world.saga.steps if step.after == (world.saga.start.event,))
     return step.name, world.of(step.participant)
 
 
@@ -36,12 +36,15 @@ async def ended(world: World, seconds: float) -> None:
 
 
 async def busy(world: World) -> None:
-    """Each app says 503 to each call, three times, and can be called again at once."""
+    """Each call is answered 503 three times, and may come again at once: steps beside each other hold nobody up."""
+    busy = {path: 3 for name in world.outline.steps for path in (f"/{name}", f"/{name}/undo")}
     for pod in world.pods:
-        steps = pod.shelf.rules.local.own
-        pod.app.busy = {path: 3 for step in steps for path in (f"/{step.name}", f"/{step.name}/undo")}
+        pod.app.busy = busy
+    depth = {world.saga.start.event: 0}
+    for name in world.outline.in_order:
+        depth[name] = 1 + max(depth.get(before, 0) for before in world.outline.inputs[name])
     world.start()
-    await ended(world, 60.0)
+    await ended(world, 10.0 + 14.0 * max(depth.values()))
 
 
 async def standing_still(world: World) -> None:
@@ -57,6 +60,23 @@ async def standing_still(world: World) -> None:
     await asyncio.sleep(1.2 * world.ack_wait)
     for pod in pods:
         pod.thaw()
+    await ended(world, 60.0)
+
+
+async def leaving_late(world: World) -> None:
+    """A pod is told to end that stood still, so that another has what it has in hand."""
+    _, pods = first(world)
+    for pod in pods:
+        await world.dismiss(pod)
+    leaving = world.begin_pod(pods[0].participant, grace=0.0)
+    await asyncio.sleep(1.0)
+    leaving.app.mood = "hangs"
+    world.start()
+    await asyncio.sleep(0.5)
+    world.begin_pod(leaving.participant)
+    leaving.freeze()
+    await asyncio.sleep(1.2 * world.ack_wait)
+    await world.dismiss(leaving)
     await ended(world, 60.0)
 
 
@@ -164,11 +184,14 @@ async def giving_back(world: World) -> None:
     await asyncio.sleep(world.chance.uniform(0.0, 0.06))
     other = world.begin_pod(leaving.participant)
     await asyncio.sleep(0.1 if leaving.app.mood == "hangs" else 0.001)
-    await world.dismiss(leaving)
+    going = world.dismiss(leaving)
     await asyncio.sleep(1.0)
-    untouched = [n for n in names if n in world.unfinished and not other.app.called_for[n] and leaving.app.called_for[n]]
+    untouched = [
+        n for n in names if n in world.unfinished and not other.app.called_for[n] and leaving.app.called_for[n]
+    ]
     if leaving.app.mood == "hangs" and untouched:
         world.witness.blame(f"{untouched} were given back, and nobody calls /{step} for them")
+    await going
     await ended(world, 120.0)
 
 
@@ -176,6 +199,7 @@ ENDINGS: tuple[Ending, ...] = (
     nothing,
     busy,
     standing_still,
+    leaving_late,
     late_word,
     long_call,
     missing_rules,

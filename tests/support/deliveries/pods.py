@@ -134,6 +134,8 @@ class DeliveringPod:
         self.subscriptions.learned(self.shelf.rules)
 
     def _taken(self, handed: Any) -> None:
+        if self.subscriptions.closed.startswith("drained"):
+            self.line.witness.blame(f"{self.name} takes {handed}, though it has drained")
         handed.failures = self.failures
         handed.steps = len(self.shelf.rules.concerned(handed.register))
 

@@ -65,7 +65,8 @@ def _seen(world: World, instance: str) -> Any:
 
 def _judge_counts(world: World) -> None:
     """An end is counted by who wrote it, once, unless it was killed or gave up first."""
-    ended: Counter[str] = Counter(_outcome(world, instance) for instance in world.instances)
+    world.outcomes = [_outcome(world, instance) for instance in world.instances]
+    ended = Counter(world.outcomes)
     for outcome in ("committed", "aborted"):
         counted = sum(pod.counts.of["finished", outcome] for pod in world.every)
         if counted > ended[outcome] or (world.gentle and counted < ended[outcome]):

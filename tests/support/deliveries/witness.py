@@ -122,7 +122,9 @@ class Witness:
         failures = handed.failures[subject] - handed.failed
         back = ".abort" in subject or ".compensation" in subject
         longest = min(BACKOFF * 2**failures, MAX_BACKOFF_BACK if back else MAX_BACKOFF)
-        asked = max((float(getattr(answer, "headers", {}).get("retry-after", 0)) for answer in handed.answers), default=0)
+        asked = max(
+            (float(getattr(answer, "headers", {}).get("retry-after", 0)) for answer in handed.answers), default=0
+        )
         if delay > max(longest, IN_NO_CASE_SOONER, asked) + SLACK:
             self.blame(f"{handed} comes again after {delay:.1f} s, after {failures} failures")
 

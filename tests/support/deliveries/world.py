@@ -71,6 +71,8 @@ class World:
         self.every: list[DeliveringPod] = []
         self.instances: list[str] = []
         self.cancelled: set[str] = set()
+        self.outcomes: list[str] = []
+        """Of all instances, in the end."""
         self._ended: set[str] = set()
         self._numbers = itertools.count(1)
         self.outside: Outside

@@ -126,4 +126,3 @@ def play(chance: Random, scenario: Coroutine[Any, Any, Result]) -> Result:
         loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
         asyncio.set_event_loop(None)
         loop.close()
-

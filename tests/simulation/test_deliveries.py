@@ -1,0 +1,77 @@
+"""Sidecars that deliver, call and write, in many runs: what must hold at each moment, and when all is at rest.
+
+`--seed N --schedules 1` replays one.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from support.builders.seeds import BASE, IN_CI, seeds
+from support.builders.shapes import BIG, SHAPES
+from support.deliveries.endings import ENDINGS, Ending, busy
+from support.deliveries.world import World
+
+FIXED = 1
+"""Runs of each shape by the same seeds every time, and as many of the day: a tenth of a second each."""
+FIXED_ENDINGS = 4
+"""Runs of each ending, without a storm before it."""
+AS_SHAPES = 50
+"""Schedules of core's simulation for one of these, by `--schedules`."""
+
+
+def run(name: str, worlds: dict[int, World], daily: range, report: list[str]) -> Counter[str]:
+    """Every one of these; how often each outcome came out. Says which seed broke what."""
+    outcomes: Counter[str] = Counter()
+    for seed, world in worlds.items():
+        if broken := world.run():
+            told = f"{name}, seed {seed}: {broken}"
+            assert seed in daily, told
+            assert IN_CI, told
+            report.append(f"BROKEN, by a seed of the day: {told}")
+        else:
+            outcomes.update(world.outcomes)
+    return outcomes
+
+
+@pytest.mark.parametrize("name", [*SHAPES, *BIG])
+def test_shape(name: str, request: pytest.FixtureRequest, report: list[str]) -> None:
+    fixed, daily = seeds(request, FIXED, of=AS_SHAPES)
+    saga = {**SHAPES, **BIG}[name]
+    outcomes = run(name, {seed: World(saga, seed) for seed in (*fixed, *daily)}, daily, report)
+    told_daily = f", and {len(daily)} from {BASE}" if daily else ""
+    report.append(f"{name:62} seeds up to {fixed[-1]}{told_daily}: {dict(sorted(outcomes.items()))}")
+    assert outcomes
+
+
+@pytest.mark.parametrize("ending", ENDINGS, ids=lambda ending: ending.__name__)
+def test_ending(ending: Ending, request: pytest.FixtureRequest, report: list[str]) -> None:
+    fixed, daily = seeds(request, FIXED_ENDINGS, of=FIXED_ENDINGS * AS_SHAPES)
+    saga = SHAPES["two steps of one participant"]
+    worlds = {seed: World(saga, seed, ending=ending, stormy=False) for seed in (*fixed, *daily)}
+    assert run(ending.__name__, worlds, daily, report)
+
+
+def test_twenty_steps_side_by_side_are_not_held_up_by_an_app_that_is_busy_three_times() -> None:
+    world = World(BIG["fan of 20"], 1, ending=busy, stormy=False)
+    assert world.run() == []
+    assert sum(world.witness.calls.values()) >= 80
+
+
+def test_a_seed_is_one_run() -> None:
+    """What one seed has shown it shows again."""
+
+    def called(seed: int) -> list[tuple[str, float]]:
+        world = World(SHAPES["diamond"], seed)
+        seen: list[tuple[str, float]] = []
+        watched = world.witness.posts
+        world.witness.posts = lambda handed, path, headers: (
+            seen.append((path, world.now())),
+            watched(handed, path, headers),
+        )  # type: ignore[method-assign]
+        world.run()
+        return seen
+
+    assert called(3) == called(3) != called(4)
