@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from random import Random
 from typing import Any
 
 from msgspec import Raw
@@ -37,6 +39,7 @@ from sagamesh_sidecar.deliveries.subscriptions import Subscriptions
 from sagamesh_sidecar.deliveries.tally import Tally
 from sagamesh_sidecar.ports import Guard
 from sagamesh_sidecar.rules.rulebook import Rulebook
+from support.fakes.virtual_loop import play
 
 SLOTS = 32
 
@@ -95,16 +98,17 @@ class Peer:
         self.availability = Availability(self.app, interval=0.02)
         self.metrics = PrometheusMetrics(app_up=lambda: not self.availability.away, connected=lambda: True)
         self.rulebook = Rulebook(mesh.saga.namespace, participant, self.log, self.metrics, poll=30.0)
-        self.executor = Executor(participant, self.log, self.app, self.availability, self.metrics)
+        clock = asyncio.get_running_loop().time
+        self.executor = Executor(participant, self.log, self.app, self.availability, self.metrics, now=clock)
         self.relay = Relay(
             pod=f"{participant}-1",
             executor=self.executor,
             rulebook=self.rulebook,
             availability=self.availability,
             metrics=self.metrics,
-            parking=Parking(self.metrics),
-            tally=Tally(),
-            retry_budget=RetryBudget(SLOTS),
+            parking=Parking(self.metrics, now=clock),
+            tally=Tally(now=clock),
+            retry_budget=RetryBudget(SLOTS, now=clock),
             ack_wait=ack_wait,
         )
         self.subscriptions = Subscriptions(self.log, self.relay, self.metrics, slots=SLOTS, grace=grace)
@@ -225,18 +229,17 @@ class Mesh:
         return self.values(key)[name]
 
 
-def scenario(test: Callable[[], Awaitable[None]]) -> Callable[[], None]:
-    """Make `async def test()` a test, in bounded time."""
+def scenario(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
+    """Make `async def test(...)` a test, in virtual time, and in bounded time, too."""
 
-    def run() -> None:
+    @functools.wraps(test)
+    def run(**fixtures: object) -> None:
         async def bounded() -> None:
-            async with asyncio.timeout(30):
-                await test()
+            async with asyncio.timeout(600.0):
+                await test(**fixtures)
 
-        asyncio.run(bounded())
+        play(Random(1), bounded())
 
-    run.__name__ = test.__name__
-    run.__doc__ = test.__doc__
     return run
 
 

@@ -90,7 +90,7 @@ async def test_a_goodbye_is_an_empty_body_and_said_to_nobody_where_nobody_is():
     async with heart.beating():
         await heart.until(lambda: heart.heard)
     await heart.reporter.stop()
-    assert heart.heard[-1] == b""
+    await heart.until(lambda: heart.heard[-1] == b"")
     heart.server.down()
     await heart.reporter.stop()
 
