@@ -34,7 +34,7 @@ class Availability:
         self._absent = asyncio.Event()
         self._absent.set()
         self._listens = False
-        self._trial = False
+        self._trial = False  # means nothing while the app is there, and is over whenever it goes
 
     def admit(self) -> bool:
         """Whether an attempt may count on the app; one that may not has missed it.
@@ -68,7 +68,7 @@ class Availability:
     def _arrived(self) -> None:
         if self.away:
             self._tell("the app is back" if self._seen else "the app is there")
-        self._seen, self.away, self._trial = True, False, False
+        self._seen, self.away = True, False
         self._absent.clear()
 
     def _tell(self, what: str) -> None:
@@ -85,9 +85,8 @@ class Availability:
         while True:
             await self._absent.wait()
             await asyncio.sleep(self.interval if self.away else PATIENCE * self.interval)
-            if not await self.app.reachable() or not self._absent.is_set():
-                continue
-            if self._listens:
-                self._trial = True
-            else:
-                self._arrived()
+            if await self.app.reachable():
+                if self._listens:
+                    self._trial = True
+                else:
+                    self._arrived()
