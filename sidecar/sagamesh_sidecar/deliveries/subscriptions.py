@@ -75,7 +75,7 @@ class Subscriptions:
         Whoever asks again waits for the same drain; who ceases to wait does not end it.
         """
         if self._drain is None:
-            self._drain = asyncio.create_task(self._finish(), name="drain")
+            self._drain = asyncio.create_task(self._finish())
         return await asyncio.shield(self._drain)
 
     async def _finish(self) -> int:
