@@ -43,13 +43,12 @@ class Parking:
 
     def note(self, key: TroubleKey, instance: Instance, trouble: Trouble, *, called: bool = True) -> bool:
         """A step does not go on. `called`: its app was. True where it is parked from now on."""
-        before = self._forget(key)
+        before = self._noted.get(key)
         failures = (before.failures if before else 0) + called
         self._noted[key] = Noted(instance, trouble, failures, self._now())
-        parked = is_parked(trouble)
-        if parked:
-            self._count(instance, 1)
-        return parked and not (before is not None and is_parked(before.trouble))
+        was_parked, parked = before is not None and is_parked(before.trouble), is_parked(trouble)
+        self._count(instance, parked - was_parked)  # at once, for a gauge that falls and rises would be seen as both
+        return parked and not was_parked
 
     def clear(self, key: TroubleKey) -> None:
         """It goes on."""
@@ -75,11 +74,10 @@ class Parking:
         for key in [key for key, noted in self._noted.items() if noted.noted < oldest]:
             self._forget(key)
 
-    def _forget(self, key: TroubleKey) -> Noted | None:
+    def _forget(self, key: TroubleKey) -> None:
         noted = self._noted.pop(key, None)
         if noted is not None and is_parked(noted.trouble):
             self._count(noted.instance, -1)
-        return noted
 
     def _count(self, instance: Instance, change: int) -> None:
         """Tell the metrics where an instance is parked now, or no more."""

@@ -10,18 +10,20 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 
 from sagamesh.language.model import Action
 from sagamesh.log import codec, registers
 from sagamesh.log.registers import FINISH, NULL, OUTCOME, Committed, Compensated, Instance, Origin, Start
 from sagamesh.protocol.answers import Answer
+from sagamesh.protocol.decision import APP_AWAY
 from sagamesh.protocol.view.standing import Trouble
 from sagamesh.rules.projection import project
 from sagamesh_sidecar.adapters.memory import MemoryLog
 from sagamesh_sidecar.adapters.prometheus import PrometheusMetrics
-from sagamesh_sidecar.deliveries.parking import FORGET, Parking
+from sagamesh_sidecar.deliveries.parking import Parking
 from support.builders import shapes
-from support.fakes.mesh import Mesh, ok, scenario
+from support.fakes.mesh import LOST, Mesh, ok, scenario
 
 PLACE = Instance("default", "simulated", "i-1")
 HELD_UP = {"saga": "simulated", "instance": "i-1"}
@@ -172,14 +174,106 @@ def test_it_is_parked_from_one_note_to_the_next() -> None:
     assert parking.of(PLACE) == (FAILS,)
 
 
-def test_a_trouble_without_news_is_forgotten() -> None:
+def test_a_trouble_is_what_failed_last_until_it_goes_on() -> None:
+    parking = new_parking()
+    assert (parking.trouble(KEY), parking.failures(KEY), parking.of(PLACE)) == (None, 0, ())
+    parking.note(KEY, PLACE, FAILS)
+    parking.note(KEY, PLACE, PARKED)
+    parking.note(("subject", "b"), PLACE._replace(id="other"), FAILS)
+    assert (parking.trouble(KEY), parking.failures(KEY), parking.of(PLACE)) == (PARKED, 2, (PARKED,))
+    parking.clear(KEY)
+    assert (parking.trouble(KEY), parking.failures(KEY), parking.of(PLACE)) == (None, 0, ())
+    assert parking.failures(("subject", "b")) == 1
+
+
+def test_the_gauge_rises_once_and_falls_once_however_often_what_is_parked_is_noted_and_cleared() -> None:
+    said: list[tuple[str, int]] = []
+    parking = Parking(SimpleNamespace(parked=lambda saga, sagas: said.append((saga, sagas))))
+    for trouble in (FAILS, FAILS, PARKED, PARKED, PARKED):
+        parking.note(KEY, PLACE, trouble)
+    parking.note(("subject", "b"), PLACE, PARKED)
+    assert said == [("simulated", 1)]
+    for _ in range(2):
+        parking.clear(KEY)
+        parking.clear(("subject", "b"))
+    assert said == [("simulated", 1), ("simulated", 0)]
+
+
+def test_an_instance_stays_parked_when_another_step_of_it_goes_on_that_was_not() -> None:
+    parking = new_parking()
+    parking.note(KEY, PLACE, PARKED)
+    parking.note(("subject", "b"), PLACE, FAILS)
+    parking.clear(("subject", "b"))
+    assert sagas_parked(parking) == 1
+    parking.note(("subject", "b"), PLACE, FAILS)
+    assert sagas_parked(parking) == 1
+
+
+def test_sagas_are_counted_apart() -> None:
+    said: dict[str, int] = {}
+    parking = Parking(SimpleNamespace(parked=said.__setitem__))
+    parking.note(KEY, PLACE, PARKED)
+    parking.note(("elsewhere", "a"), PLACE._replace(saga="other"), PARKED)
+    assert said == {"simulated": 1, "other": 1}
+
+
+def test_while_the_app_is_away_failures_are_not_counted_and_those_of_before_are_handed_on() -> None:
+    parking = new_parking()
+    assert not parking.note(KEY, PLACE, FAILS, called=False)
+    assert parking.failures(KEY) == 0
+    for _ in range(2):
+        parking.note(KEY, PLACE, FAILS)
+    for _ in range(3):
+        parking.note(KEY, PLACE, FAILS, called=False)
+        assert parking.failures(KEY) == 2
+    parking.note(KEY, PLACE, FAILS)
+    assert parking.failures(KEY) == 3
+
+
+@scenario
+async def test_a_retry_after_the_app_was_away_goes_on_from_the_failures_of_before():
+    async with Mesh(shapes.straight(1)).running() as mesh:
+        owner, parking = mesh.peers["p-s0"], mesh.peers["p-s0"].relay.parking
+        key = (PLACE.subject(registers.START), "s0")
+
+        def reason() -> str:
+            return owner.parking_reasons(PLACE).get("s0", "")
+
+        owner.app.answers["/s0"] = LOST
+        await mesh.start()
+        await mesh.until(lambda: parking.failures(key) >= 3)
+        owner.app.away, calls = True, len(owner.app.calls)
+        naks = owner.metric("deliveries_total", saga="simulated", result="nak")
+        await mesh.until(lambda: owner.metric("deliveries_total", saga="simulated", result="nak") >= naks + 3)
+        assert reason() == APP_AWAY
+        assert parking.failures(key) == len(owner.app.calls) == calls
+        owner.app.away = False
+        await mesh.until(lambda: reason() != APP_AWAY)
+        assert parking.failures(key) == len(owner.app.calls) > calls
+        owner.app.answers.clear()
+        await mesh.value(OUTCOME)
+        assert parking.failures(key) == 0
+
+
+def test_a_trouble_without_news_is_forgotten_after_five_minutes() -> None:
     now = 5000.0
     parking = new_parking(lambda: now)
     parking.note(KEY, PLACE, PARKED)
-    now += FORGET
+    parking.note(("subject", "b"), PLACE, FAILS)
+    now += 200.0
+    parking.note(("subject", "b"), PLACE, FAILS, called=False)
+    now += 100.0
     parking.sweep()
-    assert parking.of(PLACE) == (PARKED,)
-    now += 1
+    assert parking.of(PLACE) == (PARKED, FAILS)
+    now += 0.5
     parking.sweep()
-    assert parking.of(PLACE) == ()
+    assert parking.of(PLACE) == (FAILS,)
     assert sagas_parked(parking) == 0
+
+
+def test_nothing_is_kept_of_an_instance_that_goes_on() -> None:
+    parking = new_parking()
+    parking.note(KEY, PLACE, FAILS)
+    parking.note(KEY, PLACE, PARKED)
+    parking.clear(KEY)
+    assert (parking._noted, parking._parked) == ({}, {})
