@@ -30,7 +30,7 @@ class CallCount:
         self.kind: CallKind = kind
         self.made = 0
         self.under_way = 0
-        self.seen = 0.0
+        self.seen: float
 
 
 class Tally:

@@ -42,7 +42,7 @@ async def test_calls_that_fail_are_counted_while_they_are_tried_again_and_in_the
         owner, other = mesh.peers["p-s0"], mesh.peers["p-s1"]
         owner.app.answers["/s0"] = LOST
         await mesh.start()
-        await mesh.until(lambda: len(owner.app.calls) == 3)
+        await mesh.until(lambda: len(owner.app.calls) >= 3)
         await mesh.until(lambda: not owner.relay.in_flight)
         assert (await owner.calls(PLACE))["s0"] == len(owner.app.calls)
         assert (await other.calls(PLACE))["s0"] == 0
@@ -104,7 +104,7 @@ async def test_a_503_is_a_call():
         owner = mesh.peers["p-s0"]
         owner.app.answers["/s0"] = ok(status=503)
         await mesh.start()
-        await mesh.until(lambda: len(owner.app.calls) == 2)
+        await mesh.until(lambda: len(owner.app.calls) >= 2)
         await mesh.until(lambda: not owner.relay.in_flight)
         assert await owner.calls(PLACE) == {"s0": len(owner.app.calls)}
         owner.app.answers.clear()
@@ -119,7 +119,7 @@ async def test_the_calls_of_a_compensation_count_too():
         mesh.peers["p-s1"].app.answers["/s1"] = ok({"detail": "no"}, status=422)
         owner.app.answers["/s0/undo"] = LOST
         await mesh.start()
-        await mesh.until(lambda: owner.app.paths.count("/s0/undo") == 2)
+        await mesh.until(lambda: owner.app.paths.count("/s0/undo") >= 2)
         await mesh.until(lambda: not owner.relay.in_flight)
         assert (await owner.calls(PLACE))["s0"] == len(owner.app.calls)
         owner.app.answers.clear()
@@ -171,3 +171,13 @@ def test_what_has_no_news_is_forgotten_unless_a_call_is_under_way() -> None:
     now += 1
     tally.sweep()
     assert tally.of(PLACE) == {("b", "action"): 2, ("c", "action"): 1}
+
+
+def test_an_attempt_whose_count_was_forgotten_meanwhile_is_put_down_all_the_same() -> None:
+    now = 1000.0
+    tally = Tally(now=lambda: now)
+    tally.take_up(KEY, PLACE, "action").made = 1
+    now += 2 * FORGET
+    tally.sweep()
+    tally.put_down(KEY, ended=True)
+    assert tally.of(PLACE) == {}
