@@ -163,8 +163,8 @@ class Server(ThreadingHTTPServer):
         if kind not in ("action", "compensation"):
             return problem(400, f"no idempotency key of a saga: {key!r}")
         fence, works = (act, self.participant.actions) if kind == "action" else (undo, self.participant.compensations)
-        if path not in works:  # no 404: to the sidecar that says that there is nothing to undo
-            return problem(501, f"{self.participant.name} has no {kind} at {path}")
+        if path not in works:  # as every framework says it: the sidecar calls again, and asks whether the path is right
+            return problem(404, f"{self.participant.name} has no {kind} at {path}")
         data = json.loads(body)
         with self.turn:
             before = db.total_changes

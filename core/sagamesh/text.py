@@ -14,6 +14,9 @@ LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?")
 LONGEST_LABEL = 63
 """Characters that one may have, by RFC 1123 as in Kubernetes."""
 
+LONGEST_REASON = 500
+"""Characters of a sentence that says why something failed: it is stored, and sent along with every compensation."""
+
 
 def is_label(text: str) -> bool:
     """Whether it is a DNS label: what Kubernetes, subjects and streams take as a name."""
@@ -23,6 +26,11 @@ def is_label(text: str) -> bool:
 def shortened(text: str, longest: int) -> str:
     """At most `longest` characters; what is missing at the end is told by three dots, which count."""
     return text if len(text) <= longest else f"{text[: longest - 3]}..."
+
+
+def cut(reason: str) -> str:
+    """A reason at its longest. Whatever says one, in a register, a log or an answer, cuts it here."""
+    return shortened(reason, LONGEST_REASON)
 
 
 def listed(names: Iterable[str], most: int = 5) -> str:

@@ -41,7 +41,7 @@ STEP = _label("reserve-credit")
 PARTICIPANT = _label("payments")
 EVENT = Form(
     pattern=re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"),
-    longest=128,  # half of what a CloudEvents attribute may have (`cloudevents.MAX_ATTRIBUTE`)
+    longest=128,  # half of what a CloudEvents attribute may have (`binding.MAX_ATTRIBUTE`)
     rule="an event type (letters, digits, '.', '_' and '-', at most 128), such as 'order.placed'",
 )
 _LETTERS = "A-Za-z0-9_~-"

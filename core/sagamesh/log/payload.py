@@ -19,6 +19,14 @@ MAX_DEPTH = 64
 """Levels of nesting; far below where a decoder's stack ends, here or in an app."""
 
 
+_BOM = b"\xef\xbb\xbf"
+
+
+def without_bom(body: bytes) -> bytes:
+    """The body without the byte order mark that some libraries put before it: RFC 8259 lets a reader ignore it."""
+    return body.removeprefix(_BOM)
+
+
 def read(data: bytes | Raw) -> object:
     """The decoded data. Raises EventError for what is no JSON, or nested too deep."""
     try:
@@ -31,6 +39,17 @@ def read(data: bytes | Raw) -> object:
     if not _is_shallow(value):
         raise EventError(f"nested more than {MAX_DEPTH} levels deep")
     return value
+
+
+def is_json(data: bytes) -> bool:
+    """Whether it is JSON at all, however deep; a byte order mark before it does not count."""
+    try:
+        json.decode(without_bom(data))
+    except RecursionError:
+        return True
+    except ValueError:
+        return False
+    return True
 
 
 def _is_shallow(value: object) -> bool:

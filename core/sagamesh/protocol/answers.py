@@ -1,8 +1,9 @@
-"""What an app's answer means: the tables of section "What the sidecar asks of the app", as two functions.
+"""What an app's answer means: the two tables of `docs/protocol.md`, "The app", as two functions.
 
 An answer is what came back from a call: a whole response, nobody there, or no way to know. The three are told apart by
 what the app may have done. A meaning is what the decision makes of it. Nothing here knows whether the step may fail:
-that is `decision`; nor what happens on the wire: that is the client of whoever calls.
+that is `decision`; nor what happens on the wire: that is the client of whoever calls. The sentences that people get are
+made next door, in `reasons`; the event in an answer is read by `binding`.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from typing import Literal
 from msgspec import Raw, Struct
 
 from sagamesh.errors import EventError
-from sagamesh.log import payload
 from sagamesh.log.registers import NULL
+from sagamesh.protocol import binding, reasons
 from sagamesh.text import is_digits
 
 MAX_DATA = 256 * 1024
@@ -71,65 +72,70 @@ AnswerMeaning = Success | Refusal | Again | Away
 NOT_YET = frozenset({404, 408, 409, 425, 429})
 """Statuses by which an app says that it did nothing yet."""
 
-GONE = frozenset({404, 410})
-"""Statuses by which an app says that there is nothing to undo."""
+MISWIRED = frozenset({*range(300, 400), 401, 405, 406, 407, 415})
+"""Statuses that are no word of the business: something between us and the app, or a framework before it, has answered.
+"""
+
+PARTIAL = "no whole answer"
+"""Of 206, 207 and whatever else is a success without being all of one."""
 
 
-def judge_action(answer: Answer) -> AnswerMeaning:
-    """What an answer to an action means."""
-    if isinstance(answer, Away) or is_away(answer):
-        return Away()
-    if isinstance(answer, Unanswered):
-        return Again("unknown", answer.reason)
+def judge_action(answer: Answer, path: str) -> AnswerMeaning:
+    """What an answer to an action means. `path`: where it was called."""
+    if not isinstance(answer, Answered) or is_away(answer):
+        return _unreached(answer, path)
     status = answer.status
     if status in (200, 201, 204):
-        return _success(answer)
-    if status in NOT_YET:
-        return Again("refused", reason(answer), retry_after(answer))
+        return _success(answer, path)
+    if status in NOT_YET or status in MISWIRED:
+        return Again("refused", reason(answer, path), retry_after(answer))
     if status >= 500:
-        return Again("unknown", reason(answer), retry_after(answer))
-    if status == 202:
-        return Again("unknown", "202 Accepted: asynchronous steps are not built yet; answer 200 when the work is done")
-    if 300 <= status < 500:
-        return Refusal(reason(answer))
-    return Again("unknown", f"status {status} is not an answer that can be used")
+        return Again("unknown", reason(answer, path), retry_after(answer))
+    if status >= 400:
+        return Refusal(reasons.words(answer.headers, answer.body) or reason(answer, path))
+    unusable = "asynchronous steps are not built yet; answer 200 when the work is done" if status == 202 else PARTIAL
+    return Again("unknown", f"POST {path} answered {status}: {unusable}")
 
 
-def judge_compensation(answer: Answer) -> AnswerMeaning:
-    """What an answer to a compensation means: done, or again for ever."""
-    if isinstance(answer, Away) or is_away(answer):
-        return Away()
-    if isinstance(answer, Unanswered):
-        return Again("unknown", answer.reason)
-    if 200 <= answer.status < 300 or answer.status in GONE:
+def judge_compensation(answer: Answer, path: str) -> AnswerMeaning:
+    """What an answer to a compensation means: undone, or again for ever. `path`: where it was called.
+
+    A 404 proves nothing: every framework answers it to a slip in a path.
+    """
+    if not isinstance(answer, Answered) or is_away(answer):
+        return _unreached(answer, path)
+    if answer.status == 202:
+        return Again("unknown", f"POST {path} answered 202: not undone yet", retry_after(answer))
+    if 200 <= answer.status < 300 or answer.status == 410:
         return Success(NULL)
-    return Again("unknown", reason(answer), retry_after(answer))
+    return Again("unknown", reason(answer, path), retry_after(answer))
 
 
-def _success(answer: Answered) -> Success | Again:
+def is_miswired(answer: Answer, *, compensation: bool) -> bool:
+    """Whether an answer shows a mistake of wiring, which people should hear of at once: nothing else will mend it."""
+    if not isinstance(answer, Answered):
+        return False
+    return answer.status in MISWIRED or (compensation and answer.status == 404)
+
+
+def _unreached(answer: Answer, path: str) -> Again | Away:
+    return Again("unknown", f"POST {path}: {answer.reason}") if isinstance(answer, Unanswered) else Away()
+
+
+def _success(answer: Answered, path: str) -> Success | Again:
+    about = f"POST {path} answered {answer.status}"
     if len(answer.body) > MAX_DATA:
-        return Again("unknown", f"the answer has {len(answer.body)} bytes; an event's data may have {MAX_DATA}")
-    event = answer.headers.get("ce-type") or None
-    if not answer.body.strip():
-        return Success(NULL, event)
+        return Again("unknown", f"{about} with {len(answer.body)} bytes; an event's data may have {MAX_DATA}")
     try:
-        payload.read(answer.body)
+        event, data = binding.answered(answer.headers, answer.body)
     except EventError as error:
-        return Again("unknown", f"the body of the {answer.status} answer is {error}")
-    return Success(Raw(answer.body), event)
+        return Again("unknown", f"{about}, which cannot be used: {error}{reasons.glimpse(answer.headers, answer.body)}")
+    return Success(data, event)
 
 
-def reason(answer: Answered) -> str:
-    """A sentence for people: the problem detail (RFC 9457), of it at most 500 characters, else the status."""
-    try:
-        problem = payload.read(answer.body)
-    except EventError:
-        problem = None
-    if isinstance(problem, dict):
-        for field in ("detail", "title", "reason", "error"):
-            if isinstance(problem.get(field), str) and problem[field].strip():
-                return str(problem[field])[:500]
-    return f"status {answer.status}"
+def reason(answer: Answered, path: str) -> str:
+    """A sentence for people: which call was answered how, and in which words."""
+    return reasons.told(path, answer.status, answer.headers, answer.body)
 
 
 def retry_after(answer: Answered) -> float:

@@ -220,7 +220,7 @@ def act(at: Situation) -> Effects:
     answer = at.answer
     if answer is None:
         return call_action(at)
-    match judge_action(answer):
+    match judge_action(answer, step.rules.action.path):
         case Away():
             return wait_for_app(at)
         case Refusal(reason=reason) if not step.rules.retriable:
@@ -369,7 +369,7 @@ def undo(at: Situation, begun: Value) -> Effects:
     answer = at.answer
     if answer is None:
         return call_compensation(at, begun, ended)
-    match judge_compensation(answer):
+    match judge_compensation(answer, step.rules.compensation.path):
         case Success():
             return (Write(step.compensation, Undone(at.delivery.delivered, at.known.called)),)
         case Again(reason=reason, after=after):

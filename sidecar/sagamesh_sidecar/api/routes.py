@@ -20,7 +20,7 @@ from sagamesh import durations
 from sagamesh.errors import EventError, UnavailableError, UnreadableError
 from sagamesh.log.payload import UNDECODABLE
 from sagamesh.log.registers import START, Cause, Instance, Register, Start
-from sagamesh.protocol import cloudevents, commands
+from sagamesh.protocol import binding, cloudevents, commands
 from sagamesh.protocol.answers import MAX_DATA
 from sagamesh.protocol.attempt import LogStuckError
 from sagamesh.protocol.effects import Known
@@ -300,7 +300,7 @@ async def _patience(code: str, detail: str) -> AsyncIterator[None]:
 def _events(request: Request, body: bytes) -> tuple[Start, ...]:
     try:
         return cloudevents.parse(request.headers, body)
-    except cloudevents.FormatError as error:
+    except binding.FormatError as error:
         raise ProblemError("not-json", str(error)) from error
     except EventError as error:
         raise ProblemError("bad-event", str(error)) from error

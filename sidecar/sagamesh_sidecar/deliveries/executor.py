@@ -22,6 +22,7 @@ from sagamesh.protocol.attempt import Fetch, Given, Operation, Pause, Put, Reply
 from sagamesh.protocol.effects import Call
 from sagamesh_sidecar.deliveries.availability import Availability
 from sagamesh_sidecar.deliveries.tally import CallCount
+from sagamesh_sidecar.deliveries.wiring import Wiring
 from sagamesh_sidecar.metrics import Metrics
 from sagamesh_sidecar.ports import App, Guard, Log
 
@@ -80,6 +81,7 @@ class Executor:
         self.metrics = metrics
         self.now = now
         self._uniform = uniform
+        self.wiring = Wiring()
         self._process = secrets.token_hex(6)
         self._numbers = count(1)
 
@@ -150,6 +152,7 @@ class Executor:
         seconds = self.now() - begun
         work.spent += seconds
         self.availability.observe(answer)
+        self.wiring.observe(work.instance.saga, work.step, call, answer)
         self.metrics.called(work.instance.saga, work.step, call.kind, answer, seconds)
         return Reply(answer, self.log.now(), work.count.made)
 

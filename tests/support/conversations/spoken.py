@@ -126,20 +126,22 @@ COMMANDS: tuple[tuple[re.Pattern[str], Command], ...] = tuple(
 
 
 def answer_of(said: str) -> Answer:
-    """`200 {"id":7}`, `200 as credit.big`, `422 sold out`, `429 busy, retry after 3s`; `nothing`; `is away`."""
+    """`200 {"id":7}`, `200 as a.b`, `307 to /a/`, `422 sold out`, `429 busy, retry after 3s`; `nothing`, `is away`."""
     if said == "nothing":
         return Unanswered("time-out")
     if said == "is away":
         return Away()
-    parsed = re.fullmatch(r"(\d{3})(?: (\{.*?\}))?(?: as (\S+))?(?: ([^,]+))?(?:, retry after (\d+)s)?", said)
+    parsed = re.fullmatch(
+        r"(\d{3})(?: (\{.*?\}))?(?: as (\S+))?(?: to (/\S*))?(?: ([^,]+))?(?:, retry after (\d+)s)?", said
+    )
     if parsed is None:
         raise ScriptError(f"{said!r} is no answer")
-    status, data, event, detail, again = parsed.groups()
+    status, data, event, location, detail, again = parsed.groups()
     body = data.encode() if data else b""
     if detail:
         body = msgspec.json.encode({"detail": detail})
-    headers = {"ce-type": event} if event else {}
-    return Answered(int(status), headers | ({"retry-after": again} if again else {}), body)
+    headers = {"ce-type": event, "location": location, "retry-after": again}
+    return Answered(int(status), {name: value for name, value in headers.items() if value}, body)
 
 
 def conditions_of(text: str) -> Conditions:

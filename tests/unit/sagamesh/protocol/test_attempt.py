@@ -423,9 +423,9 @@ def test_within_counts_from_the_server_s_time_of_the_begin_to_that_of_the_answer
     driven.answer(no(409), 5000.0 + seconds)
     assert driven.known.within_passed is ends
     if ends:
-        assert driven.written(end("s0")) == Failed("refused", "because")
+        assert driven.written(end("s0")) == Failed("refused", "POST /s0 answered 409: because")
     else:
-        assert driven.result == Nak(0.2, "because")
+        assert driven.result == Nak(0.2, "POST /s0 answered 409: because")
 
 
 @pytest.mark.parametrize(("failures", "delay"), [(0, 0.2), (1, 0.4), (2, 0.8), (5, 6.4), (6, 10.0), (99, 10.0)])
@@ -434,14 +434,14 @@ def test_delays_grow_with_the_failures_and_are_capped(failures: int, delay: floa
     driven.known.failures = failures
     driven.store()
     driven.answer(no(500))
-    assert driven.result == Nak(pytest.approx(delay), "because")
+    assert driven.result == Nak(pytest.approx(delay), "POST /s0 answered 500: because")
 
 
 @pytest.mark.parametrize(("header", "at_least"), [("3", 3.0), ("90", 60.0), ("soon", 0.0)])
 def test_retry_after_is_the_least_delay(header: str, at_least: float) -> None:
     driven = at_call()
     driven.answer(no(429, retry_after=header))
-    assert driven.result == Nak(0.2, "because", at_least=at_least)
+    assert driven.result == Nak(0.2, "POST /s0 answered 429: because", at_least=at_least)
 
 
 def test_no_step_begins_while_the_app_is_away() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,8 +13,9 @@ from hypothesis import strategies as st
 from sagamesh.errors import EventError
 from sagamesh.log.payload import MAX_DEPTH
 from sagamesh.log.registers import NULL, Start
-from sagamesh.protocol import cloudevents, commands
-from sagamesh.protocol.cloudevents import BATCH, STRUCTURED, FormatError, parse
+from sagamesh.protocol import commands
+from sagamesh.protocol.binding import BATCH, STRUCTURED, FormatError
+from sagamesh.protocol.cloudevents import parse
 
 EVENT = {"specversion": "1.0", "id": "e-1", "source": "shop", "type": "order.placed"}
 BINARY = {"content-type": "application/json", **{f"ce-{name}": value for name, value in EVENT.items()}}
@@ -222,4 +224,13 @@ def test_any_json_is_taken(value: object) -> None:
     except EventError as error:  # JSON that is not I-JSON: lone surrogates, numbers out of range
         assert "cannot be read" in str(error)  # noqa: PT017 - either is fine
         return
-    assert cloudevents.json.decode(event.data) == value
+    assert msgspec.json.decode(event.data) == value
+
+
+@pytest.mark.parametrize("body", [b'{"a":1}', b""])
+def test_a_byte_order_mark_is_ignored(body: bytes) -> None:
+    mark = b"\xef\xbb\xbf"
+    assert parse(BINARY, mark + body) == parse(BINARY, body)
+    assert parse({"content-type": STRUCTURED}, mark + structured()) == parse({"content-type": STRUCTURED}, structured())
+    several = json.dumps([EVENT]).encode()
+    assert parse({"content-type": BATCH}, mark + several) == parse({"content-type": BATCH}, several)

@@ -26,6 +26,7 @@ from support.builders import shapes
 from support.fakes.mesh import LOST, Mesh, ok, scenario
 
 PLACE = Instance("default", "simulated", "i-1")
+LOCKED = "POST /s0/undo answered 500: the book is locked"
 HELD_UP = {"saga": "simulated", "instance": "i-1"}
 
 
@@ -99,7 +100,7 @@ async def test_a_step_that_fails_for_long_is_parked_at_its_own_participant_and_s
             said = await standing(mesh)
             assert said.pop("p-s0") == "parked"
             assert set(said.values()) == {"slow"}
-            assert [step.reason for step in (await owner.view(PLACE)).steps] == ["the book is locked", "no"]
+            assert [step.reason for step in (await owner.view(PLACE)).steps] == [LOCKED, "no"]
             calls = len(owner.app.calls)
             await mesh.until(lambda: len(owner.app.calls) > calls)
             await mesh.until(lambda: not owner.relay.in_flight)
@@ -108,7 +109,7 @@ async def test_a_step_that_fails_for_long_is_parked_at_its_own_participant_and_s
             await mesh.until(lambda: owner.metric("sagas_parked", saga="simulated") == 0)
             assert set((await standing(mesh)).values()) == {""}
             assert owner.relay.parking.of(PLACE) == ()
-    assert lines == [{**HELD_UP, "step": "s0", "reason": "the book is locked"}], "told once"
+    assert lines == [{**HELD_UP, "step": "s0", "reason": LOCKED}], "told once"
 
 
 @scenario

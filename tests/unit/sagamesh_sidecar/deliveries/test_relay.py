@@ -365,7 +365,7 @@ async def test_one_step_that_cannot_be_read_does_not_hold_up_the_other():
         peer = mesh.peers["one"]
         peer.app.answers["/b"] = LOST
         await mesh.start()
-        await mesh.until(lambda: peer.parking_reasons(mesh.instance()) == {"b": "reset"})
+        await mesh.until(lambda: peer.parking_reasons(mesh.instance()) == {"b": "POST /b: reset"})
         await mesh.value(registers.end("a"))
         junk = mesh.instance().subject(registers.end("b"))
         assert isinstance(await MemoryLog(mesh.server).put(junk, {}, b"junk"), int)
