@@ -34,7 +34,14 @@ class ExpressionError(SagameshError):
 
 
 class EvaluationError(SagameshError):
-    """A CEL expression failed on the data that it met. Deterministic: the same data fail again."""
+    """A CEL expression failed on the data that it met. Deterministic: the same data fail again.
+
+    `place`: the field in which it stands, such as `action.body`. The text names paths into the data, never values.
+    """
+
+    def __init__(self, message: str, place: str = "") -> None:
+        super().__init__(message)
+        self.place = place
 
 
 class EventError(SagameshError):

@@ -155,6 +155,45 @@ MUTANTS = (
         ((decision, "if isinstance(outcome, Aborted) and ABORT not in known.registers:", "if False:"),),
     ),
     Mutant(
+        "a pivot that cannot be evaluated parks",
+        ("pivot with expressions",),
+        (
+            (
+                decision,
+                "    if at.step.rules.retriable:\n        return (told",
+                "    if at.step.must_succeed:\n        return (told",
+            ),
+        ),
+    ),
+    Mutant(
+        "a retriable step that cannot be evaluated fails",
+        ("pivot with expressions",),
+        ((decision, "    if at.step.rules.retriable:\n        return (told", "    if False:\n        return (told"),),
+    ),
+    Mutant(
+        "an answer that no expression fits is asked for again",
+        ("expressions everywhere",),
+        (
+            (
+                decision,
+                "        event, told = at.step.emits[-1][0], (Tell(error.place, str(error)),)",
+                "        return retry(at, at.step.rules.action.retry, str(error))",
+            ),
+        ),
+    ),
+    Mutant(
+        "a compensation whose body cannot be evaluated is not called",
+        ("expressions everywhere",),
+        (
+            (
+                decision,
+                "        return calls.compensation(step, at.known, at.delivery, begun, ended)",
+                "        made = calls.compensation(step, at.known, at.delivery, begun, ended)\n"
+                "        return made if len(made) == 1 else come_back(at)",
+            ),
+        ),
+    ),
+    Mutant(
         "an any-merge waits for absent inputs",
         ("choice and merge of unequal branches", "choice and merge"),
         ((decision, "    if brings(at, at.incoming):\n        return YES\n", ""),),

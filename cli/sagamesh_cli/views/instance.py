@@ -19,6 +19,12 @@ COLOURS = {
     **dict.fromkeys(("aborting", "compensating", "cancelled"), "yellow"),
 }
 """Of states, and of values of registers."""
+CAUSES = {
+    "refused": "was refused",
+    "unknown": "failed",
+    "expression": "has an expression that cannot be evaluated",
+    "cancelled": "was cancelled",
+}
 
 InstanceDocument = Mapping[str, Any]
 """What the API says of an instance."""
@@ -73,7 +79,7 @@ def _cause(cause: Any) -> str:
     if not isinstance(cause, Mapping):
         return _text(cause)
     who = _text(cause.get("step") or "it")
-    what = {"refused": "was refused", "unknown": "failed", "cancelled": "was cancelled"}.get(_text(cause.get("kind")))
+    what = CAUSES.get(_text(cause.get("kind")))
     reason = _text(cause.get("reason"))
     return f"{who} {what or _text(cause.get('kind'))}" + (f": {reason}" if reason else "")
 

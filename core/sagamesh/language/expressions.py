@@ -50,12 +50,13 @@ class Place(enum.Enum):
 
     KEY = ("key", "a string", _STRING, {**_EVENT})
     WHEN = ("when", "true or false", _BOOL, {**_EVENT, **_EVENTS, **_SAGA})
-    BODY = ("body", "a map", _MAP, {**_EVENT, **_EVENTS, **_SAGA})
-    EMIT = ("when", "true or false", _BOOL, {**_EVENT, **_EVENTS, **_SAGA, **_RESPONSE})
-    COMPENSATION_BODY = ("body", "a map", _MAP, {**_EVENT, **_EVENTS, **_SAGA, **_UNDO})
+    BODY = ("action.body", "a map", _MAP, {**_EVENT, **_EVENTS, **_SAGA})
+    EMIT = ("emits.when", "true or false", _BOOL, {**_EVENT, **_EVENTS, **_SAGA, **_RESPONSE})
+    COMPENSATION_BODY = ("compensation.body", "a map", _MAP, {**_EVENT, **_EVENTS, **_SAGA, **_UNDO})
 
-    def __init__(self, label: str, result: str, types: tuple[str, ...], variables: dict[str, Any]) -> None:
-        self.label = label
+    def __init__(self, field: str, result: str, types: tuple[str, ...], variables: dict[str, Any]) -> None:
+        self.field = field
+        self.label = field.rpartition(".")[2]
         self.result = result
         self.types = types
         self.all_variables = variables
@@ -78,7 +79,7 @@ class CelProgram:
         try:
             return _result(self._evaluate(variables), self._place)
         except EvaluationError as error:
-            raise EvaluationError(f"{shortened(self.source, 80)}: {error}") from None
+            raise EvaluationError(f"{shortened(self.source, 80)}: {error}", self._place.field) from None
 
     def _evaluate(self, variables: Mapping[str, object]) -> Any:
         intake = _Intake()

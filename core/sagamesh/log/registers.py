@@ -167,10 +167,15 @@ class Skipped(Value, frozen=True, tag="skipped"):
     because: Literal["dead", "when"]
 
 
+FailureKind = Literal["refused", "unknown", "expression"]
+"""How an action failed, for people: it did nothing, as the app says; nobody knows what it did; or it was never called,
+since an expression of the saga cannot be evaluated. The protocol treats them alike."""
+
+
 class Cause(Struct, frozen=True, omit_defaults=True):
     """Why a saga was aborted: a step's failure, or a cancel (then without a step)."""
 
-    kind: Literal["refused", "unknown", "cancelled"]
+    kind: FailureKind | Literal["cancelled"]
     reason: str = ""
     step: str = ""
 
@@ -209,12 +214,12 @@ class Dead(Value, frozen=True, tag="dead"):
 
 
 class Failed(Value, frozen=True, tag="failed", omit_defaults=True):
-    """`end`: the action did not succeed. The kind is for people; the protocol treats both alike.
+    """`end`: the action did not succeed.
 
     `deliveries`, `called`: as in `Done`. It may have failed without any call.
     """
 
-    kind: Literal["refused", "unknown"]
+    kind: FailureKind
     reason: str
     deliveries: int = field(default=1, name="attempts")
     called: int = 1

@@ -23,7 +23,7 @@ from sagamesh.log import registers
 from sagamesh.log.registers import Absent, Name, Register, Value
 from sagamesh.protocol.answers import Answer
 from sagamesh.protocol.decision import decide
-from sagamesh.protocol.effects import Ack, Call, Delivery, Known, Nak, Prove, Read, Write
+from sagamesh.protocol.effects import Ack, Call, Delivery, Known, Nak, Prove, Read, Tell, Write
 from sagamesh.rules.compiled import OwnStep, Rules
 
 READS_UNTIL_PRESENT = 30
@@ -81,7 +81,7 @@ class Reply(Struct, frozen=True):
     called: int = 1
 
 
-Operation = Fetch | Put | Pause | Call
+Operation = Fetch | Put | Pause | Call | Tell
 Given = tuple[Register, ...] | Register | WriteRefused | Reply | None
 """What the operations give, each as it says."""
 
@@ -123,6 +123,8 @@ def attempt(rules: Rules, known: Known, delivery: Delivery, step: OwnStep) -> St
                         yield from _fetch(known, names)
                     case Prove(awaited=awaited):
                         yield from _prove(known, delivery, step, awaited)
+                    case Tell():
+                        take(known, (yield effect))
     except LogStuckError:
         # After a quarter of a minute in vain another second is little, and a log that is short of air gets some.
         return Nak(1.0, "the log neither takes a register nor shows it")

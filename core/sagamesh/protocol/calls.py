@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 from msgspec import Raw
 
@@ -12,35 +14,51 @@ from sagamesh.errors import EvaluationError
 from sagamesh.log import registers
 from sagamesh.log.registers import ABORT, NULL, Done, Failed, Instance, Name, Notice, Started
 from sagamesh.protocol.answers import Answered, Success
-from sagamesh.protocol.effects import Call, CallKind, Delivery, Known
+from sagamesh.protocol.effects import Call, CallKind, Delivery, Effects, Known, Tell
 from sagamesh.protocol.variables import announced, decoded, needed, request, response, variables
 from sagamesh.rules.compiled import OwnStep
 
 
-def action(step: OwnStep, known: Known, delivery: Delivery) -> Call:
-    """The call of a begun action. Raises EvaluationError, also where `when` cannot be evaluated."""
+def action(step: OwnStep, known: Known, delivery: Delivery) -> Call | EvaluationError:
+    """The call of a begun action; or why there will be none: its body, or `when`, can never be evaluated."""
     incoming = delivery.register.name
-    body = _asked(step, incoming, known, delivery.instance)
+    try:
+        body = _asked(step, incoming, known, delivery.instance)
+    except EvaluationError as error:
+        return error
     spec = step.rules.action
     return Call("action", spec.path, body, spec.timeout, _event_type(known, incoming))
 
 
-def choose(step: OwnStep, known: Known, delivery: Delivery, answer: Answered, success: Success) -> str:
+def holds(step: OwnStep, known: Known, delivery: Delivery) -> bool:
+    """Whether a step's `when` lets it run. One that cannot be evaluated does: the step begins, so that it can fail."""
+    if step.when is None:
+        return True
+    try:
+        return bool(step.when(variables(step, step.when, delivery.register.name, known, delivery.instance)))
+    except EvaluationError:
+        return True
+
+
+def choose(step: OwnStep, known: Known, delivery: Delivery, answer: Answered, success: Success) -> str | None:
     """The event that a success announces: the app's own choice (`ce-type`), else the first whose `when` holds.
 
-    Raises EvaluationError where none fits.
+    None where none fits. Raises EvaluationError where a `when` fails.
     """
     if success.event is not None:
-        if success.event in {event for event, _ in step.emits}:
-            return success.event
-        raise EvaluationError(f"no `emits` fits the answer: its ce-type is {success.event!r}")
+        return success.event if success.event in {event for event, _ in step.emits} else None
     for event, when in step.emits:
         if when is None:
             return event
         given = variables(step, when, delivery.register.name, known, delivery.instance)
         if when(given | response(answer, success.data)):
             return event
-    raise EvaluationError("no `emits` fits the answer")
+    return None
+
+
+def unfit(success: Success) -> str:
+    """Why no event fits, for people."""
+    return "no `emits` fits the answer" + (f": its ce-type is {success.event!r}" if success.event is not None else "")
 
 
 def idempotency_key(instance: Instance, run: str, step: str, kind: CallKind) -> str:
@@ -83,8 +101,8 @@ def compensation_needs(step: OwnStep, begun: Started) -> tuple[Name, ...]:
     return (ABORT, *needed(step, _incoming(begun)))
 
 
-def compensation(step: OwnStep, known: Known, delivery: Delivery, begun: Started, ended: Done | Failed) -> Call:
-    """The call that undoes an action. Raises EvaluationError where the saga's own `body` fails."""
+def compensation(step: OwnStep, known: Known, delivery: Delivery, begun: Started, ended: Done | Failed) -> Effects:
+    """The call that undoes an action. Where the saga's own `body` fails it has the default one, and that is told."""
     spec = step.rules.compensation
     assert spec is not None
     incoming = _incoming(begun)
@@ -95,14 +113,18 @@ def compensation(step: OwnStep, known: Known, delivery: Delivery, begun: Started
     except EvaluationError:
         asked = NULL  # then the action was never called
     result = ended.data if isinstance(ended, Done) else NULL
-    if step.compensation_body is None:
-        body = msgspec.json.encode({"request": asked, "result": result, "cause": notice.cause})
-    else:
+    body: object = {"request": asked, "result": result, "cause": notice.cause}
+    told: Effects = ()
+    if step.compensation_body is not None:
         given = variables(step, step.compensation_body, incoming, known, delivery.instance)
-        given |= {"request": decoded(asked), "result": decoded(result)}
-        body = msgspec.json.encode(step.compensation_body(given | {"cause": notice.cause.reason}))
+        given |= {"request": decoded(asked), "result": decoded(result), "cause": notice.cause.reason}
+        try:
+            body = step.compensation_body(given)
+        except EvaluationError as error:
+            told = (Tell(error.place, str(error)),)
+    end: Literal["done", "failed"] = "done" if isinstance(ended, Done) else "failed"
     event = _event_type(known, incoming)
-    return Call("compensation", spec.path, body, spec.timeout, event, "done" if isinstance(ended, Done) else "failed")
+    return (Call("compensation", spec.path, msgspec.json.encode(body), spec.timeout, event, end), *told)
 
 
 def _asked(step: OwnStep, incoming: Name, known: Known, instance: Instance) -> bytes:

@@ -48,8 +48,6 @@ on. Whatever is not in this list may fail, come twice, or come long after.
 
 from __future__ import annotations
 
-from typing import Literal
-
 from sagamesh.errors import EvaluationError
 from sagamesh.language.model import Retry
 from sagamesh.log import registers
@@ -66,6 +64,7 @@ from sagamesh.log.registers import (
     Dead,
     Done,
     Failed,
+    FailureKind,
     Name,
     Nothing,
     Notice,
@@ -77,7 +76,7 @@ from sagamesh.log.registers import (
 )
 from sagamesh.protocol import calls
 from sagamesh.protocol.answers import Again, Answered, Away, Refusal, Success, judge_action, judge_compensation
-from sagamesh.protocol.effects import Delivery, Effects, Known, Read, Write
+from sagamesh.protocol.effects import Delivery, Effects, Known, Read, Tell, Write
 from sagamesh.protocol.situation import (
     ACK,
     LEAVE_IT,
@@ -92,12 +91,11 @@ from sagamesh.protocol.situation import (
     looked_at,
     retry,
 )
-from sagamesh.protocol.variables import announced, needed, variables
+from sagamesh.protocol.variables import announced, needed
 from sagamesh.rules.compiled import OwnStep, Rules
 
-FailureKind = Literal["refused", "unknown"]
-
 APP_AWAY = "the app is away"
+ONLY_PEOPLE_CAN = "trying again will not help, only a change of the saga or of its data"
 COMPENSATION_RETRY = Retry(max_backoff=60.0)
 """A compensation is called for ever, with delays that grow to a minute."""
 FORWARD = frozenset({"start", "end"})
@@ -141,12 +139,12 @@ def open_step(at: Situation) -> Effects:
         return begin(at, Cancelled(notice.cause))
     if not runs.value:
         return begin(at, Skipped(at.delivery.subject, "dead"))
-    if at.step.when is not None:
+    if at.step.when is not None or at.step.rules.pivot:  # so that the pivot's latch waits for no read
         if isinstance(inputs := are_certain(at, *needed(at.step, at.incoming)), Need):
             return inputs.effects
-        if holds(at) is False:
+        if not calls.holds(at.step, at.known, at.delivery):
             return begin(at, Skipped(at.delivery.subject, "when"))
-    if at.known.app_away:
+    if at.known.app_away and not (at.step.rules.pivot and is_hopeless(at)):
         return come_back(at, APP_AWAY)
     return begin(at, Started(at.delivery.subject))
 
@@ -187,13 +185,9 @@ def brings(at: Situation, name: Name) -> bool:
     return heard is not None and heard[0] in at.step.heard[name.step]
 
 
-def holds(at: Situation) -> bool | None:
-    """The step's `when`. None: it cannot be evaluated; the step then begins, and ends failed without a call."""
-    assert at.step.when is not None
-    try:
-        return bool(at.step.when(variables(at.step, at.step.when, at.incoming, at.known, at.delivery.instance)))
-    except EvaluationError:
-        return None
+def is_hopeless(at: Situation) -> bool:
+    """Whether the step's call cannot be made, now or ever: then it may begin, and end, without its app."""
+    return isinstance(calls.action(at.step, at.known, at.delivery), EvaluationError)
 
 
 def begin(at: Situation, value: Value) -> Effects:
@@ -217,7 +211,7 @@ def act(at: Situation) -> Effects:
         return (Read((step.end,)),)  # an earlier attempt may have got further
     if isinstance(inputs := are_certain(at, *needed(step, at.incoming)), Need):
         return inputs.effects
-    answer = at.answer
+    answer = known.answer
     if answer is None:
         return call_action(at)
     match judge_action(answer, step.rules.action.path):
@@ -237,25 +231,34 @@ def act(at: Situation) -> Effects:
 
 
 def call_action(at: Situation) -> Effects:
-    if at.known.lease_lost:
-        return come_back(at)
-    try:
-        return (calls.action(at.step, at.known, at.delivery),)
-    except EvaluationError as error:
-        return give_up(at, "refused", str(error))
+    """What cannot be evaluated needs neither the app nor the lease."""
+    call = calls.action(at.step, at.known, at.delivery)
+    if isinstance(call, EvaluationError):
+        return give_up(at, call)
+    if at.known.app_away:
+        return wait_for_app(at)
+    return come_back(at) if at.known.lease_lost else (call,)
+
+
+def give_up(at: Situation, error: EvaluationError) -> Effects:
+    """The step ends, for the same data fail again, and so did before. A retriable one, which must succeed, parks."""
+    told = Tell(error.place, str(error))
+    if at.step.rules.retriable:
+        return (told, *retry(at, at.step.rules.action.retry, f"{error.place}: {error}; {ONLY_PEOPLE_CAN}"))
+    return (told, *end_failed(at, "expression", str(error)))
 
 
 def succeed(at: Situation, answer: Answered, success: Success) -> Effects:
+    """The app has acted: where it cannot be told which event fits, the last is announced, which fits every answer."""
+    told: Effects = ()
     try:
         event = calls.choose(at.step, at.known, at.delivery, answer, success)
     except EvaluationError as error:
-        return give_up(at, "unknown", str(error))
-    return (Write(at.step.end, Done(event, success.data, at.delivery.delivered, at.known.called)),)
-
-
-def give_up(at: Situation, kind: FailureKind, reason: str) -> Effects:
-    """What will fail again is not tried again, except by the pivot and retriable steps: they park."""
-    return retry(at, at.step.rules.action.retry, reason) if at.step.must_succeed else end_failed(at, kind, reason)
+        event, told = at.step.emits[-1][0], (Tell(error.place, str(error)),)
+    if event is not None:
+        return (*told, Write(at.step.end, Done(event, success.data, at.delivery.delivered, at.known.called)))
+    unfit = calls.unfit(success)
+    return retry(at, at.step.rules.action.retry, unfit) if at.step.must_succeed else end_failed(at, "unknown", unfit)
 
 
 def end_failed(at: Situation, kind: FailureKind, reason: str) -> Effects:
@@ -368,7 +371,9 @@ def undo(at: Situation, begun: Value) -> Effects:
         return needs.effects
     answer = at.answer
     if answer is None:
-        return call_compensation(at, begun, ended)
+        if at.known.lease_lost:
+            return come_back(at)
+        return calls.compensation(step, at.known, at.delivery, begun, ended)
     match judge_compensation(answer, step.rules.compensation.path):
         case Success():
             return (Write(step.compensation, Undone(at.delivery.delivered, at.known.called)),)
@@ -376,15 +381,6 @@ def undo(at: Situation, begun: Value) -> Effects:
             return retry(at, COMPENSATION_RETRY, reason, after)
         case _:
             return come_back(at, APP_AWAY)
-
-
-def call_compensation(at: Situation, begun: Started, ended: Done | Failed) -> Effects:
-    if at.known.lease_lost:
-        return come_back(at)
-    try:
-        return (calls.compensation(at.step, at.known, at.delivery, begun, ended),)
-    except EvaluationError as error:
-        return retry(at, COMPENSATION_RETRY, str(error))
 
 
 def finish(at: Situation) -> Effects:

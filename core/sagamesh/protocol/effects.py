@@ -66,7 +66,18 @@ class Nak(Struct, frozen=True):
     at_least: float = 0.0
 
 
-Effect = Read | Write | Prove | Call | Ack | Nak
+class Tell(Struct, frozen=True):
+    """Tell people, and count, that an expression could not be evaluated. Nothing follows from it.
+
+    `place`: the field in which it stands, such as `emits.when`. It stands beside what is done instead; after a Call,
+    since a lease may be lost with every operation, and then no call may begin.
+    """
+
+    place: str
+    reason: str
+
+
+Effect = Read | Write | Prove | Call | Ack | Nak | Tell
 Effects = tuple[Effect, ...]
 
 

@@ -18,14 +18,18 @@ OVER = 1e9
 
 
 class Apps:
-    """All services of one schedule. `fate` and `event`: how each step's action will end, drawn beforehand."""
+    """All services of one schedule. `fate`: how each step's action will end, drawn beforehand.
+
+    `chosen`: which event its answer names, if any. `event`: which one is then to be announced.
+    """
 
     def __init__(self, outline: Outline, chooser: Chooser, faults: Faults, fate: dict[str, Fate]) -> None:
         self.outline = outline
         self.chooser = chooser
         self.faults = faults
         self.fate = fate
-        self.event = {name: chooser.choice(step.emits).event for name, step in outline.steps.items()}
+        self.chosen = {name: chooser.choice((*step.emits, None)) for name, step in outline.steps.items()}
+        self.event = {name: emit.event if emit else outline.announced(name) for name, emit in self.chosen.items()}
         self.away: set[str] = set()
         self.done: set[str] = set()
         self.refused: set[str] = set()
@@ -52,7 +56,8 @@ class Apps:
         if step in self.done and step not in self.undone:
             if step not in self.outline.must_succeed and chooser.random() < faults.odd:
                 return Answered(400, {}, b"")
-            return Answered(200, {"ce-type": self.event[step]}, b"")
+            chosen = self.chosen[step]
+            return Answered(200, {"ce-type": chosen.event} if chosen else {}, b"")
         return Answered(422, {}, b"")
 
     def _do(self, step: str) -> None:

@@ -91,12 +91,12 @@ class World:
         self.chooser = chooser
         self.faults = faults.draw(self.chooser)
         self.broker = Broker(outline.rules, self.chooser, self.faults)
+        outline.draw(self.chooser)
         self.apps = Apps(outline, self.chooser, self.faults, self._fates())
         self.tasks: list[Task] = []
         self.attempts = 0
         self.cancelled = False
         self.wrongs: list[str] = []
-        self._draw_conditions()
 
     def _fates(self) -> dict[str, Fate]:
         """In half of the schedules every action succeeds; a retriable step's always does in the end."""
@@ -104,12 +104,6 @@ class World:
         pivot = self.outline.saga.pivot
         may_fail = {n for n in self.outline.steps if n not in self.outline.must_succeed or (pivot and n == pivot.name)}
         return {n: "refused" if n in may_fail and self.chooser.random() < rate else "done" for n in self.outline.steps}
-
-    def _draw_conditions(self) -> None:
-        for name, step in self.outline.steps.items():
-            if step.when is not None:
-                draws = (True, False) if name in self.outline.must_succeed else (True, True, False, False, None)
-                self.outline.drawn[step.when] = self.chooser.choice(draws)
 
     @property
     def outcome(self) -> str:
@@ -160,7 +154,8 @@ class World:
         return True
 
     def _calm(self) -> None:
-        """The faults stop."""
+        """The faults stop, and people mend what waits for them."""
+        self.outline.mend()
         self.faults = self.broker.faults = self.apps.faults = faults.NONE
         self.apps.away.clear()
 
@@ -218,13 +213,16 @@ class World:
     def _execute(self, task: Task, operation: Operation) -> Given:
         match operation:
             case Put():
-                if isinstance(operation.value, Started) and task.known.app_away:
+                if isinstance(operation.value, Started) and task.known.app_away and not self._fails_alone(task.step):
                     self.wrongs.append(f"{task.step} begins though its app is away")
                 return self.broker.put(operation, task.known.attempt_id, task.participant)
             case Fetch(names=names):
                 return self.broker.fetch(names)
             case Call() if task.lease_lost:
                 self.wrongs.append(f"{task.step} was called though the lease was lost")
+                return Reply(Unanswered("reset"), 0.0)
+            case Call(kind="action") if self.outline.is_hopeless(task.step):
+                self.wrongs.append(f"{task.step} was called though its expressions cannot be evaluated")
                 return Reply(Unanswered("reset"), 0.0)
             case Call(kind="action"):
                 over = self.faults.overdue and self.chooser.random() < self.faults.overdue
@@ -233,6 +231,11 @@ class World:
                 return Reply(self.apps.undo(task.step), 0.0)
             case _:
                 return None
+
+    def _fails_alone(self, step: str) -> bool:
+        """Whether a step needs no app to come to its end, since it will never be called."""
+        pivot = self.outline.saga.pivot
+        return pivot is not None and pivot.name == step and self.outline.is_hopeless(step)
 
     def _settle(self, handling: Handling, result: Ack | Nak) -> None:
         handling.results.append(result)

@@ -63,6 +63,9 @@ class PrometheusMetrics:
             "call_duration_seconds", "Time until the app's answer.", CALL_BUCKETS, "saga", "step", "kind"
         )
         self._deliveries = counter("deliveries", "Deliveries, by how they were settled.", "saga", "result")
+        self._unevaluable = counter(
+            "expressions_failed", "Expressions that failed on the data.", "saga", "step", "place"
+        )
         self._writes = counter("writes", "Writes of registers, by the log's answer.", "register", "result")
         self._rules = gauge("rules_info", "Rules that are held, as labels.", "saga", "revision")
         self._unreadable = counter("unreadable_registers", "Deliveries that this version cannot read.")
@@ -99,6 +102,9 @@ class PrometheusMetrics:
     def called(self, saga: str, step: str, kind: str, answer: Answer, seconds: float) -> None:
         self._child(self._calls, saga, step, kind, _answer(answer)).inc()
         self._child(self._call_duration, saga, step, kind).observe(seconds)
+
+    def unevaluable(self, saga: str, step: str, place: str) -> None:
+        self._child(self._unevaluable, saga, step, place).inc()
 
     def delivered(self, saga: str, result: str) -> None:
         self._child(self._deliveries, saga, result).inc()

@@ -6,6 +6,7 @@ The relay drives attempts at deliveries with it, `instances` drives what an app 
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import secrets
 from collections.abc import Callable
@@ -19,12 +20,14 @@ from sagamesh.log.registers import START, Instance, Name, Origin, Register
 from sagamesh.protocol import calls
 from sagamesh.protocol.answers import Away
 from sagamesh.protocol.attempt import Fetch, Given, Operation, Pause, Put, Reply, Result, Steps, WriteRefused
-from sagamesh.protocol.effects import Call
+from sagamesh.protocol.effects import Call, Tell
 from sagamesh_sidecar.deliveries.availability import Availability
 from sagamesh_sidecar.deliveries.tally import CallCount
 from sagamesh_sidecar.deliveries.wiring import Wiring
 from sagamesh_sidecar.metrics import Metrics
 from sagamesh_sidecar.ports import App, Guard, Log
+
+logger = logging.getLogger("sagamesh.executor")
 
 Settled = TypeVar("Settled")
 
@@ -101,6 +104,15 @@ class Executor:
             case Pause(turn=turn):
                 await asyncio.sleep(self._pause(turn))
                 return None
+            case Tell():
+                self._tell(work, operation)
+                return None
+
+    def _tell(self, work: Work, failed: Tell) -> None:
+        """What the saga's author must mend is told, and counted, each time that it is met."""
+        self.metrics.unevaluable(work.instance.saga, work.step, failed.place)
+        about = {"saga": work.instance.saga, "instance": work.instance.id, "step": work.step, "place": failed.place}
+        logger.warning("an expression cannot be evaluated", extra={**about, "reason": failed.reason})
 
     async def run(self, work: Work, generator: Steps[Settled]) -> Settled:
         """Drive a generator to its end."""

@@ -17,10 +17,15 @@ def step(
     emits: Iterable[str] | str = "",
     join: Join = "all",
     when: bool = False,
+    body: bool = False,
+    undo: bool = False,
     kind: str = "",
     at: str = "",
 ) -> Step:
-    """A step that announces `<name>.ok` unless `emits` says otherwise. `kind`: pivot, retriable, readOnly or none."""
+    """A step that announces `<name>.ok` unless `emits` says otherwise. `kind`: pivot, retriable, readOnly or none.
+
+    `when`, `body`, `undo`: whether it has such an expression, the last of its compensation.
+    """
     events = [emits or f"{name}.ok"] if isinstance(emits, str) else list(emits)
     return Step(
         name=name,
@@ -28,9 +33,9 @@ def step(
         after=(after,) if isinstance(after, str) else tuple(after),
         join=join,
         when=f"when {name}" if when else None,
-        action=Action(path=f"/{name}"),
+        action=Action(path=f"/{name}", body=f"body {name}" if body else None),
         emits=tuple(Emit(event=e, when=None if e == events[-1] else f"emit {e}") for e in events),
-        compensation=None if kind else Compensation(path=f"/{name}/undo"),
+        compensation=None if kind else Compensation(path=f"/{name}/undo", body=f"undo {name}" if undo else None),
         pivot=kind == "pivot",
         read_only=kind == "readOnly",
     )
@@ -138,6 +143,17 @@ SHAPES: dict[str, Saga] = {
     "everything at one participant": saga(
         step("a", at="one"), step("b", "a.ok", at="one"), step("c", "a.ok", at="one"), step("d", "b.ok", at="one")
     ),
+    "expressions everywhere": saga(
+        step("a", body=True, undo=True, emits=["a.big", "a.small"]),
+        step("b", "a.big", when=True, body=True, undo=True),
+        step("c", "a.small", body=True, undo=True, emits=["c.big", "c.ok"]),
+    ),
+    "pivot with expressions": saga(
+        step("a", undo=True),
+        step("p", "a.ok", kind="pivot", body=True, emits=["p.big", "p.small"]),
+        step("b", "p.big", kind="retriable", when=True, body=True),
+        step("c", "p.small", kind="retriable"),
+    ),
     "parallel order": diamond(order="parallel"),
     "parallel order with two roots": saga(step("a"), step("b"), step("c", "a.ok"), order="parallel"),
 }
@@ -154,6 +170,9 @@ def without_expressions(saga: Saga) -> Saga:
         replace(
             step,
             when="true" if step.when else None,
+            action=replace(step.action, body="{}" if step.action.body else None),
+            compensation=step.compensation
+            and replace(step.compensation, body="{}" if step.compensation.body else None),
             emits=tuple(replace(emit, when="true" if emit.when else None) for emit in step.emits),
         )
         for step in saga.steps
@@ -187,6 +206,8 @@ def _draw(rng: Random) -> Saga:
                 emits=emits,
                 join="any" if len(on) > 1 and rng.random() < 0.5 else "all",
                 when=kind != "pivot" and rng.random() < 0.2,
+                body=rng.random() < 0.2,
+                undo=rng.random() < 0.2,
                 kind=kind,
                 at=f"p{rng.randrange(4)}",
             )

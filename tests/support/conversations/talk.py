@@ -13,7 +13,7 @@ from sagamesh.log.registers import OUTCOME, START, Name, Register, Start, finish
 from sagamesh.protocol import commands, effects
 from sagamesh.protocol.answers import Answer, Answered
 from sagamesh.protocol.attempt import Fetch, Operation, Put, Reply, WriteRefused
-from sagamesh.protocol.effects import Ack, Call, Known, Nak
+from sagamesh.protocol.effects import Ack, Call, Known, Nak, Tell
 from sagamesh.rules.compiled import prepare
 from sagamesh.rules.projection import project
 from sagamesh.simulation.broker import Broker, PendingDelivery
@@ -244,6 +244,9 @@ class Talk:
                 unseen.subtract(name for name in names if unseen[name])
                 speaker.given = found = self.broker.fetch(tuple(seen))
                 self._tell(speaker, wording.read(names, found))
+            case Tell():
+                speaker.given = None
+                self._tell(speaker, wording.tell(operation))
             case _:
                 speaker.given = None
 

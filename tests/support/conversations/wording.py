@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
+from textwrap import wrap
 from typing import NamedTuple
 
 from msgspec import Raw
@@ -29,10 +30,12 @@ from sagamesh.log.registers import (
     Value,
 )
 from sagamesh.protocol.attempt import Put, WriteRefused
-from sagamesh.protocol.effects import Ack, Call, Nak
+from sagamesh.protocol.effects import Ack, Call, Nak, Tell
 
 LONG_CALL = 60
 """Characters from which on a call's body has a line of its own."""
+LONG_REASON = 90
+"""Characters from which on the reason of a nak has lines of its own."""
 UNWRITTEN = {WriteRefused.EXISTS: "refused", WriteRefused.GUARD: "no start", WriteRefused.UNKNOWN: "no reply"}
 UNPROVEN = {WriteRefused.EXISTS: "proven before", WriteRefused.GUARD: "refused", WriteRefused.UNKNOWN: "no reply"}
 """Why a write, or a marker, was not stored. A refused marker: what it awaits is there."""
@@ -91,8 +94,8 @@ def _lines(row: Row, margin: str, names: int, results: int) -> Iterator[str]:
     verb, result = (f"{row.verb:6} ", f"{row.result:{results}}  ") if row.verb else ("", "")
     cells = f"{row.what:{names}}  {result}{row.value}" if row.value else row.what
     yield f"{margin}{verb}{cells}".rstrip()
-    if row.more:
-        yield f"{margin}{'':6} {row.more}"
+    for line in row.more.splitlines():
+        yield f"{margin}{'':6} {line}"
 
 
 def dotted(name: Name) -> str:
@@ -174,11 +177,19 @@ def call(call: Call) -> Row:
     return Row("call", f"{what} {body}") if len(what) + len(body) < LONG_CALL else Row("call", what, more=body)
 
 
+def tell(failed: Tell) -> Row:
+    """What people are told of."""
+    return Row("tell", f"{failed.place} failed: {failed.reason}")
+
+
 def settled(result: Ack | Nak) -> Row:
     if isinstance(result, Ack):
         return Row("ack", "")
     least = f", not before {result.at_least:g} s" if result.at_least else ""
-    return Row("nak", f"within {result.delay:g} s{least}" + (f": {result.reason}" if result.reason else ""))
+    delay = f"within {result.delay:g} s{least}"
+    if len(result.reason) > LONG_REASON:
+        return Row("nak", delay, more="\n".join(wrap(result.reason, LONG_REASON)))
+    return Row("nak", delay + (f": {result.reason}" if result.reason else ""))
 
 
 def in_short(name: Name, participant: str, rows: Iterable[Row]) -> Row:

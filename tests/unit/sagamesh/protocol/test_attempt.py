@@ -44,7 +44,7 @@ from sagamesh.protocol.attempt import (
     attempt,
     settle,
 )
-from sagamesh.protocol.effects import Ack, Call, Delivery, Known, Nak
+from sagamesh.protocol.effects import Ack, Call, Delivery, Known, Nak, Tell
 from support.builders import shapes
 from support.builders.attempts import (
     CAUSE,
@@ -59,6 +59,7 @@ from support.builders.attempts import (
     rules_for,
     start,
     started,
+    step,
 )
 
 CHAIN = shapes.straight(3)
@@ -288,6 +289,24 @@ def test_a_latch_that_was_lost_goes_on_unless_the_pivot_has_started(winner: Valu
         driven.written(OUTCOME)
     else:
         assert driven.result == Ack()
+
+
+def test_people_are_told_of_what_failed() -> None:
+    driven = Attempt(shapes.saga(step("a", body='{"x": event.data.missing}')), "a", register(START, start({})))
+    driven.store()
+    told = driven.operation
+    assert isinstance(told, Tell)
+    driven.send(None, lease_lost=True)
+    assert driven.known.lease_lost
+    assert driven.written(end("a")) == Failed("expression", told.reason, 1, 0)
+
+
+def test_a_pivot_that_cannot_be_evaluated_fails_only_where_it_has_begun() -> None:
+    """Somebody who cancels may have been first."""
+    driven = Attempt(shapes.saga(step("a", kind="pivot", body='{"x": event.data.no}')), "a", register(START, start({})))
+    driven.send(EXISTS)
+    driven.find(register(begin("a"), Cancelled(CAUSE), 2))
+    assert driven.written(OUTCOME) == Aborted(CAUSE)
 
 
 def test_a_late_delivery_writes_its_begin_only_while_the_start_stands() -> None:

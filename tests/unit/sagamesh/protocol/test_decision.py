@@ -46,7 +46,8 @@ from sagamesh.log.registers import (
 from sagamesh.protocol import decision
 from sagamesh.protocol.answers import Answer, Answered, Away, Unanswered
 from sagamesh.protocol.attempt import Fetch, Put, Reply, attempt
-from sagamesh.protocol.effects import Ack, Call, Delivery, Effects, Known, Nak, Prove, Read, Write
+from sagamesh.protocol.decision import APP_AWAY, ONLY_PEOPLE_CAN
+from sagamesh.protocol.effects import Ack, Call, Delivery, Effects, Known, Nak, Prove, Read, Tell, Write
 from support.builders import shapes
 from support.builders.attempts import (
     CAUSE,
@@ -290,11 +291,11 @@ def test_a_step_whose_when_cannot_be_evaluated_begins_and_fails_without_a_call(d
     log: Log = {START: start(data)}
     assert ask(WHEN, "a", START, log) == write(begin("a"), started(START))
     log[begin("a")] = started(START)
-    failed = only(ask(WHEN, "a", START, log, mine=[begin("a")]), Write)
-    assert failed.name == end("a")
-    assert isinstance(failed.value, Failed)
-    assert failed.value.kind == "refused"
-    assert failed.value.reason.startswith("event.data.total > 10.0: ")
+    told, failed = ask(WHEN, "a", START, log, mine=[begin("a")])
+    assert isinstance(told, Tell)
+    assert told.place == "when"
+    assert told.reason.startswith("event.data.total > 10.0: ")
+    assert failed == Write(end("a"), Failed("expression", told.reason, 1, 0))
 
 
 def test_a_retriable_step_whose_when_cannot_be_evaluated_parks() -> None:
@@ -302,7 +303,9 @@ def test_a_retriable_step_whose_when_cannot_be_evaluated_parks() -> None:
     log: Log = {end("p"): done("p.ok", {})}
     assert ask(saga, "b", end("p"), log) == write(begin("b"), started(end("p")))
     log[begin("b")] = started(end("p"))
-    assert only(ask(saga, "b", end("p"), log, mine=[begin("b")]), Nak).reason.startswith("event.data.x: ")
+    told, nak = ask(saga, "b", end("p"), log, mine=[begin("b")], failures=3)
+    assert isinstance(told, Tell)
+    assert nak == Nak(1.6, f"when: {told.reason}; {ONLY_PEOPLE_CAN}")
 
 
 def test_a_when_is_not_evaluated_for_a_dead_step() -> None:
@@ -547,23 +550,62 @@ def test_a_join_taken_up_again_reads_its_inputs_before_it_calls() -> None:
 def test_a_plain_step_whose_body_cannot_be_evaluated_fails_without_a_call(body: str) -> None:
     saga = shapes.saga(step("a", body=body))
     log: Log = {START: start({}), begin("a"): started(START)}
-    written = only(ask(saga, "a", START, log, mine=[begin("a")]), Write)
-    assert written.name == end("a")
-    assert isinstance(written.value, Failed)
-    assert written.value.kind == "refused"
-    assert written.value.reason.startswith(body)
+    assert_fails("a", ask(saga, "a", START, log, mine=[begin("a")]), body)
 
 
-@pytest.mark.parametrize("name", ["p", "b"], ids=["pivot", "retriable"])
-def test_the_pivot_and_retriable_steps_whose_body_cannot_be_evaluated_park(name: str) -> None:
-    body = '{"x": event.data.missing}'
-    saga = shapes.saga(step("p", kind="pivot", body=body), step("b", "p.ok", kind="retriable", body=body))
-    on = START if name == "p" else end("p")
-    log: Log = {START: start({}), end("p"): done("p.ok", {}), begin(name): started(on)}
-    if name == "p":
-        del log[end("p")]
-    nak = only(ask(saga, name, on, log, mine=[begin(name)]), Nak)
-    assert nak.reason.startswith(body)
+def assert_fails(name: str, effects: Effects, body: str) -> None:
+    told, written = effects
+    assert isinstance(told, Tell)
+    assert told.place == "action.body"
+    assert told.reason.startswith(f"{body}: ")
+    assert written == Write(end(name), Failed("expression", told.reason, 1, 0))
+
+
+MISSING = '{"x": event.data.missing}'
+HOPELESS = shapes.saga(step("p", kind="pivot", body=MISSING), step("b", "p.ok", kind="retriable", body=MISSING))
+WITHOUT = [{}, {"app_away": True}, {"lease_lost": True}]
+
+
+@pytest.mark.parametrize("without", WITHOUT, ids=["all there", "app away", "lease lost"])
+def test_a_pivot_whose_body_cannot_be_evaluated_begins_and_fails_without_a_call(without: Mapping[str, Any]) -> None:
+    """Nothing is needed for that, neither the app nor the lease."""
+    log: Log = {START: start({})}
+    assert ask(HOPELESS, "p", START, log, **without) == write(begin("p"), started(START))
+    log[begin("p")] = started(START)
+    assert_fails("p", ask(HOPELESS, "p", START, log, mine=[begin("p")], **without), MISSING)
+
+
+def test_a_pivot_that_an_earlier_attempt_began_fails_as_it_would_have() -> None:
+    log: Log = {START: start({}), begin("p"): started(START)}
+    assert ask(HOPELESS, "p", START, log) == read(end("p"))
+    assert_fails("p", ask(HOPELESS, "p", START, log, unseen=[end("p")]), MISSING)
+
+
+def test_a_pivot_whose_body_can_be_evaluated_does_not_begin_while_the_app_is_away() -> None:
+    assert only(ask(HOPELESS, "p", START, {START: start({"missing": 1})}, app_away=True), Nak).reason == APP_AWAY
+
+
+def test_what_a_pivot_s_body_is_made_of_is_read_before_it_begins() -> None:
+    """Between the two, whoever cancels must wait: so only writes stand there."""
+    saga = shapes.saga(step("a"), step("p", "a.ok", kind="pivot", body='{"x": events["start"].data}'))
+    log: Log = {end("a"): done("a.ok")}
+    assert ask(saga, "p", end("a"), log) == read(START)
+    assert ask(saga, "p", end("a"), {START: start(), **log}) == write(begin("p"), started(end("a")))
+
+
+@pytest.mark.parametrize("without", WITHOUT, ids=["all there", "app away", "lease lost"])
+@pytest.mark.parametrize("mine", [True, False])
+def test_a_retriable_step_whose_body_cannot_be_evaluated_parks(*, mine: bool, without: Mapping[str, Any]) -> None:
+    log: Log = {end("p"): done("p.ok", {}), begin("b"): started(end("p"))}
+    told, nak = ask(HOPELESS, "b", end("p"), log, mine=[begin("b")] * mine, unseen=[end("b")], failures=1, **without)
+    assert isinstance(told, Tell)
+    assert nak == Nak(0.4, f"action.body: {told.reason}; {ONLY_PEOPLE_CAN}")
+
+
+def test_a_begun_action_that_cannot_be_evaluated_fails_though_its_app_is_away() -> None:
+    saga = shapes.saga(step("a", body=MISSING))
+    log: Log = {START: start({}), begin("a"): started(START)}
+    assert_fails("a", ask(saga, "a", START, log, mine=[begin("a")], app_away=True), MISSING)
 
 
 def test_who_lost_the_lease_starts_no_call() -> None:
@@ -769,7 +811,7 @@ def test_the_first_event_whose_when_holds_is_announced_unless_the_app_chose(
 UNFIT = {
     "the app chose none of its events": ({"x.ok": None}, ok(ce_type="y.ok")),
     "no when holds": ({"x.ok": "response.status == 201"}, ok()),
-    "a when cannot be evaluated": ({"x.big": "response.body.missing", "x.ok": None}, ok({})),
+    "no when holds, not even the last": ({"x.ok": "false", "x.no": "false"}, ok()),
 }
 
 
@@ -781,7 +823,17 @@ def test_a_plain_step_fails_unknown_where_no_event_fits(emits: dict[str, str | N
     assert written.name == end("x")
     assert isinstance(written.value, Failed)
     assert written.value.kind == "unknown"
-    assert written.value.reason
+    chosen = ": its ce-type is 'y.ok'" if "ce-type" in answer.headers else ""
+    assert written.value.reason == f"no `emits` fits the answer{chosen}"
+
+
+def emitting(kind: str, emits: dict[str, str | None], answer: Answer) -> Effects:
+    """What a step of a kind does about an answer."""
+    x = step("x", "p.ok" if kind == "retriable" else "start", kind=kind, emits=emits)
+    saga = shapes.saga(step("p", kind="pivot"), x) if kind == "retriable" else shapes.saga(x)
+    on, value = (end("p"), done("p.ok")) if kind == "retriable" else (START, start())
+    log: Log = {on: value, begin("x"): started(on)}
+    return ask(saga, "x", on, log, mine=[begin("x")], answer=answer)
 
 
 @pytest.mark.parametrize(("emits", "answer"), UNFIT.values(), ids=UNFIT)
@@ -789,11 +841,25 @@ def test_a_plain_step_fails_unknown_where_no_event_fits(emits: dict[str, str | N
 def test_the_pivot_and_retriable_steps_park_where_no_event_fits(
     kind: str, emits: dict[str, str | None], answer: Answer
 ) -> None:
-    x = step("x", "p.ok" if kind == "retriable" else "start", kind=kind, emits=emits)
-    saga = shapes.saga(step("p", kind="pivot"), x) if kind == "retriable" else shapes.saga(x)
-    on, value = (end("p"), done("p.ok")) if kind == "retriable" else (START, start())
-    log: Log = {on: value, begin("x"): started(on)}
-    assert only(ask(saga, "x", on, log, mine=[begin("x")], answer=answer), Nak).reason
+    assert only(emitting(kind, emits, answer), Nak).reason.startswith("no `emits` fits the answer")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_last_event_is_announced_where_a_when_cannot_be_evaluated(kind: str) -> None:
+    """Whatever a later `when` gives. The app has acted, and would answer the same again."""
+    when = "response.body.missing"
+    told, written = emitting(kind, {"x.big": when, "x.small": "true", "x.ok": None}, ok({}))
+    assert isinstance(told, Tell)
+    assert told.place == "emits.when"
+    assert told.reason.startswith(f"{when}: ")
+    assert written == Write(end("x"), Done("x.ok", Raw(b"{}")))
+
+
+def test_a_when_after_the_one_that_holds_is_not_evaluated() -> None:
+    written = only(
+        emitting("plain", {"x.big": "true", "x.small": "response.body.missing", "x.ok": None}, ok({})), Write
+    )
+    assert written == Write(end("x"), Done("x.big", Raw(b"{}")))
 
 
 # -- forward 3: whoever loses the end --------------------------------------------------------------------------------
@@ -1129,7 +1195,7 @@ def test_the_request_of_an_action_with_a_body_is_what_was_sent() -> None:
 
 def test_an_action_that_was_never_called_for_its_body_had_no_request() -> None:
     saga = shapes.saga(step("a", body='{"x": event.data.missing}'))
-    log = aborted("a", START, Failed("refused", "no such key"))
+    log = aborted("a", START, Failed("expression", "no such key"))
     body = only(ask(saga, "a", ABORT, log, unseen=[compensation("a")]), Call).body
     assert plain_json.loads(body)["request"] is None
 
@@ -1154,11 +1220,30 @@ def test_a_compensation_s_own_body_is_evaluated() -> None:
     }
 
 
-def test_a_compensation_whose_body_cannot_be_evaluated_parks() -> None:
+@pytest.mark.parametrize(
+    "ended", [Failed("refused", "no"), done("a.ok"), done("a.ok", {})], ids=["refused", "empty", "without the field"]
+)
+@pytest.mark.parametrize("body", [None, MISSING], ids=["called", "never called"])
+def test_a_compensation_whose_body_cannot_be_evaluated_is_called_with_the_default_one(
+    ended: Value, body: str | None
+) -> None:
+    log = aborted("a", START, ended)
+    call, told = undone_by('{"id": result.id}', body, log)
+    assert isinstance(told, Tell)
+    assert told.place == "compensation.body"
+    assert told.reason.startswith('{"id": result.id}: ')
+    assert (call,) == undone_by(None, body, log)
+
+
+def undone_by(undo: str | None, body: str | None, log: Log) -> Effects:
+    saga = shapes.saga(step("a", undo=undo, body=body))
+    return ask(saga, "a", ABORT, log, unseen=[compensation("a")])
+
+
+def test_who_lost_the_lease_tells_nothing_of_a_compensation_s_body() -> None:
     saga = shapes.saga(step("a", undo='{"id": result.id}'))
     log = aborted("a", START, Failed("refused", "no"))
-    nak = only(ask(saga, "a", ABORT, log, unseen=[compensation("a")]), Nak)
-    assert nak.reason.startswith('{"id": result.id}: ')
+    assert only(ask(saga, "a", ABORT, log, unseen=[compensation("a")], lease_lost=True), Nak).reason == ""
 
 
 @pytest.mark.parametrize("status", [200, 201, 204, 206, 410])

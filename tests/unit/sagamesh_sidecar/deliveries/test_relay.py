@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from sagamesh.language.model import Action, Saga
 from sagamesh.log import codec, registers
 from sagamesh.log.registers import (
@@ -23,7 +25,7 @@ from sagamesh.protocol.attempt import Given, Operation
 from sagamesh.rules.projection import project
 from sagamesh_sidecar.adapters.memory import MemoryLog
 from sagamesh_sidecar.deliveries.executor import Work
-from support.builders import shapes
+from support.builders import attempts, shapes
 from support.fakes.mesh import LOST, FakeApp, Mesh, ok, scenario
 
 
@@ -416,3 +418,36 @@ async def test_a_lease_that_the_server_does_not_confirm_is_lost():
         mesh.server.up()
         release.set()
         assert isinstance(await mesh.value(OUTCOME), Committed)
+
+
+def test_an_expression_that_cannot_be_evaluated_is_told_and_counted_once_for_each_call(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    book = attempts.step("book", undo='{"id": result.id}')
+    stop = attempts.step("stop", "book.ok", body='{"x": event.data.missing}')
+
+    @scenario
+    async def undone_at_the_third_call() -> None:
+        async with Mesh(shapes.saga(book, stop)).running() as mesh:
+            app, other = mesh.peers["p-book"], mesh.peers["p-stop"]
+            app.app.answers["/book"] = ok({})
+            app.app.answers["/book/undo"] = LOST
+            await mesh.start()
+            await mesh.until(lambda: app.app.paths.count("/book/undo") >= 2)
+            app.app.answers["/book/undo"] = ok({})
+            assert isinstance(await mesh.value(FINISH), Compensated)
+            undone = app.app.paths.count("/book/undo")
+            labels = {"saga": "simulated", "step": "book", "place": "compensation.body"}
+            assert app.metric("expressions_failed_total", **labels) == undone
+            labels = {"saga": "simulated", "step": "stop", "place": "action.body"}
+            assert other.metric("expressions_failed_total", **labels) == 1
+            assert other.app.paths == ["/stop/undo"], "its action was never called"
+
+    undone_at_the_third_call()
+    told = [record for record in caplog.records if record.name == "sagamesh.executor"]
+    assert {record.levelname for record in told} == {"WARNING"}
+    assert [(r.saga, r.instance, r.step, r.place) for r in told[:2]] == [  # type: ignore[attr-defined]
+        ("simulated", "i-1", "stop", "action.body"),
+        ("simulated", "i-1", "book", "compensation.body"),
+    ]
+    assert told[1].reason.startswith('{"id": result.id}: ')  # type: ignore[attr-defined]
