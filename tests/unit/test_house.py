@@ -64,7 +64,7 @@ ALLOWED = {
     "urllib.parse",
 }
 ONLY_HERE = {
-    "expressions.py": {"cel_expr_python": {"cel"}},
+    "cel/expressions.py": {"cel_expr_python": {"cel"}},
     "simulation/chooser.py": {"random": {"Random"}},
 }
 CLOCKS = {"now", "utcnow", "today"}
@@ -155,9 +155,9 @@ def test_what_is_impure_is_seen(source: str) -> None:
         ("from random import SystemRandom", "simulation/chooser.py"),
         ("from random import Random", "world.py"),
         ("from cel_expr_python import cel", "simulation/chooser.py"),
-        ("import cel_expr_python", "expressions.py"),
-        ("from cel_expr_python import cel", "cel_cost.py"),
-        ("from random import Random", "expressions.py"),
+        ("import cel_expr_python", "cel/expressions.py"),
+        ("from cel_expr_python import cel", "cel/cost.py"),
+        ("from random import Random", "cel/expressions.py"),
     ],
 )
 def test_an_exception_is_no_wider_than_it_must_be(source: str, place: str) -> None:
@@ -170,7 +170,7 @@ def test_an_exception_is_no_wider_than_it_must_be(source: str, place: str) -> No
         ("import msgspec\nfrom msgspec import Raw\nfrom msgspec.structs import replace", "codec.py"),
         ("from sagamesh import registers\nfrom sagamesh.effects import Ack", "decision.py"),
         ("from random import Random", "simulation/chooser.py"),
-        ("from cel_expr_python import cel", "expressions.py"),
+        ("from cel_expr_python import cel", "cel/expressions.py"),
         ("from datetime import UTC, datetime\ndatetime.fromtimestamp(0, UTC)", "variables.py"),
     ],
 )

@@ -14,7 +14,7 @@ from itertools import combinations
 
 from sagamesh.errors import ExpressionError
 from sagamesh.language import graph
-from sagamesh.language.expressions import Place, compile_expression
+from sagamesh.language.cel.expressions import Place, compile_expression
 from sagamesh.language.findings import CODES, Finding, finding, in_order
 from sagamesh.language.model import Saga, Step
 from sagamesh.language.ways import MOST_IN_ALL, MOST_WAYS, TooManyWaysError, Ways

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from sagamesh.language.expressions import Place, compile_expression
+from sagamesh.language.cel.expressions import Place, compile_expression
 from sagamesh.log import registers
 from sagamesh.log.registers import Name
 from sagamesh.rules.local import LocalRules, StepRules

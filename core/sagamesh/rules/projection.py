@@ -10,7 +10,7 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from sagamesh.language import graph
-from sagamesh.language.expressions import Place, compile_expression
+from sagamesh.language.cel.expressions import Place, compile_expression
 from sagamesh.language.model import Saga, Step
 from sagamesh.rules import codec
 from sagamesh.rules.local import Input, LocalRules, StepRules

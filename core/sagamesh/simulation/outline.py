@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from sagamesh.errors import EvaluationError
 from sagamesh.language import graph
-from sagamesh.language.expressions import Place
+from sagamesh.language.cel.expressions import Place
 from sagamesh.language.model import Saga
 from sagamesh.rules.compiled import Program, Rules, prepare
 from sagamesh.rules.projection import project

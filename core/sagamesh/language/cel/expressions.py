@@ -2,7 +2,7 @@
 
 Everything that touches the CEL library stands here. JSON numbers become doubles before evaluation, so that a saga which
 works for 42.5 works for 42, and whole ones are written back as integers. What an expression may cost is bounded before
-it runs, by `sagamesh.language.cel_cost`, its neighbour. What an evaluation error means for a step is decided elsewhere.
+it runs, by `sagamesh.language.cel.cost`, its neighbour. What an evaluation error means for a step is decided elsewhere.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 from cel_expr_python import cel
 
 from sagamesh.errors import EvaluationError, ExpressionError
-from sagamesh.language.cel_cost import Survey, survey
+from sagamesh.language.cel.cost import Survey, survey
 from sagamesh.text import rfc3339, shortened
 
 MAX_LENGTH = 2048  # characters of an expression; the worst one then compiles in 5 ms

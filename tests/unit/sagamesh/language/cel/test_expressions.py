@@ -10,8 +10,8 @@ from cel_expr_python import cel
 from cel_expr_python.ext import ext_strings
 
 from sagamesh.errors import EvaluationError, ExpressionError
-from sagamesh.language.cel_cost import survey
-from sagamesh.language.expressions import Place, compile_expression
+from sagamesh.language.cel.cost import survey
+from sagamesh.language.cel.expressions import Place, compile_expression
 
 TIME = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 ORDER = {"orderId": "o-1", "customerId": "c-1", "total": 42, "lines": [{"sku": "a", "n": 2}, {"sku": "b", "n": 1}]}

@@ -3,7 +3,7 @@
 No evaluation can be interrupted, so an expression is bounded before it runs: what is certain from its text is refused
 here (`survey`), what depends on the data is measured against `Survey.excess` before each evaluation. The tree comes
 from `Expression.serialize()`, which is protobuf (`cel/expr/checked.proto`); reading it takes no protobuf library.
-Compiling and evaluating are `sagamesh.language.expressions`.
+Compiling and evaluating are `sagamesh.language.cel.expressions`.
 """
 
 from __future__ import annotations
