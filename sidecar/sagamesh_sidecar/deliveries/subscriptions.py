@@ -80,24 +80,19 @@ class Subscriptions:
 
     async def _finish(self) -> int:
         logger.info("draining", extra={"in_flight": self._relay.in_flight})
-        try:
-            async with asyncio.timeout(self._grace):
-                await self._close()
-        except TimeoutError:
-            left = await self._give_back()
-        else:
-            left = 0
+        closing = asyncio.create_task(self._close(), name="close")  # it goes on when the grace is over, even if none is
+        await asyncio.wait([closing], timeout=self._grace)
+        left = 0 if closing.done() else await self._give_back(closing)
         logger.info("drained", extra={"given_back": left})
         return left
 
-    async def _give_back(self) -> int:
+    async def _give_back(self, closing: asyncio.Task[None]) -> int:
         left = self._relay.in_flight
         await self._relay.give_back()
-        try:
-            async with asyncio.timeout(LETTING_GO):
-                await self._close()
-        except TimeoutError:
+        await asyncio.wait([closing], timeout=LETTING_GO)
+        if not closing.done():
             logger.error("what was given back has not let go yet", extra={"in_flight": self._relay.in_flight})
+            closing.cancel()
         return left
 
     async def _close(self) -> None:

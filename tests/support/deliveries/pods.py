@@ -55,6 +55,9 @@ class Counts:
         if not 0.0 <= seconds < 100.0:
             self._blame(f"a call is said to have taken {seconds} s")
 
+    def unevaluable(self, saga: str, step: str, place: str) -> None:
+        self.of["unevaluable", step] += 1
+
     def delivered(self, saga: str, result: str) -> None:
         self.of["delivered", result] += 1
 

@@ -98,7 +98,7 @@ class World:
 
     async def _whole(self) -> None:
         self.outside = Outside()
-        self._draw_conditions()
+        self.outline.draw(self.chance)
         for config in topology.streams(self.saga.namespace, self.saga.name):
             self.server.create_stream(config)
         documents = {name: rules.local for name, rules in self.outline.rules.items()}
@@ -117,12 +117,6 @@ class World:
         await self.calm()
         await self.rest()
         rest.judge(self)
-
-    def _draw_conditions(self) -> None:
-        for name, step in self.outline.steps.items():
-            if step.when is not None:
-                draws = (True, False) if name in self.outline.must_succeed else (True, True, False, False, None)
-                self.outline.drawn[step.when] = self.chance.choice(draws)
 
     async def rest(self) -> None:
         if not self.witness.violations and not await rest.reach(self):

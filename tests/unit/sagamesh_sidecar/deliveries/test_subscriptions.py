@@ -97,6 +97,27 @@ async def test_a_drain_cancels_all_that_is_in_hand_before_it_gives_any_of_it_bac
 
 
 @scenario
+async def test_who_has_no_grace_takes_nothing_back(monkeypatch: pytest.MonkeyPatch):
+    at_once = MemoryLease.nak
+
+    async def nak(lease: MemoryLease, delay: float) -> None:
+        await at_once(lease, delay)
+        await asyncio.sleep(0.01)  # as the wire may be slow
+
+    async with Mesh(shapes.straight(1), ack_wait=600.0, grace=0.0).running() as mesh:
+        peer, keys = mesh.peers["p-s0"], [f"i-{n}" for n in range(5)]
+        peer.app.answers["/s0"] = Slow()
+        for key in keys:
+            await mesh.start(key)
+        await mesh.until(lambda: len(peer.app.calls) == 5)
+        monkeypatch.setattr(MemoryLease, "nak", nak)
+        async with mesh.peer("p-s0").running():
+            assert await peer.subscriptions.drain() == 5
+            assert [type(await mesh.value(OUTCOME, key)) for key in keys] == [Committed] * 5
+        assert len(peer.app.calls) == 5
+
+
+@scenario
 async def test_a_drained_sidecar_still_takes_starts():
     async with Mesh(shapes.straight(1)).running() as mesh:
         await mesh.starter.subscriptions.drain()
