@@ -250,8 +250,8 @@ MUTANTS = (
         (
             (
                 availability,
-                "            else:\n                self._arrived()",
-                "            else:\n                pass",
+                "                else:\n                    self._arrived()",
+                "                else:\n                    pass",
             ),
         ),
     ),

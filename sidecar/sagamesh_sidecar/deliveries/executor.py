@@ -84,7 +84,7 @@ class Executor:
         self.metrics = metrics
         self.now = now
         self._uniform = uniform
-        self.wiring = Wiring()
+        self.wiring = Wiring(now=now)
         self._process = secrets.token_hex(6)
         self._numbers = count(1)
 

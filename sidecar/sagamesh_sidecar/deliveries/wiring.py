@@ -7,6 +7,7 @@ What such a mistake is, core's `answers` says. Here it is only seen to that peop
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from time import monotonic
 
 from sagamesh.protocol.answers import Answer, Answered, is_miswired, reason
@@ -20,16 +21,20 @@ SILENCE = 60.0
 
 
 class Wiring:
-    """What was told of which call, and when: an entry for each step, kind of call and status of such a mistake."""
+    """What was told of which call, and when: an entry for each step, kind of call and status of such a mistake.
 
-    def __init__(self) -> None:
+    `now`: a clock in seconds.
+    """
+
+    def __init__(self, *, now: Callable[[], float] = monotonic) -> None:
+        self._now = now
         self._told: dict[tuple[str, str, str, int], float] = {}
 
     def observe(self, saga: str, step: str, call: Call, answer: Answer) -> None:
         """Learn from an answer, and tell what will not mend itself."""
         if not isinstance(answer, Answered) or not is_miswired(answer, compensation=call.kind == "compensation"):
             return
-        key, now = (saga, step, call.kind, answer.status), monotonic()
+        key, now = (saga, step, call.kind, answer.status), self._now()
         if now - self._told.get(key, -SILENCE) < SILENCE:
             return
         self._told[key] = now

@@ -20,27 +20,22 @@ PATIENCE = 400.0
 
 
 async def reach(world: World) -> bool:
-    """Wait until all has ended and is settled; whether it has. Then until what is forgotten in time is."""
+    """Wait until all has ended and is settled, and what is forgotten in time is. Whether it came to that."""
     until = world.now() + PATIENCE
     while world.unfinished or not world.server.idle(world.stream):
         if world.now() > until:
+            world.witness.blame(f"unfinished: {world.unfinished}" if world.unfinished else "a delivery is not settled")
             return False
         await asyncio.sleep(0.5)
     await asyncio.sleep(FORGET + 2 * world.ack_wait)
     return True
 
 
-def judge(world: World) -> None:
-    """Blame whatever is wrong with the instances, and with what was counted."""
-    if world.unfinished:
-        world.witness.blame(f"unfinished: {world.unfinished}")
-        return
-    if not world.server.idle(world.stream):
-        world.witness.blame("a delivery was left unsettled")
-    for instance in world.instances:
+def judge(world: World, instances: list[str]) -> None:
+    """Blame whatever is wrong with instances that have ended."""
+    for instance in instances:
         for wrong in violations(_seen(world, instance)):
             world.witness.blame(f"{instance}: {wrong}")
-    _judge_counts(world)
 
 
 def known(world: World, instance: str) -> dict[Name, Register]:
@@ -63,8 +58,13 @@ def _seen(world: World, instance: str) -> Any:
     )
 
 
-def _judge_counts(world: World) -> None:
-    """An end is counted by who wrote it, once, unless it was killed or gave up first."""
+def judge_counts(world: World) -> None:
+    """Blame whatever was counted wrongly.
+
+    An end is counted by who wrote it, once, unless it was killed or gave up before it did.
+    """
+    if world.unfinished:
+        return  # which was told
     world.outcomes = [_outcome(world, instance) for instance in world.instances]
     ended = Counter(world.outcomes)
     for outcome in ("committed", "aborted"):

@@ -71,6 +71,7 @@ class World:
         self.every: list[DeliveringPod] = []
         self.instances: list[str] = []
         self.cancelled: set[str] = set()
+        self._unjudged: list[str] = []
         self.outcomes: list[str] = []
         """Of all instances, in the end."""
         self._ended: set[str] = set()
@@ -113,14 +114,17 @@ class World:
             await self._storm()
             await self.calm()
             await self.rest()
+        self.outline.drawn.update(dict.fromkeys(self.outline.drawn, True))
         await self.ending(self)
         await self.calm()
         await self.rest()
-        rest.judge(self)
+        rest.judge_counts(self)
 
     async def rest(self) -> None:
-        if not self.witness.violations and not await rest.reach(self):
-            self.witness.blame("not everything has come to rest")
+        """What has begun ends, as it should."""
+        if not self.witness.violations and await rest.reach(self):
+            rest.judge(self, self._unjudged)
+            self._unjudged = []
 
     # -- the storm
 
@@ -146,6 +150,7 @@ class World:
     async def calm(self) -> None:
         """From now on nothing goes wrong, and everybody is there."""
         self.storm.calm()
+        self.outline.mend()
         self.ledgers.faults = NONE
         if not self.server.available:
             self.server.up()
@@ -240,7 +245,9 @@ class World:
         available, self.server.available = self.server.available, True
         self.server.put(instance.subject(START), headers, body, None)
         self.server.available = available
+        self.ledgers.of(name)
         self.instances.append(name)
+        self._unjudged.append(name)
         return name
 
     def _cancel_one(self) -> None:

@@ -8,16 +8,7 @@ import pytest
 
 from sagamesh.protocol.answers import Answer, Answered, Away, Unanswered
 from sagamesh.protocol.effects import Call, CallKind
-from sagamesh_sidecar.deliveries import wiring
 from sagamesh_sidecar.deliveries.wiring import SILENCE, Wiring
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """What the monotonic clock says; at its beginning, which need not be long before the first mistake."""
-    now = [1.0]
-    monkeypatch.setattr(wiring, "monotonic", lambda: now[0])
-    return now
 
 
 def observe(watch: Wiring, answer: Answer, *, saga: str = "s", step: str = "book", kind: CallKind = "action") -> None:
@@ -38,21 +29,21 @@ def test_it_is_told_at_once_with_method_path_status_and_location(caplog: pytest.
     assert told(caplog) == [("a mistake of wiring", logging.WARNING, "s", "book", reason)]
 
 
-@pytest.mark.usefixtures("clock")
 def test_of_many_instances_it_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
-    watch = Wiring()
+    watch = Wiring(now=lambda: 1.0)
     for _ in range(1000):
         observe(watch, no(401))
     assert len(caplog.records) == 1
 
 
-def test_it_is_told_again_after_a_minute(caplog: pytest.LogCaptureFixture, clock: list[float]) -> None:
-    watch = Wiring()
+def test_it_is_told_again_after_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    now = 1.0  # a monotonic clock's beginning need not be long before the first mistake
+    watch = Wiring(now=lambda: now)
     observe(watch, no(401))
-    clock[0] += SILENCE - 0.01
+    now += SILENCE - 0.01
     observe(watch, no(401))
     assert len(caplog.records) == 1
-    clock[0] += 0.01
+    now += 0.01
     observe(watch, no(401))
     assert len(caplog.records) == 2
 
