@@ -37,7 +37,7 @@ def run(name: str, worlds: dict[int, World], daily: range, report: list[str]) ->
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_shape(name: str, request: pytest.FixtureRequest, report: list[str]) -> None:
+def test_storm(name: str, request: pytest.FixtureRequest, report: list[str]) -> None:
     fixed, daily = seeds(request, FIXED, of=AS_SHAPES)
     outcomes = run(name, {seed: World(SHAPES[name], seed) for seed in (*fixed, *daily)}, daily, report)
     told_daily = f", and {len(daily)} from {BASE}" if daily else ""

@@ -15,6 +15,7 @@ deliveries  a saga's sidecars and apps in one process, in virtual time, by one s
 fakes       behind the product's ports, in this process
     mesh, memory_cluster  all participants of a saga in one loop; a cluster of Kubernetes that may be away or lie
     virtual_loop          asyncio by a seed, in no time, and processes in it that can stand still
+    surprises             what is logged with a traceback, as a fault
     edited                modules made anew from an edited source
     scripted_app          an app whose every byte a test decides
     served_api, served_app    a sidecar's API, and its web server alone, over real sockets

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import logging
 import random
 from collections.abc import Callable
 from random import Random
@@ -32,6 +31,7 @@ from support.deliveries.product import REAL, Parts
 from support.deliveries.services import MOODS, Ledgers
 from support.deliveries.storm import Storm
 from support.deliveries.witness import Witness
+from support.fakes.surprises import Surprises
 from support.fakes.virtual_loop import play
 
 EPOCH = 1_000_000_000.0
@@ -82,16 +82,11 @@ class World:
         """What went wrong."""
         before = random.getstate()  # of which the product takes its jitter
         random.seed(self.chance.random())
-        loggers = [logging.getLogger(f"sagamesh.{name}") for name in ("relay", "intake", "app")]
-        levels = [logger.level for logger in loggers]
-        for logger in loggers:
-            logger.setLevel(logging.CRITICAL)
         try:
-            play(self.chance, self._whole())
+            with Surprises("sagamesh", self.witness.blame):
+                play(self.chance, self._whole())
         finally:
             random.setstate(before)
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
         return self.witness.violations
 
     def now(self) -> float:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import logging
 import random
 from collections.abc import Callable, Coroutine
 from random import Random
@@ -27,6 +26,7 @@ from support.distribution.product import REAL, Product
 from support.distribution.weather import Weather
 from support.distribution.witness import Witness
 from support.fakes.memory_cluster import STEP, MemoryCluster
+from support.fakes.surprises import Surprises
 from support.fakes.virtual_loop import play
 
 RESERVE = {
@@ -49,29 +49,6 @@ PARTICIPANTS = ("orders", "web", "inventory", "payments")
 NAMES = ("a", "b", "c")
 FOREIGN = "SAGA_shop_c"
 """In some worlds a stream of somebody else has the name of a log of ours."""
-
-
-class Surprises(logging.Handler):
-    """Blames what an operator logs with a traceback: a fault of ours, which it outlives."""
-
-    def __init__(self, witness: Witness) -> None:
-        super().__init__(logging.ERROR)
-        self._witness = witness
-        self._logger = logging.getLogger("sagamesh.operator")
-        self._before = self._logger.level, self._logger.propagate
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.exc_info:
-            self._witness.blame(f"{record.getMessage()}: {self.format(record)}")
-
-    def __enter__(self) -> None:
-        self._logger.addHandler(self)
-        self._logger.setLevel(logging.ERROR)
-        self._logger.propagate = False
-
-    def __exit__(self, *_: object) -> None:
-        self._logger.removeHandler(self)
-        self._logger.level, self._logger.propagate = self._before
 
 
 class Outline(NamedTuple):
@@ -120,9 +97,8 @@ class World:
         """What went wrong."""
         before = random.getstate()  # of which the product takes its jitter
         random.seed(self.chance.random())
-        told = Surprises(self.witness)
         try:
-            with told:
+            with Surprises("sagamesh.operator", self.witness.blame):
                 play(self.chance, self._whole())
         finally:
             random.setstate(before)
