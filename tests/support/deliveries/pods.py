@@ -12,7 +12,7 @@ from sagamesh.log.registers import Name
 from sagamesh.protocol.answers import Answer
 from sagamesh.protocol.attempt import WriteRefused
 from sagamesh.rules.compiled import Rules
-from support.deliveries.line import Line
+from support.deliveries.line import IN_HAND, Line
 from support.deliveries.services import PodApp
 from support.fakes.virtual_loop import VirtualProcess
 
@@ -57,6 +57,8 @@ class Counts:
 
     def unevaluable(self, saga: str, step: str, place: str) -> None:
         self.of["unevaluable", step] += 1
+        if handed := IN_HAND.get():
+            handed.fail()
 
     def delivered(self, saga: str, result: str) -> None:
         self.of["delivered", result] += 1
