@@ -5,7 +5,8 @@ The revision is the content hash of all of them together: the same spec gives th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -23,16 +24,40 @@ def events_of(source: str, place: Place, single_event: bool) -> frozenset[str]:
     return compile_expression(source, place, single_event=single_event).events
 
 
+class _Wiring(NamedTuple):
+    """What is the same for every participant: asked once, since it takes a look at the whole saga each time."""
+
+    producers: Mapping[str, str]
+    inputs: Mapping[str, Mapping[str, tuple[str, ...]]]
+    successors: Mapping[str, tuple[str, ...]]
+    sinks: tuple[str, ...]
+    after_pivot: frozenset[str]
+    outline: dict[str, str]
+
+
 def project(saga: Saga, events_of: EventsOf = events_of) -> dict[str, LocalRules]:
     """The rules of every participant, by name, all with their common revision."""
-    participants = dict.fromkeys((saga.start.participant, *(step.participant for step in saga.steps)))
-    documents = {name: _local(saga, name, events_of) for name in participants}
+    wiring = _wiring(saga)
+    own: dict[str, list[StepRules]] = {saga.start.participant: []}
+    for step in saga.steps:
+        own.setdefault(step.participant, []).append(_step(wiring, step, events_of))
+    documents = {name: _local(saga, wiring, name, tuple(steps)) for name, steps in own.items()}
     revision = codec.revision(documents)
     return {name: replace(rules, revision=revision) for name, rules in documents.items()}
 
 
-def _local(saga: Saga, participant: str, events_of: EventsOf) -> LocalRules:
-    after_pivot = graph.downstream(saga, saga.pivot.name) if saga.pivot else frozenset()
+def _wiring(saga: Saga) -> _Wiring:
+    return _Wiring(
+        producers=graph.producers(saga),
+        inputs=graph.all_inputs(saga),
+        successors=graph.successors(saga),
+        sinks=graph.sinks(saga),
+        after_pivot=graph.downstream(saga, saga.pivot.name) if saga.pivot else frozenset(),
+        outline={step.name: step.participant for step in saga.steps},
+    )
+
+
+def _local(saga: Saga, wiring: _Wiring, participant: str, own: tuple[StepRules, ...]) -> LocalRules:
     return LocalRules(
         namespace=saga.namespace,
         saga=saga.name,
@@ -42,35 +67,31 @@ def _local(saga: Saga, participant: str, events_of: EventsOf) -> LocalRules:
         key=saga.start.key,
         order=saga.compensation_order,
         park_after=saga.park_after,
-        outline={step.name: step.participant for step in saga.steps},
-        roots=graph.roots(saga),
-        sinks=graph.sinks(saga),
+        outline=wiring.outline,
+        roots=wiring.successors[graph.START],
+        sinks=wiring.sinks,
         pivot=saga.pivot.name if saga.pivot else None,
-        own=tuple(
-            _step(saga, step, events_of, retriable=step.name in after_pivot)
-            for step in saga.steps
-            if step.participant == participant
-        ),
+        own=own,
     )
 
 
-def _step(saga: Saga, step: Step, events_of: EventsOf, *, retriable: bool) -> StepRules:
+def _step(wiring: _Wiring, step: Step, events_of: EventsOf) -> StepRules:
     return StepRules(
         name=step.name,
-        inputs=tuple(Input(step=p, events=events) for p, events in graph.inputs(saga, step).items()),
+        inputs=tuple(Input(step=p, events=events) for p, events in wiring.inputs[step.name].items()),
         join=step.join,
         when=step.when,
         action=step.action,
         emits=step.emits,
         compensation=step.compensation,
-        successors=graph.successors(saga)[step.name],
-        needs=_needs(saga, step, events_of),
+        successors=wiring.successors[step.name],
+        needs=_needs(wiring, step, events_of),
         pivot=step.pivot,
-        retriable=retriable,
+        retriable=step.name in wiring.after_pivot,
     )
 
 
-def _needs(saga: Saga, step: Step, events_of: EventsOf) -> tuple[tuple[str, str], ...]:
+def _needs(wiring: _Wiring, step: Step, events_of: EventsOf) -> tuple[tuple[str, str], ...]:
     """(step, event) of every `events[...]` that the step's expressions name."""
     single = graph.is_single(step)
     sources = [(step.when, Place.WHEN), (step.action.body, Place.BODY)]
@@ -78,5 +99,4 @@ def _needs(saga: Saga, step: Step, events_of: EventsOf) -> tuple[tuple[str, str]
     if step.compensation:
         sources.append((step.compensation.body, Place.COMPENSATION_BODY))
     named = {event for source, place in sources if source for event in events_of(source, place, single)}
-    producer = graph.producers(saga)
-    return tuple(sorted((producer[event], event) for event in named))
+    return tuple(sorted((wiring.producers[event], event) for event in named))

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import pytest
 import yaml
 from msgspec.structs import replace
 
 from sagamesh import api_group
-from sagamesh.language import spec
+from sagamesh.language import graph, spec
 from sagamesh.language.model import Saga
 from sagamesh.rules import codec
 from sagamesh.rules.local import Input, LocalRules, StepRules
@@ -170,3 +171,21 @@ def test_a_large_saga_is_projected_at_once() -> None:
     chain = [{"name": f"s{n}", "after": [f"s{n - 1}.done" if n else "start"]} for n in range(500)]
     (rules,) = project(steps(*chain)).values()
     assert [len(step.successors) for step in rules.own] == [1] * 499 + [0]
+
+
+def test_the_whole_saga_is_looked_at_as_often_for_many_participants_as_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once for each step of each participant takes half a minute where there are five hundred."""
+    looks = 0
+
+    def counted(saga: Saga) -> dict[str, str]:
+        nonlocal looks
+        looks += 1
+        return real(saga)
+
+    real = graph.producers
+    monkeypatch.setattr(graph, "producers", counted)
+    for many in (1, 30):
+        written = [{"name": f"s{n}", "participant": f"p{n % many}", "after": ["start"]} for n in range(30)]
+        looks = 0
+        assert len(project(steps(*written))) == 1 + many
+        assert looks < 10
