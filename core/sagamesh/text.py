@@ -6,13 +6,16 @@ Durations are next door, in `durations`; what a terminal must not obey is the co
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
+from difflib import get_close_matches
 
 LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?")
 """The letters of a DNS label (RFC 1123)."""
 LONGEST_LABEL = 63
 """Characters that one may have, by RFC 1123 as in Kubernetes."""
+MOST_COMPARED = 8_000_000
+"""Pairs of characters, for all guesses together: half a second, or some forty guesses among 500 names of twenty."""
 
 LONGEST_REASON = 500
 """Characters of a sentence that says why something failed: it is stored, and sent along with every compensation."""
@@ -70,3 +73,17 @@ def whole(text: str, least: int, most: int) -> int | None:
 def rfc3339(moment: datetime, timespec: str = "auto") -> str:
     """A moment in UTC, with `Z`, as Kubernetes, CEL and CloudEvents write it. `timespec`: as `isoformat` takes it."""
     return moment.astimezone(UTC).isoformat(timespec=timespec).replace("+00:00", "Z")
+
+
+class Guesses:
+    """Which of some names was meant by one that is none of them? Guessing ends where it would take too long."""
+
+    def __init__(self) -> None:
+        self._left = MOST_COMPARED
+
+    def of(self, name: str, names: Collection[str]) -> str | None:
+        """The one that is most like it; None: none is, or there was too much to guess already."""
+        if self._left > 0:
+            self._left -= len(name) * sum(map(len, names))
+        close = get_close_matches(name, names, 1) if self._left > 0 else ()
+        return next(iter(close), None)

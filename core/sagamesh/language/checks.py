@@ -8,18 +8,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from difflib import get_close_matches
 from graphlib import CycleError
-from itertools import combinations
 
 from sagamesh.errors import ExpressionError
 from sagamesh.language import graph
 from sagamesh.language.cel.expressions import Place, compile_expression
 from sagamesh.language.findings import CODES, Finding, finding, in_order
 from sagamesh.language.model import Saga, Step
-from sagamesh.language.ways import MOST_IN_ALL, MOST_WAYS, TooManyWaysError, Ways
+from sagamesh.language.ways import TooManyWaysError, Ways
+from sagamesh.text import Guesses
 
 __all__ = ["CODES", "Finding", "check"]
+
+MOST_EXPRESSED = 128 << 10
+"""Characters of all expressions of a saga: they compile in half a second, and 500 steps have 260 each."""
+MISTAKE = 4 << 10
+"""What an expression counts that does not compile: finding out takes up to 40 ms, and 32 mistakes are read first."""
 
 Findings = Iterator[Finding]
 
@@ -28,15 +32,18 @@ def check(saga: Saga) -> tuple[Finding, ...]:
     """Everything that is wrong with a saga, in the order of the document. Without an error it can be projected."""
     wiring = [found for ask in WIRING for found in ask(saga)]
     found = wiring + [found for ask in MEANING for found in ask(saga)]
-    ways = None
-    if not wiring:
-        try:
-            ways = Ways(saga)
-        except TooManyWaysError as error:
-            found += too_many_ways(saga, error.step)
-    if ways is not None:
-        found += [found for ask_ways in BRANCHES for found in ask_ways(saga, ways)]
-    return in_order([*found, *expressions(saga, ways)])
+    if wiring:
+        return in_order([*found, *expressions(saga, None)])
+    try:
+        return in_order([*found, *_of_branches(saga, Ways(saga))])
+    except TooManyWaysError as error:
+        return in_order([*found, *too_many_ways(saga, error), *expressions(saga, None)])
+
+
+def _of_branches(saga: Saga, ways: Ways) -> Findings:
+    for ask in BRANCHES:
+        yield from ask(saga, ways)
+    yield from expressions(saga, ways)
 
 
 def _steps(saga: Saga) -> Iterator[tuple[str, Step]]:
@@ -70,17 +77,17 @@ def one_producer(saga: Saga) -> Findings:
 
 
 def known_inputs(saga: Saga) -> Findings:
-    producers = graph.producers(saga)
+    producers, guesses = graph.producers(saga), Guesses()
     for path, step in _steps(saga):
         for index, event in enumerate(step.after):
             if event not in producers:
                 message = f"nobody announces {event!r}"
-                yield finding("SM003", f"{path}.after[{index}]", message, _did_you_mean(event, producers))
+                yield finding("SM003", f"{path}.after[{index}]", message, _did_you_mean(event, producers, guesses))
 
 
-def _did_you_mean(event: str, producers: dict[str, str]) -> str:
-    close = get_close_matches(event, producers, 1)
-    return f"did you mean {close[0]!r}?" if close else f"add {event!r} to the `emits` of a step, or name another event"
+def _did_you_mean(event: str, producers: dict[str, str], guesses: Guesses) -> str:
+    meant = guesses.of(event, producers.keys())
+    return f"did you mean {meant!r}?" if meant else f"add {event!r} to the `emits` of a step, or name another event"
 
 
 def no_circle(saga: Saga) -> Findings:
@@ -193,10 +200,11 @@ def times(saga: Saga) -> Findings:
 # -- branches: what depends on the ways in which steps can run -----------------------------------------------------
 
 
-def too_many_ways(saga: Saga, name: str) -> Findings:
-    message = f"too many ways lead to {name!r} (over {MOST_WAYS} to one step, or {MOST_IN_ALL} to all): not checked"
+def too_many_ways(saga: Saga, error: TooManyWaysError) -> Findings:
+    """Whatever else was found of branches is not told: how much that is would say nothing about the saga."""
+    message = f"too many ways lead to {error.step!r} ({error.limit}), so the branches of this saga are not checked"
     fix = "let fewer steps have several `emits`, or merge their branches into fewer, or split the saga in two"
-    yield finding("SM016", f"{_path(saga, name)}.after", message, fix)
+    yield finding("SM016", f"{_path(saga, error.step)}.after", message, fix)
 
 
 def settled_before_pivot(saga: Saga, ways: Ways) -> Findings:
@@ -216,9 +224,7 @@ def settled_before_pivot(saga: Saga, ways: Ways) -> Findings:
 def any_excludes(saga: Saga, ways: Ways) -> Findings:
     """Where both came, which one the step saw would be chance."""
     for path, step in _steps(saga):
-        pairs = combinations(dict.fromkeys(step.after), 2) if step.join == "any" else ()
-        race = next((pair for pair in pairs if not ways.exclude(*pair)), None)
-        if race:
+        if race := ways.race(step):
             message = f"{race[0]!r} and {race[1]!r} may both come, and {step.name!r} would run for whichever is first"
             fix = "use `join: all`, or let the branches begin at different `emits` of one step"
             yield finding("SM014", f"{path}.after", message, fix)
@@ -238,25 +244,34 @@ def can_run(saga: Saga, ways: Ways) -> Findings:
 
 def expressions(saga: Saga, ways: Ways | None) -> Findings:
     """Every expression compiles and, as far as the ways are known, names only what is certainly there or not."""
+    left, producers, guesses = MOST_EXPRESSED, graph.producers(saga), Guesses()
     for path, step, source, place in _expressions(saga):
+        if left < 0:
+            message = f"this and what follows is not checked: a saga may have about {MOST_EXPRESSED >> 10} KiB of CEL"
+            fix = "correct the other expressions first, then make them shorter, or split the saga in two"
+            yield finding("SM025", path, message, fix)
+            return
         try:
             program = compile_expression(source, place, single_event=step is None or graph.is_single(step))
         except ExpressionError as error:
+            left -= MISTAKE
             yield finding("SM019", path, str(error), "correct the expression; the numbers are its line and column")
             continue
+        left -= len(source) + program.pattern_weight // 4
         if step is not None and ways is not None:
             for event in sorted(program.events):
-                yield from named_event(saga, ways, path, step, event)
+                if event not in producers:
+                    fix = _did_you_mean(event, producers, guesses)
+                    yield finding("SM020", path, f"nobody announces {event!r}", fix)
+                else:
+                    yield from named_event(ways, path, step, event, producers[event])
 
 
-def named_event(saga: Saga, ways: Ways, path: str, step: Step, event: str) -> Findings:
-    producers = graph.producers(saga)
-    if event not in producers:
-        yield finding("SM020", path, f"nobody announces {event!r}", _did_you_mean(event, producers))
-    elif not ways.possible(event, step.name) and ways.can_run(step.name):
+def named_event(ways: Ways, path: str, step: Step, event: str, producer: str) -> Findings:
+    if not ways.possible(event, step.name) and ways.can_run(step.name):
         fix = f"name the starting event or an event that {step.name!r} waits for, directly or through other steps"
         yield finding("SM020", path, f"{event!r} never comes before {step.name!r}", fix)
-    elif not ways.settled(producers[event], step.name):
+    elif not ways.settled(producer, step.name):
         message = f"{event!r} may or may not have happened when {step.name!r} runs, so its retries could differ"
         fix = f"let {step.name!r} wait for it, or name an event that comes before it in every branch"
         yield finding("SM021", path, message, fix)

@@ -19,6 +19,8 @@ from sagamesh.text import shortened
 
 MOST_UNKNOWN = 10
 """Unknown fields of one mapping that are reported: who has more has another mistake, and a status has little room."""
+MOST_GUESSED = 100
+"""Problems among which it is still guessed what was meant: a large file may have a hundred thousand."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +125,8 @@ class Node:
         unknown = (key for key in self._value if key not in self._known and key not in also)
         for key in islice(unknown, MOST_UNKNOWN):
             name = key[:64] if isinstance(key, str) else describe(key)
-            close = get_close_matches(name, self._known, 1)
+            guess = len(self._problems) < MOST_GUESSED  # among few words each: in microseconds
+            close = get_close_matches(name, self._known, 1) if guess else ()
             hint = f"did you mean {close[0]!r}?" if close else f"the fields here are {', '.join(self._known)}"
             self.refuse(name, f"is not a field of the language; {hint}")
 

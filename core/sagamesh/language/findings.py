@@ -37,6 +37,7 @@ CODES: Mapping[str, str] = {
     "SM021": "An expression names an event that may or may not have happened.",
     "SM022": "The `timeout` of one call does not fit in the `within` of its step.",
     "SM023": "The first delay between calls is longer than the longest.",
+    "SM025": "The expressions of a saga are too large together to be checked.",
 }
 WARNINGS = frozenset({"SM010", "SM018"})
 

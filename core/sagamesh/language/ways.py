@@ -4,123 +4,121 @@ A *way* is a set of (step, event) choices that together make a step run: those o
 `all`, each for one by `any`. Two ways contradict where some step would have to end in two events; two steps exclude one
 another where every way of the one contradicts every way of the other. This is exact, since steps choose freely.
 
-A way is held as an integer with one bit for each event, so that uniting and comparing are single operations. Expects a
-saga in which every event has one producer and no step waits for itself. Sentences for authors are made in `checks`.
+Exact answers can take more than anybody has: what is done is counted, in steps that are the same on every machine, and
+there is an end to it. Expects a saga in which every event has one producer and no step waits for itself. How ways are
+held and compared is `choices`'; sentences for authors are made in `checks`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from functools import reduce
-from itertools import product
-from operator import or_
+from collections.abc import Iterable
+from itertools import combinations
 
 from sagamesh.language import graph
+from sagamesh.language.choices import Choices, Way
 from sagamesh.language.model import Saga, Step
 
 MOST_WAYS = 10_000
 """Of one step: 8,000 are found in 30 ms and compared in 0.2 s, and no author can follow as many."""
 MOST_IN_ALL = 100_000
-"""Of all steps of a saga together: bounds time and memory."""
-
-Way = int
+"""Of all steps of a saga together: bounds memory."""
+MOST_WORK = 5_000_000
+"""Ways that are looked at, for all questions about a saga: half a second, and two where the machine is slow."""
 
 
 class TooManyWaysError(Exception):
-    """The saga branches too much to be checked. Counted up to `step`."""
+    """The saga branches too much to be checked: `limit` says in which respect, at `step`."""
 
-    def __init__(self, step: str) -> None:
-        super().__init__(step)
+    def __init__(self, step: str, limit: str) -> None:
+        super().__init__(step, limit)
         self.step = step
+        self.limit = limit
 
 
 class Ways:
-    """The ways of every step of a saga. Raises TooManyWaysError."""
+    """The ways of every step of a saga. It, and every question to it, raises TooManyWaysError."""
 
     def __init__(self, saga: Saga) -> None:
+        self.work = 0
+        """Ways that were looked at until now."""
+        self._at = graph.START
         self._producer = graph.producers(saga)
-        self._bit = {event: 1 << i for i, event in enumerate(self._producer)}
-        self._events: dict[str, int] = {}
+        events_of: dict[str, list[str]] = {}
         for event, step in self._producer.items():
-            self._events[step] = self._events.get(step, 0) | self._bit[event]
-        self._choices = tuple(events for events in self._events.values() if events.bit_count() > 1)
+            events_of.setdefault(step, []).append(event)
+        self._choices = Choices(events_of.values(), self._spend)
+        self._bit = self._choices.bits
+        self._events = {step: sum(self._bit[event] for event in events) for step, events in events_of.items()}
+        self._found = 0
         self._ways: dict[str, list[Way]] = {graph.START: [0]}
         steps = {step.name: step for step in saga.steps}
         for name in graph.order(saga):
             if name != graph.START:
+                self._at = name
                 self._ways[name] = self._of(steps[name])
+                self._found += len(self._ways[name])
 
     def can_run(self, step: str) -> bool:
         return bool(self._ways[step])
 
+    def race(self, step: Step) -> tuple[str, str] | None:
+        """Two events that may both come, where one is enough for the step."""
+        self._at = step.name
+        pairs = combinations(dict.fromkeys(step.after), 2) if step.join == "any" else ()
+        return next((pair for pair in pairs if not self.exclude(*pair)), None)
+
     def exclude(self, event: str, other: str) -> bool:
         """Whether two events never come in the same instance."""
-        return self._contradict(self._announced(event), self._announced(other))
+        return self._choices.contradict(self._announced(event), self._announced(other))
 
     def only_after(self, step: str, first: str) -> bool:
         """Whether `step` runs in no way without the end of `first`."""
-        return all(way & self._events[first] for way in self._ways[step])
+        return all(way & self._events[first] for way in self._look(step))
 
     def settled(self, step: str, before: str) -> bool:
         """Whether, in every way in which `before` can run, `step` has ended by then, or is excluded."""
-        open_ways = [way for way in self._ways[before] if not way & self._events[step]]
-        return self._contradict(self._ways[step], open_ways)
+        open_ways = [way for way in self._look(before) if not way & self._events[step]]
+        return self._choices.contradict(self._ways[step], open_ways)
 
     def possible(self, event: str, before: str) -> bool:
         """Whether `event` comes before `before`, in at least one way."""
-        return any(way & self._bit[event] for way in self._ways[before])
+        return any(way & self._bit[event] for way in self._look(before))
+
+    def _look(self, step: str) -> list[Way]:
+        self._at = step
+        self._spend(len(self._ways[step]))
+        return self._ways[step]
 
     def _of(self, step: Step) -> list[Way]:
         if step.join == "any":
-            return self._limited(step, (way for event in step.after for way in self._announced(event)))
+            return self._limited(way for event in step.after for way in self._announced(event))
         united = [0]
         for event in step.after:
-            agreeing = _agreeing(united, self._announced(event), self._choices)
-            united = self._limited(step, (one | other for one, other in agreeing))
+            agreeing = self._choices.agreeing(united, self._announced(event))
+            united = self._limited(one | other for one, other in agreeing)
         return united
 
     def _announced(self, event: str) -> list[Way]:
         """The ways in which an event comes. None, where its step would have to end in another one, too."""
-        return [way | self._bit[event] for way in self._ways[self._producer[event]]]
+        ways = self._ways[self._producer[event]]
+        self._spend(len(ways))
+        return [way | self._bit[event] for way in ways]
 
-    def _contradict(self, ways: list[Way], others: list[Way]) -> bool:
-        return not any(True for _ in _agreeing(ways, others, self._choices))
-
-    def _limited(self, step: Step, ways: Iterable[Way]) -> list[Way]:
-        room = min(MOST_WAYS, MOST_IN_ALL - sum(map(len, self._ways.values())))
+    def _limited(self, ways: Iterable[Way]) -> list[Way]:
+        """Each once. They are counted before that: what says the same again and again takes time, too."""
+        room = MOST_IN_ALL // self._choices.weight - self._found
         kept: dict[Way, None] = {}
+        count = 0
         for count, way in enumerate(ways):
+            if count >= MOST_WAYS:
+                raise TooManyWaysError(self._at, f"over {MOST_WAYS} to this step")
             if count >= room:
-                raise TooManyWaysError(step.name)
+                raise TooManyWaysError(self._at, f"over {MOST_IN_ALL} to all steps up to this one")
             kept[way] = None
+        self._spend(count)
         return list(kept)
 
-
-def _agreeing(ways: list[Way], others: list[Way], choices: Iterable[int]) -> Iterator[tuple[Way, Way]]:
-    """Every pair that does not contradict. `choices`: for each step of several events, the bits of them.
-
-    Comparing all pairs would take minutes. Instead both sides are split by what they choose at one step, only groups
-    that choose alike (or not at all) meet, and the next step is looked at, until no step tells them apart.
-    """
-    ahead = [(ways, others)]
-    while ahead:
-        left, right = ahead.pop()
-        chosen, chosen_too = reduce(or_, left, 0), reduce(or_, right, 0)
-        apart = next((events for events in choices if _may_differ(chosen & events, chosen_too & events)), None)
-        if apart is None:
-            yield from product(left, right)
-            continue
-        lefts, rights = _split(left, apart), _split(right, apart)
-        ahead += [(lefts[x], rights[y]) for x in lefts for y in rights if x == y or not (x and y)]
-
-
-def _may_differ(left: int, right: int) -> bool:
-    return bool(left and right and (left | right).bit_count() > 1)
-
-
-def _split(ways: list[Way], events: int) -> dict[int, list[Way]]:
-    """By the event that is chosen among `events`; 0: none."""
-    groups: dict[int, list[Way]] = {}
-    for way in ways:
-        groups.setdefault(way & events, []).append(way)
-    return groups
+    def _spend(self, ways: int) -> None:
+        self.work += ways * self._choices.weight
+        if self.work > MOST_WORK:
+            raise TooManyWaysError(self._at, f"telling them apart takes over {MOST_WORK} comparisons")

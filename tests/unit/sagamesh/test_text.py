@@ -86,3 +86,21 @@ def test_a_moment_is_told_in_utc(timespec: str, shown: str) -> None:
     assert text.rfc3339(moment, timespec) == shown
     assert text.rfc3339(moment.astimezone(timezone(timedelta(hours=-5))), timespec) == shown
     assert text.rfc3339(datetime(2026, 1, 31, tzinfo=UTC)) == "2026-01-31T00:00:00Z"
+
+
+def test_what_was_meant_is_guessed() -> None:
+    guesses = text.Guesses()
+    assert guesses.of("credit.reservd", ["stock.reserved", "credit.reserved", "credit.denied"]) == "credit.reserved"
+    assert guesses.of("nothing-like-it", ["stock.reserved"]) is None
+    assert guesses.of("a", []) is None
+
+
+def test_guessing_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Among thousands of long names that are alike, one guess takes many seconds."""
+    monkeypatch.setattr(text, "MOST_COMPARED", 40)
+    guesses = text.Guesses()
+    assert guesses.of("abc", ["abd", "xyz"]) == "abd"
+    assert guesses.of("abc", ["abd", "xyz"]) == "abd"
+    assert guesses.of("abc", ["abd"]) is None
+    assert text.Guesses().of("abcd", ["abcde", "abcdf"]) is None
+    assert text.Guesses().of("abc", ["abd", "xyz"] * 2) == "abd"

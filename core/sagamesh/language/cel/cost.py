@@ -93,6 +93,10 @@ class Survey:
     reads_text: bool  # within a loop
     comparisons: int  # in values that may be large
 
+    @property
+    def pattern_weight(self) -> int:
+        return sum(map(_weight, self.patterns))
+
     def excess(self, items: int, text: int, values: int) -> str | None:
         """Why data of this size are too large: the longest list or map, the longest string, all values."""
         longest = max(items, self.literal) << self.range_sums
@@ -104,7 +108,7 @@ class Survey:
             return f"a string of {text} characters is too long to be read {steps} times"
         if steps * values * self.comparisons > MAX_WORK:
             return f"{values} values are too many to be compared {steps * self.comparisons} times"
-        if steps * sum(map(_weight, self.patterns)) > MAX_PATTERN:
+        if steps * self.pattern_weight > MAX_PATTERN:
             return f"a regular expression is too costly to be matched {steps} times"
         return None
 

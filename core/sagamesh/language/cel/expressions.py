@@ -74,6 +74,11 @@ class CelProgram:
     _expression: Any = field(repr=False, compare=False)
     _survey: Survey = field(repr=False, compare=False)
 
+    @property
+    def pattern_weight(self) -> int:
+        """What compiling its regular expressions costs, in characters of an ordinary one."""
+        return self._survey.pattern_weight
+
     def __call__(self, variables: Mapping[str, object]) -> object:
         """The result as plain JSON values. Raises EvaluationError."""
         try:

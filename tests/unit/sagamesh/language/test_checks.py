@@ -13,14 +13,15 @@ import msgspec
 import pytest
 import yaml
 
-from sagamesh.language import spec
+from sagamesh.language import checks, spec, ways
 from sagamesh.language.checks import CODES, Finding, check
 from sagamesh.language.findings import WARNINGS
 from sagamesh.language.model import Saga
+from sagamesh.language.ways import Ways
 from support.builders.check_examples import EXAMPLES, SECTIONS, of_fields
 from support.builders.documents import CHECKOUT, in_language_page
 
-WITHOUT_EXAMPLE = {"SM016"}
+WITHOUT_EXAMPLE = {"SM016", "SM025"}  # which would be long
 
 
 def saga(text: str) -> Saga:
@@ -239,8 +240,35 @@ def test_too_many_ways() -> None:
         ]
 
     assert check(steps(*decisions(13), f"p: d12.done; {PIVOT}")) == ()
-    found = check(steps(*decisions(14), f"p: d13.done; {PIVOT}"))
-    assert [(f.code, f.path) for f in found] == [("SM016", "spec.steps[55].after")]
+    (found,) = check(steps(*decisions(14), f"p: d13.done; {PIVOT}"))
+    assert (found.code, found.path) == ("SM016", "spec.steps[55].after")
+    assert found.message == (
+        "too many ways lead to 'd13' (over 10000 to this step), so the branches of this saga are not checked"
+    )
+
+
+def test_whichever_question_takes_too_long_half_an_answer_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Ways] = []
+
+    class Noted(Ways):
+        def __init__(self, saga: Saga) -> None:
+            super().__init__(saga)
+            asked.append(self)
+
+    monkeypatch.setattr(checks, "Ways", Noted)
+    named = "action: {path: /a, body: '{\"x\": events[\"order.placed\"].data}'}, when: '(', readOnly: true"
+    asks = steps("a: order.placed -> yes no or", "n: no", f"p: yes; {PIVOT}", f"j: n.done or; join: any, {named}")
+    right = [("SM019", "spec.steps[3].when")]
+    assert [(f.code, f.path) for f in check(asks)] == right
+    (all_of_it,) = {each.work for each in asked}
+    monkeypatch.setattr(ways, "MOST_WORK", all_of_it)
+    assert [(f.code, f.path) for f in check(asks)] == right
+    for less in range(0, all_of_it, 10):
+        monkeypatch.setattr(ways, "MOST_WORK", less)
+        refused, *others = check(asks)
+        assert refused.code == "SM016"
+        assert refused.path in {f"spec.steps[{n}].after" for n in range(4)}
+        assert [(f.code, f.path) for f in others] == right
 
 
 def test_large_sagas_are_checked_at_once() -> None:
@@ -279,6 +307,25 @@ def test_every_expression_is_compiled() -> None:
         ("SM019", "spec.steps[0].emits[0].when"),
         ("SM019", "spec.steps[0].compensation.body"),
     ]
+
+
+def test_of_expressions_there_may_be_so_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "MOST_EXPRESSED", 40)
+    ten = "when: 'true || 1.0', readOnly: true"
+    four = [f"s{n}: order.placed; {ten.replace('1.0', '1.0==1.0')}" for n in range(4)]
+    assert len("true || 1.0==1.0") == 16
+    found = check(steps(*four))
+    assert [(f.code, f.path) for f in found] == [("SM025", "spec.steps[3].when")]
+    assert check(steps(*four[:3])) == ()
+
+
+def test_what_is_costly_to_compile_counts_for_more() -> None:
+    """Any of these takes less than a tenth of a second, and all of them would take minutes."""
+    costly = """when: "'a'.matches('(?:\\\\\\\\pL){120}')", readOnly: true"""
+    found = check(steps(*(f"s{n}: order.placed; {costly}" for n in range(9))))
+    assert [(f.code, f.path) for f in found] == [("SM025", "spec.steps[3].when")]
+    mistakes = check(steps(*(f"s{n}: order.placed; when: '(', readOnly: true" for n in range(50))))
+    assert codes(mistakes) == ["SM019"] * 33 + ["SM025"]
 
 
 def test_event_has_no_meaning_where_a_step_joins_several() -> None:

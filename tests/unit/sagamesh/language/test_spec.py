@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from sagamesh.errors import SpecError
 from sagamesh.language import spec
+from sagamesh.language.document import MOST_GUESSED
 from sagamesh.language.model import Action, Compensation, Emit, Retry, Saga, StartSpec, Step
 from support.builders.spec_cases import (
     BOUNDS,
@@ -229,6 +230,12 @@ def test_hostile_documents_have_short_problems(name: str) -> None:
     assert problems
     assert len(problems) <= 20
     assert all(len(path) < 200 and len(message) < 500 for path, message in problems)
+
+
+def test_among_many_problems_it_is_not_guessed_any_more_what_was_meant() -> None:
+    """A guess for each of a hundred thousand would take many seconds."""
+    slips = found(document(steps=[step(name=f"s{n}", wen="true") for n in range(MOST_GUESSED + 50)]))
+    assert [message.endswith("did you mean 'when'?") for _, message in slips] == [True] * MOST_GUESSED + [False] * 50
 
 
 json_values = st.recursive(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import product
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sagamesh.language import graph
+from sagamesh.language import choices, graph, ways
 from sagamesh.language.model import Action, Emit, Join, Saga, StartSpec, Step
-from sagamesh.language.ways import MOST_WAYS, TooManyWaysError, Ways
+from sagamesh.language.ways import MOST_WAYS, MOST_WORK, TooManyWaysError, Ways
 
 NaiveWay = frozenset[tuple[str, str]]
 
@@ -134,7 +136,7 @@ def test_branches_with_thousands_of_ways_are_compared() -> None:
 
 
 def test_too_many_ways_to_one_step() -> None:
-    with pytest.raises(TooManyWaysError) as caught:
+    with pytest.raises(TooManyWaysError, match="over 10000 to this step") as caught:
         Ways(saga(*decisions(14)))
     assert caught.value.step == "d13"
     assert 2**13 < MOST_WAYS < 2**14
@@ -142,9 +144,27 @@ def test_too_many_ways_to_one_step() -> None:
 
 def test_too_many_ways_to_all_steps_together() -> None:
     chain = [step(f"e{n}", (f"e{n - 1}.ok" if n else "d12.ok",)) for n in range(20)]
-    with pytest.raises(TooManyWaysError) as caught:
+    with pytest.raises(TooManyWaysError, match="over 100000 to all steps up to this one") as caught:
         Ways(saga(*decisions(13), *chain))
     assert caught.value.step in {each.name for each in chain}
+
+
+def test_as_many_ways_as_there_may_be() -> None:
+    """To one step, one more than that, and those of a join by `all`, each of which is found once for every other."""
+
+    def either(count: int) -> Saga:
+        roots = [step(f"r{n}", ("start",)) for n in range(count)]
+        return saga(*roots, step("last", tuple(each.emits[0].event for each in roots), join="any"))
+
+    most = 60
+    with limits(MOST_WAYS=most):
+        assert Ways(either(most)).can_run("last")
+        with pytest.raises(TooManyWaysError):
+            Ways(either(most + 1))
+    with limits(MOST_IN_ALL=2 * most):  # one to each root, and as many to the last
+        assert Ways(either(most)).can_run("last")
+        with pytest.raises(TooManyWaysError):
+            Ways(either(most + 1))
 
 
 def test_a_race_of_races_ends() -> None:
@@ -154,3 +174,71 @@ def test_a_race_of_races_ends() -> None:
     joins = [step(f"u{n}", (f"u{n - 1}.ok" if n else "start", f"t{n}.ok")) for n in range(12)]
     with pytest.raises(TooManyWaysError):
         Ways(saga(*roots, *races, *joins))
+
+
+def pairs(count: int, *, victims: int = 1) -> Saga:
+    """Steps with two ends each, in an order in which those that belong together are far apart: hard to tell apart."""
+    halves = [step(f"{half}{n}", ("start",), (f"{half}{n}.x", f"{half}{n}.y")) for half in "ab" for n in range(count)]
+    either = [step(f"{end}{n}", (f"a{n}.{end}", f"b{n}.{end}"), join="any") for end in "xy" for n in range(count)]
+    both = [step(f"both{n}", (f"a{n}.y", f"b{n}.y")) for n in range(count)]
+    some = step("some", tuple(f"both{n}.ok" for n in range(count)), join="any")
+    last = [step(f"v{n}", tuple(f"x{n}.ok" for n in range(count))) for n in range(victims)]
+    return saga(*halves, *either, *both, some, *last, step("p", ("some.ok", *(f"y{n}.ok" for n in range(9)))))
+
+
+def test_telling_ways_apart_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which would take hours within all other limits. Counted by what is really looked at, and not by a clock."""
+    looked_at = 0
+
+    def split(ways: list[int], events: int) -> dict[int, list[int]]:
+        nonlocal looked_at
+        looked_at += len(ways)
+        return real(ways, events)
+
+    real = choices._split
+    monkeypatch.setattr(choices, "_split", split)
+    found = Ways(pairs(12))
+    before = found.work
+    with pytest.raises(TooManyWaysError, match=f"over {MOST_WORK} comparisons") as caught:
+        found.settled("v0", "p")
+    assert caught.value.step == "p"
+    assert MOST_WORK // 5 < looked_at < MOST_WORK, "the rest are visits of small groups"
+    assert before < MOST_WORK < found.work < MOST_WORK + 4 * MOST_WAYS
+
+
+def test_every_question_is_counted() -> None:
+    found = Ways(saga(*decisions(4), step("p", ("d3.ok",))))
+    last = found.work
+    for ask in (
+        lambda: found.only_after("p", "d0"),
+        lambda: found.settled("d0", "p"),
+        lambda: found.possible("yes0", "p"),
+        lambda: found.exclude("yes3", "no3"),
+        lambda: found.race(decisions(4)[-1]),
+    ):
+        ask()
+        assert found.work >= last + 16
+        last = found.work
+
+
+def test_wide_ways_count_for_more() -> None:
+    """Where a saga has thousands of events, each way is a number of as many bits."""
+
+    def decided(count: int) -> Ways:
+        wide = [step(f"w{n}", ("start",), tuple(f"w{n}.{i}" for i in range(32))) for n in range(count)]
+        return Ways(saga(*decisions(6), *wide))
+
+    assert decided(400).work > 4 * decided(100).work
+    with limits(MOST_IN_ALL=600), pytest.raises(TooManyWaysError):
+        decided(400)
+    with limits(MOST_IN_ALL=600):
+        assert decided(100).can_run("d5")
+
+
+@contextmanager
+def limits(**most: int) -> Iterator[None]:
+    """Lower ones, as far as this goes."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in most.items():
+            patch.setattr(ways, name, value)
+        yield
