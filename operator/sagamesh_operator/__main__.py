@@ -12,7 +12,7 @@ import kopf
 from sagamesh.distribution import buckets
 from sagamesh_jetstream.client.session import Session
 from sagamesh_operator import handlers, probes
-from sagamesh_operator.adapters import kubernetes
+from sagamesh_operator.adapters import judging, kubernetes
 from sagamesh_operator.exit_codes import exits
 from sagamesh_operator.metrics import OperatorMetrics
 from sagamesh_operator.sagas.reconciler import Reconciler
@@ -23,13 +23,15 @@ logger = logging.getLogger("sagamesh.operator")
 
 async def serve(settings: OperatorSettings) -> None:
     """Run the operator until it is told to stop. Raises ClusterUnavailable where it cannot even begin."""
-    async with kubernetes.connect() as cluster:
+    async with kubernetes.connect() as cluster, judging.judging() as judge:
         installation = settings.installation or await cluster.identity()
         metrics = OperatorMetrics(
             connected=lambda: not session.problem, behind=lambda: reconciler.watching.behind(time.time())
         )
         session = Session(settings.nats, directory=settings.nats_dir)
-        reconciler = Reconciler(session, cluster, metrics, installation=installation, resync=settings.resync)
+        reconciler = Reconciler(
+            session, cluster, metrics, installation=installation, judge=judge, resync=settings.resync
+        )
         session.opened, session.lost = reconciler.connected, reconciler.disconnected
         session.listen(buckets.heartbeat_subjects(), reconciler.heard)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from msgspec import Struct
 
@@ -14,6 +14,8 @@ from sagamesh.rules.projection import project
 
 UNREADABLE = "Unreadable"
 """The reason where the document is no saga at all: such problems have no code."""
+TOO_EXPENSIVE, NOT_CHECKED = "TooExpensive", "NotChecked"
+"""The reasons where nobody knows what the document is: checking it took too much, or did not end well."""
 
 
 class Acceptance(Struct, frozen=True, kw_only=True):
@@ -32,6 +34,14 @@ class Acceptance(Struct, frozen=True, kw_only=True):
         return next((rules.revision for rules in self.documents.values()), "")
 
 
+class Judge(Protocol):
+    """The port behind which specs are judged, wherever that is."""
+
+    async def __call__(self, document: Mapping[str, Any], /) -> Acceptance:
+        """Whatever the document holds. Raises UnavailableError where it is to be tried again."""
+        ...
+
+
 def judge(document: Mapping[str, Any]) -> Acceptance:
     """Whatever the document holds: what cannot be read is refused, too."""
     problems = spec.problems(document)
@@ -47,6 +57,22 @@ def judge(document: Mapping[str, Any]) -> Acceptance:
         reason=_codes(errors) or "Accepted",
         message="; ".join(map(_sentence, findings)),
     )
+
+
+async def judge_here(document: Mapping[str, Any]) -> Acceptance:
+    """The port `Judge` without a process of its own."""
+    return judge(document)
+
+
+def too_expensive(what: str) -> Acceptance:
+    """`what` it took: `over 30s`."""
+    message = f"checking it took {what}, and was given up; make it smaller, or split it in two"
+    return Acceptance(documents={}, steps=0, reason=TOO_EXPENSIVE, message=message)
+
+
+def broken() -> Acceptance:
+    message = "the process that checks it broke, which is a fault of the operator: its log says more"
+    return Acceptance(documents={}, steps=0, reason=NOT_CHECKED, message=message)
 
 
 def _codes(findings: Iterable[Finding]) -> str:

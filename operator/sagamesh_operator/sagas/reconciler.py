@@ -26,7 +26,7 @@ from sagamesh_operator.metrics import OperatorMetrics
 from sagamesh_operator.ports import Cluster, ClusterUnavailable
 from sagamesh_operator.resource import Note, Resource, resource
 from sagamesh_operator.sagas import status as statuses
-from sagamesh_operator.sagas.acceptance import Acceptance
+from sagamesh_operator.sagas.acceptance import Acceptance, Judge, judge_here
 from sagamesh_operator.sagas.record import SagaRecord, SagaRecords
 from sagamesh_operator.sagas.standing import Standing, readiness, remembered, too_old, why_not
 from sagamesh_operator.sagas.watch_health import Watching
@@ -53,7 +53,10 @@ TOLD_AGAIN = 30 * 60.0
 
 
 class Reconciler:
-    """Between a cluster and NATS. `resync`: seconds between two looks at everything. `now`: seconds since the epoch."""
+    """Between a cluster and NATS. `judge`: who checks specs, which may take long.
+
+    `resync`: seconds between two looks at everything. `now`: seconds since the epoch.
+    """
 
     def __init__(
         self,
@@ -62,6 +65,7 @@ class Reconciler:
         metrics: OperatorMetrics,
         *,
         installation: str,
+        judge: Judge = judge_here,
         resync: float = RESYNC,
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -69,6 +73,7 @@ class Reconciler:
         self._cluster = cluster
         self._metrics = metrics
         self._installation = installation
+        self._judge = judge
         self._resync_after = resync
         self._now = now
         self.watching = Watching()
@@ -177,7 +182,9 @@ class Reconciler:
 
     async def _bring(self, record: SagaRecord, wanted: Resource) -> bool:
         """From what is wanted to what stands, and what is said of it. Whether it needs another turn."""
-        acceptance = record.acceptance_of(wanted)
+        acceptance = await self._accept(record, wanted)
+        if acceptance is None:
+            return False
         told = remembered(wanted)
         standing = record.standing or told
         if not acceptance.documents:  # then two operators agree on what the status says, if it says anything
@@ -193,6 +200,14 @@ class Reconciler:
         said = statuses.status(wanted, acceptance, replace(standing, participants=participants), self._now())
         await self._say(record, wanted, said)
         return standing.problem is not None
+
+    async def _accept(self, record: SagaRecord, wanted: Resource) -> Acceptance | None:
+        """What its spec means, judged once; None: it was deleted meanwhile, and that has a turn of its own."""
+        if record.judged(wanted) is None:
+            acceptance = await self._judge(wanted.document)
+            if record.is_still(wanted):
+                record.judge(wanted, acceptance)
+        return record.judged(wanted)
 
     async def _distribute(self, record: SagaRecord, key: SagaKey, accepted: Acceptance, before: Standing) -> Standing:
         """Make the revision stand; or why it does not, with what stood before."""

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from sagamesh.log.registers import SagaKey
 from sagamesh_operator.resource import Resource
-from sagamesh_operator.sagas.acceptance import Acceptance, judge
+from sagamesh_operator.sagas.acceptance import Acceptance
 from sagamesh_operator.sagas.standing import Standing
 
 
@@ -78,13 +78,16 @@ class SagaRecord:
         """Whether the same object is there: it was neither deleted since, nor created again."""
         return self.resource is not None and self.resource.uid == resource.uid
 
-    def acceptance_of(self, resource: Resource) -> Acceptance:
-        """Whether its spec is accepted, and what it means: judged once a generation."""
+    def judged(self, resource: Resource) -> Acceptance | None:
+        """What came of its spec; None: it was not judged yet. Judged once a generation, whatever came of it."""
         judged = self._judged
         if judged is None or (judged.uid, judged.generation) != (resource.uid, resource.generation):
-            judged = _Judged(resource.uid, resource.generation, judge(resource.document))
-            self._judged = judged
+            return None
         return judged.acceptance
+
+    def judge(self, resource: Resource, acceptance: Acceptance) -> None:
+        """Whether its spec is accepted, and what it means."""
+        self._judged = _Judged(resource.uid, resource.generation, acceptance)
 
     def concerns(self, participant: str) -> bool:
         """Whether news of its sidecars deserve a turn. A deleted saga may have waited for anybody's."""

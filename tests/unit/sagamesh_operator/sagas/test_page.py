@@ -31,9 +31,10 @@ GOOD = judge(
         },
     }
 )
+REASONS = (acceptance.UNREADABLE, acceptance.TOO_EXPENSIVE, acceptance.NOT_CHECKED)
 ACCEPTANCES = [
     GOOD,
-    *(Acceptance(documents={}, steps=0, reason=why, message="") for why in (CODES, acceptance.UNREADABLE)),
+    *(Acceptance(documents={}, steps=0, reason=why, message="") for why in (CODES, *REASONS)),
 ]
 LASTING = {
     standing.NATS_UNAVAILABLE: False,
@@ -72,7 +73,7 @@ def test_every_word_of_the_status_is_there() -> None:
     names = {**vars(status), **vars(standing)}
     words = {value for name, value in names.items() if name.isupper() and isinstance(value, str)}
     page = {bare(cell) for row in rows("Conditions") for cell in (row[0], row[2])} - {bare(CODES)}
-    assert page == words | {acceptance.UNREADABLE}
+    assert page == words | set(REASONS)
 
 
 def test_every_setting_and_its_default() -> None:

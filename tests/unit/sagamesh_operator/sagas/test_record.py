@@ -8,6 +8,7 @@ import pytest
 
 from sagamesh.log.registers import SagaKey
 from sagamesh_operator.resource import Resource
+from sagamesh_operator.sagas.acceptance import judge
 from sagamesh_operator.sagas.record import SagaRecord, SagaRecords
 from sagamesh_operator.sagas.standing import Standing
 
@@ -20,6 +21,8 @@ DOCUMENT = {
         "steps": [{"name": "a", "participant": "payments", "after": ["go"], "pivot": True, "action": {"path": "/a"}}],
     },
 }
+
+JUDGED = judge(DOCUMENT)
 
 
 def seen(version: int, **more: Any) -> Resource:
@@ -108,7 +111,7 @@ def test_another_object_of_that_name_was_told_nothing_yet() -> None:
 
 def test_a_deletion_takes_everything_but_what_its_end_needs() -> None:
     record = known(seen(5, status={"steps": 1}))
-    record.acceptance_of(seen(5))
+    record.judge(seen(5), JUDGED)
     record.due, record.failures, record.told_at = True, 3, 7.0
     record.lose()
     assert record == SagaRecord(uid="one", failures=3, told_at=7.0)
@@ -122,19 +125,20 @@ def test_what_was_deleted_and_created_again_is_another_one() -> None:
     assert not record.is_still(seen(5))
 
 
-def test_a_spec_is_judged_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_spec_is_judged_once() -> None:
     record = known(seen(5))
-    first = record.acceptance_of(seen(5))
-    assert first.steps == 1
-    assert record.acceptance_of(seen(6)) is first
-    assert record.acceptance_of(seen(7, generation=2)) is not first
-    assert record.acceptance_of(seen(8, uid="two", generation=2)) is not first
+    assert record.judged(seen(5)) is None
+    record.judge(seen(5), JUDGED)
+    assert record.judged(seen(5)) is JUDGED
+    assert record.judged(seen(6)) is JUDGED
+    assert record.judged(seen(7, generation=2)) is None
+    assert record.judged(seen(8, uid="two")) is None
 
 
 def test_who_takes_part_in_it_concerns_it_and_in_a_deleted_one_everybody() -> None:
     record = known(seen(5))
     assert not record.concerns("payments"), "it was not looked at yet, and will be"
-    record.acceptance_of(seen(5))
+    record.judge(seen(5), JUDGED)
     assert record.concerns("payments")
     assert record.concerns("orders")
     assert not record.concerns("shipping")
@@ -157,7 +161,7 @@ def test_news_of_sidecars_concern_sagas_of_their_namespace() -> None:
     records = SagaRecords()
     there, gone, elsewhere = SagaKey("shop", "checkout"), SagaKey("shop", "refund"), SagaKey("bar", "checkout")
     records.of(there).see(seen(5))
-    records.of(there).acceptance_of(seen(5))
+    records.of(there).judge(seen(5), JUDGED)
     records.of(gone)
     records.of(elsewhere)
     assert records.concerned("shop", "payments") == [there, gone]
