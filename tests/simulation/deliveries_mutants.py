@@ -11,12 +11,14 @@ from support.deliveries.endings import (
     busy,
     failing,
     giving_back,
+    interrupted,
     late_word,
     leaving_late,
     long_call,
     missing_rules,
     nobody,
     nothing,
+    pausing,
     standing_still,
 )
 from support.fakes.edited import Edit
@@ -39,8 +41,8 @@ MUTANTS = (
     DeliveryMutant(
         "a lost lease is taken back",
         STRAIGHT,
-        standing_still,
-        ((relay, "if self._is_ours(hand) and await hand.lease", "if await hand.lease"),),
+        interrupted,
+        ((relay, "and self._is_ours(hand) and await hand.lease", "and await hand.lease"),),
     ),
     DeliveryMutant(
         "what is another's is given back",
@@ -79,10 +81,16 @@ MUTANTS = (
         ((relay, "and await hand.lease.in_progress():", "and (await hand.lease.in_progress() or True):"),),
     ),
     DeliveryMutant(
+        "what was settled is renewed",
+        STRAIGHT,
+        pausing,
+        ((relay, "if hand in self._in_hand and self._is_ours", "if self._is_ours"),),
+    ),
+    DeliveryMutant(
         "no lease is renewed",
         STRAIGHT,
         long_call,
-        ((relay, "if self._is_ours(hand) and await hand.lease.in_progress():", "if False:"),),
+        ((relay, "if hand in self._in_hand and self._is_ours(hand) and await hand.lease.in_progress():", "if False:"),),
     ),
     DeliveryMutant(
         "a lease is renewed too late",

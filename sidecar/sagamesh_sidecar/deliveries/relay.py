@@ -224,9 +224,12 @@ class Relay:
             await asyncio.gather(*(self._renew(hand) for hand in tuple(self._in_hand)))
 
     async def _renew(self, hand: Hand) -> None:
-        """A lease is ours from when we asked, if the server says so. One that may be lost is not taken back."""
+        """A lease is ours from when we asked, if the server says so. One that may be lost is not taken back.
+
+        Nor one that was settled since the ticker looked: the log would take that for a word after a nak.
+        """
         asked = self._now()
-        if self._is_ours(hand) and await hand.lease.in_progress():
+        if hand in self._in_hand and self._is_ours(hand) and await hand.lease.in_progress():
             hand.renewed = asked
 
     def _is_ours(self, hand: Hand) -> bool:

@@ -63,6 +63,35 @@ async def standing_still(world: World) -> None:
     await ended(world, 60.0)
 
 
+async def interrupted(world: World) -> None:
+    """In the midst of a call, who makes it stands still: for so long that another has the delivery."""
+    _, pods = first(world)
+    for pod in pods:
+        pod.app.takes = 4.5
+    world.start()
+    await asyncio.sleep(0.5)
+    for pod in pods:
+        pod.freeze()
+        pod.app.takes = 0.0
+    await asyncio.sleep(1.2 * world.ack_wait)
+    for pod in pods:
+        pod.thaw()
+    await ended(world, 60.0)
+
+
+async def pausing(world: World) -> None:
+    """All stand still for less time than a lease lasts, and then all goes on at once."""
+    for _ in range(10):
+        world.start()
+    await asyncio.sleep(world.chance.uniform(0.0, 0.05))
+    for pod in world.pods:
+        pod.freeze()
+    await asyncio.sleep(0.6 * world.ack_wait)
+    for pod in world.pods:
+        pod.thaw()
+    await ended(world, 60.0)
+
+
 async def leaving_late(world: World) -> None:
     """A pod is told to end that stood still, so that another has what it has in hand."""
     _, pods = first(world)
@@ -199,6 +228,8 @@ ENDINGS: tuple[Ending, ...] = (
     nothing,
     busy,
     standing_still,
+    interrupted,
+    pausing,
     leaving_late,
     late_word,
     long_call,

@@ -57,6 +57,7 @@ class Line:
         """Seconds more that these take."""
         self.taken: Callable[[HandedOut], None] = lambda _handed: None
         """Called with what is handed to it."""
+        self._arrived = 0.0
         self.ack_wait = ack_wait
         self.server = server
         self.storm = storm
@@ -124,6 +125,12 @@ class Line:
         await storm.travel()
         return found
 
+    async def arrive(self) -> None:
+        """What is said of deliveries arrives in its order: all of it goes over one connection."""
+        now = asyncio.get_running_loop().time()
+        self._arrived = max(self._arrived + 1e-6, now + self.storm.travel_time())
+        await asyncio.sleep(self._arrived - now)
+
     async def read_after(self, stream: str, subject: str, sequence: int) -> tuple[Message, ...]:
         return tuple(message for message in await self.read(stream, [subject]) if message.sequence > sequence)
 
@@ -171,25 +178,22 @@ class LineLease:
     async def in_progress(self) -> bool:
         asked = asyncio.get_running_loop().time()
         self._line.witness.renews(self._handed)
-        await self._line.outside.ask(self._arrive())
-        confirmed = await self._line.outside.ask(self._confirm()) and self._line.gaps == self._gaps
+        confirmed = await self._line.outside.ask(self._renew()) and self._line.gaps == self._gaps
         if confirmed:
             self._handed.renewed = asked
         return confirmed
 
     async def _say(self, word: Coroutine[Any, Any, None]) -> None:
         storm = self._line.storm
-        await storm.travel()
+        await self._line.arrive()
         if storm.draws(storm.unheard):
             word.close()
         else:
             await word
 
-    async def _arrive(self) -> None:
-        await self._line.storm.travel()
-
-    async def _confirm(self) -> bool:
+    async def _renew(self) -> bool:
         storm = self._line.storm
+        await self._line.arrive()
         heard = not storm.draws(storm.unheard) and await self._lease.in_progress()
         await asyncio.sleep(self._line.in_progress_takes if heard else PATIENCE)
         await storm.travel()

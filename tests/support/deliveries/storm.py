@@ -40,10 +40,13 @@ class Storm:
         """Whether what has that probability happens now."""
         return probability > 0 and self.chance.random() < probability
 
+    def travel_time(self) -> float:
+        """Seconds of one way."""
+        return self.chance.uniform(0.2, 3.0) if self.draws(self.delayed) else self.chance.uniform(0.0005, 0.01)
+
     async def travel(self) -> None:
         """One way."""
-        delayed = self.draws(self.delayed)
-        await asyncio.sleep(self.chance.uniform(0.2, 3.0) if delayed else self.chance.uniform(0.0005, 0.01))
+        await asyncio.sleep(self.travel_time())
 
 
 MOST = {

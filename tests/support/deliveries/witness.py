@@ -134,5 +134,7 @@ class Witness:
         handed.settled = how
 
     def renews(self, handed: HandedOut) -> None:
+        if handed.settled:
+            self.blame(f"the lease of {handed} is renewed, which was {handed.settled}")
         if handed.lost(self._now()):
             self.blame(f"the lease of {handed} is renewed, though it is lost")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 import pytest
 
+from sagamesh.errors import UnreadableError
 from sagamesh.language.model import Action, Saga
 from sagamesh.log import codec, registers
 from sagamesh.log.registers import (
@@ -22,11 +24,12 @@ from sagamesh.log.registers import (
 )
 from sagamesh.protocol.answers import Answer
 from sagamesh.protocol.attempt import Given, Operation
+from sagamesh.protocol.effects import Nak
 from sagamesh.rules.projection import project
 from sagamesh_sidecar.adapters.memory import MemoryLog
 from sagamesh_sidecar.deliveries.executor import Work
 from support.builders import attempts, shapes
-from support.fakes.mesh import LOST, FakeApp, Mesh, ok, scenario
+from support.fakes.mesh import LOST, FakeApp, Mesh, Peer, ok, scenario
 
 
 @scenario
@@ -274,8 +277,10 @@ async def test_a_revision_that_is_not_here_is_held_and_asked_for():
         start = Start("start", "i-1", "test", "digest", NULL)
         headers, body = codec.encode(registers.START, start, Origin("run", 0, 0.0, newer, "pod", "attempt"), "app")
         await MemoryLog(mesh.server).put(mesh.instance().subject(registers.START), headers, body)
+        naks = given_back(peer)
         # F36: A delivery whose revision is not here yet is held
-        await mesh.until(lambda: peer.metric("deliveries_total", saga="simulated", result="nak"))
+        await mesh.until(lambda: naks)
+        assert naks[0] == Nak(1.0, f"revision {newer} is not here yet")
         assert peer.app.calls == []
         await mesh.distribute()
         assert isinstance(await mesh.value(OUTCOME), Committed)
@@ -395,6 +400,69 @@ async def test_f57_a_delivery_for_which_there_is_no_memory_comes_again_soon():
         assert isinstance(await mesh.value(OUTCOME), Committed)
         # F57: deliveries come again
         assert peer.app.paths == ["/s0"]
+
+
+@pytest.mark.parametrize(
+    ("error", "reason", "delay", "at_least", "told"),
+    [
+        (UnreadableError("a riddle"), "unreadable: a riddle", 60.0, 60.0, "unreadable register"),
+        (MemoryError(), "the sidecar has no memory left", 2.0, 1.0, "no memory left to handle a delivery"),
+        (KeyError(), "a fault of the sidecar itself; its log says more", 60.0, 60.0, "a delivery could not be handled"),
+    ],
+    ids=("unreadable", "no memory", "a fault of ours"),
+)
+def test_what_goes_wrong_here_is_told_and_comes_again(
+    error: Exception, reason: str, delay: float, at_least: float, told: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    @scenario
+    async def test() -> None:
+        async with Mesh(shapes.straight(1)).running() as mesh:
+            peer, naks = mesh.peers["p-s0"], given_back(mesh.peers["p-s0"])
+
+            async def fails(work: Work, operation: Operation) -> Given:
+                raise error
+
+            peer.executor.execute = fails
+            await mesh.start()
+            await mesh.until(lambda: naks)
+            assert naks == [Nak(delay, reason, at_least=at_least)]
+
+    test()
+    assert [(r.levelno, r.getMessage(), vars(r)["subject"][-7:]) for r in caplog.records if r.levelno > 30] == [
+        (logging.ERROR, told, "_.start")
+    ]
+
+
+def given_back(peer: Peer) -> list[Nak]:
+    """What is given back from now on, as it is asked for."""
+    naks: list[Nak] = []
+    delay = peer.relay.retry_budget.delay
+
+    def asked(subject: str, nak: Nak, **costs: float) -> float:
+        naks.append(nak)
+        return delay(subject, nak, **costs)
+
+    peer.relay.retry_budget.delay = asked
+    return naks
+
+
+@scenario
+async def test_what_was_settled_is_not_renewed_any_more():
+    async with Mesh(shapes.straight(1)).running() as mesh:
+        peer, hands = mesh.peers["p-s0"], []
+
+        async def look() -> Answer:
+            hands.extend(peer.relay._in_hand)
+            return ok()
+
+        peer.app.answers["/s0"] = look
+        await mesh.start()
+        await mesh.value(OUTCOME)
+        await mesh.until(lambda: not peer.relay.in_flight)
+        [hand] = hands
+        before = hand.renewed
+        await peer.relay._renew(hand)
+        assert hand.renewed == before
 
 
 @scenario
