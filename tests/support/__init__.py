@@ -13,7 +13,7 @@ deliveries  a saga's sidecars and apps in one process, in virtual time, by one s
     world, endings, storm               what happens; witness, rest    what must hold, always and in the end
     pods, line, services                who is there; product    the modules that are tried, or edits of them
 fakes       behind the product's ports, in this process
-    mesh, memory_cluster  all participants of a saga in one loop; a cluster of Kubernetes that may be away or lie
+    mesh, memory_cluster  all participants of a saga in one virtual loop; a cluster of Kubernetes, away or lying
     virtual_loop          asyncio by a seed, in no time, and processes in it that can stand still
     surprises             what is logged with a traceback, as a fault
     edited                modules made anew from an edited source
