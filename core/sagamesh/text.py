@@ -32,7 +32,7 @@ def shortened(text: str, longest: int) -> str:
 
 
 def cut(reason: str) -> str:
-    """A reason at its longest. Whatever says one, in a register, a log or an answer, cuts it here."""
+    """A reason at its longest. The one place that cuts them: what keeps one, stores one or tells one comes here."""
     return shortened(reason, LONGEST_REASON)
 
 

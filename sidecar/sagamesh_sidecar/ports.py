@@ -64,7 +64,10 @@ class Log(Protocol):
     async def put(
         self, subject: str, headers: Mapping[str, str], body: bytes, *, guard: Guard | None = None
     ) -> int | WriteRefused:
-        """Store a message; its stream sequence, or why not. Never raises for what the world does: that is UNKNOWN."""
+        """Store a message; its stream sequence, or why not. Never raises for what the world does: that is UNKNOWN.
+
+        Raises OversizedError for a message that the log will never take: see `message_limits`.
+        """
         ...
 
     async def read(self, stream: str, subjects: Sequence[str]) -> tuple[Message, ...]:

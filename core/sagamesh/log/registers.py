@@ -10,8 +10,10 @@ import re
 from typing import Literal, NamedTuple
 
 from msgspec import Raw, Struct, field
+from msgspec.structs import force_setattr
 
 from sagamesh.errors import UnreadableError
+from sagamesh.text import cut
 
 SAGA = "_"
 """Stands where a step's name stands, in the registers that belong to the saga as a whole."""
@@ -179,6 +181,10 @@ class Cause(Struct, frozen=True, omit_defaults=True):
     reason: str = ""
     step: str = ""
 
+    def __post_init__(self) -> None:
+        """However it was made, or read: it goes into several registers, and along with every compensation."""
+        force_setattr(self, "reason", cut(self.reason))
+
 
 class Cancelled(Value, frozen=True, tag="cancelled"):
     """`begin`: the step must not run, since the saga is being aborted."""
@@ -223,6 +229,9 @@ class Failed(Value, frozen=True, tag="failed", omit_defaults=True):
     reason: str
     deliveries: int = field(default=1, name="attempts")
     called: int = 1
+
+    def __post_init__(self) -> None:
+        force_setattr(self, "reason", cut(self.reason))
 
 
 class Committed(Value, frozen=True, tag="committed"):

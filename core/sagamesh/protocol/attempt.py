@@ -20,7 +20,7 @@ from typing import Any, Generic, TypeVar
 from msgspec import Struct
 
 from sagamesh.log import registers
-from sagamesh.log.registers import Absent, Name, Register, Value
+from sagamesh.log.registers import Absent, Done, Name, Register, Value
 from sagamesh.protocol.answers import Answer
 from sagamesh.protocol.decision import decide
 from sagamesh.protocol.effects import Ack, Call, Delivery, Known, Nak, Prove, Read, Tell, Write
@@ -44,7 +44,7 @@ class Put(Struct, frozen=True):
     """Write a register once, with the attempt's id.
 
     `absent`: only while that other register is not there. `while_started`: only while the instance's `_.start` stands
-    where it stood. Gives the Register that was stored, or why it was not, as a WriteRefused.
+    where it stood. Gives the Register that was stored, or why it was not, as a WriteRefused or TooLarge.
     """
 
     name: Name
@@ -62,6 +62,16 @@ class WriteRefused(Enum):
     """What `absent` or `while_started` asks for does not hold (10071)."""
     UNKNOWN = auto()
     """No reply, a write in flight (10164), or no room: it may be stored or not."""
+
+
+class TooLarge(Struct, frozen=True):
+    """What a Put gives whose register the log will never take, with its headers: its size, and the most, in bytes."""
+
+    size: int
+    most: int
+
+    def __str__(self) -> str:
+        return f"the register would have {self.size} bytes, and the log takes {self.most}"
 
 
 class Pause(Struct, frozen=True):
@@ -82,7 +92,7 @@ class Reply(Struct, frozen=True):
 
 
 Operation = Fetch | Put | Pause | Call | Tell
-Given = tuple[Register, ...] | Register | WriteRefused | Reply | None
+Given = tuple[Register, ...] | Register | WriteRefused | TooLarge | Reply | None
 """What the operations give, each as it says."""
 
 T = TypeVar("T")
@@ -102,8 +112,14 @@ Steps = Generator[Operation, Result[Any], T]
 """A part of an attempt: yields operations, is sent the result of each, returns a T."""
 
 
+STUCK = "the log neither takes a register nor shows it"
+
+
 class LogStuckError(Exception):
     """The log neither takes a register nor shows it just now: nothing is decided, and another attempt goes on."""
+
+    def __init__(self, why: str = STUCK) -> None:
+        super().__init__(why)
 
 
 def attempt(rules: Rules, known: Known, delivery: Delivery, step: OwnStep) -> Steps[Ack | Nak]:
@@ -125,9 +141,9 @@ def attempt(rules: Rules, known: Known, delivery: Delivery, step: OwnStep) -> St
                         yield from _prove(known, delivery, step, awaited)
                     case Tell():
                         take(known, (yield effect))
-    except LogStuckError:
+    except LogStuckError as stuck:
         # After a quarter of a minute in vain another second is little, and a log that is short of air gets some.
-        return Nak(1.0, "the log neither takes a register nor shows it")
+        return Nak(1.0, str(stuck))
 
 
 def settle(results: Sequence[Ack | Nak], steps: int) -> Ack | Nak | None:
@@ -148,14 +164,18 @@ def take(known: Known, result: Result[T]) -> T:
 
 
 def write(known: Known, effect: Write) -> Steps[None]:
-    """Write once, whatever it takes, and learn what stands."""
+    """Write once, whatever it takes, and learn what stands; or that the app's answer is more than the log takes."""
     stored = yield from _put(known, Put(effect.name, effect.value, while_started=effect.guarded))
     if isinstance(stored, Register):
         known.registers[effect.name] = stored
     elif stored is WriteRefused.EXISTS:
         yield from read_until_present(known, effect.name)
-    else:
+    elif not isinstance(stored, TooLarge):
         known.gone = True
+    elif isinstance(effect.value, Done):
+        known.unstorable = str(stored)
+    else:  # all others are small: then the log is set up so that nothing works
+        raise LogStuckError(str(stored))
 
 
 def _prove(known: Known, delivery: Delivery, step: OwnStep, awaited: Name) -> Steps[None]:
@@ -165,14 +185,16 @@ def _prove(known: Known, delivery: Delivery, step: OwnStep, awaited: Name) -> St
     stored = yield from _put(known, Put(marker, Absent(delivery.subject, instance.subject(awaited)), absent=awaited))
     if stored is WriteRefused.GUARD:
         yield from read_until_present(known, awaited)
+    elif isinstance(stored, TooLarge):
+        raise LogStuckError(str(stored))
     else:  # stored now, or by an earlier attempt at this delivery
         known.absent.add(awaited)
 
 
-def _put(known: Known, put: Put) -> Steps[Register | WriteRefused]:
+def _put(known: Known, put: Put) -> Steps[Register | WriteRefused | TooLarge]:
     """The same write again, until it is known what became of it."""
     for turn in range(WRITES_UNTIL_KNOWN):
-        stored: Register | WriteRefused = take(known, (yield put))
+        stored: Register | WriteRefused | TooLarge = take(known, (yield put))
         if stored is not WriteRefused.UNKNOWN:
             return stored
         take(known, (yield Pause(turn)))

@@ -43,8 +43,10 @@ def holds(step: OwnStep, known: Known, delivery: Delivery) -> bool:
 def choose(step: OwnStep, known: Known, delivery: Delivery, answer: Answered, success: Success) -> str | None:
     """The event that a success announces: the app's own choice (`ce-type`), else the first whose `when` holds.
 
-    None where none fits. Raises EvaluationError where a `when` fails.
+    None where none fits, or where the log has no room for the answer. Raises EvaluationError where a `when` fails.
     """
+    if known.unstorable:
+        return None
     if success.event is not None:
         return success.event if success.event in {event for event, _ in step.emits} else None
     for event, when in step.emits:
@@ -56,8 +58,10 @@ def choose(step: OwnStep, known: Known, delivery: Delivery, answer: Answered, su
     return None
 
 
-def unfit(success: Success) -> str:
-    """Why no event fits, for people."""
+def unfit(known: Known, success: Success) -> str:
+    """Why there is no event to be announced, for people."""
+    if known.unstorable:
+        return known.unstorable
     return "no `emits` fits the answer" + (f": its ce-type is {success.event!r}" if success.event is not None else "")
 
 

@@ -14,7 +14,7 @@ from msgspec import Raw
 
 from sagamesh.errors import EvaluationError, EventError
 from sagamesh.log.registers import START, Cause, Register, Start, is_instance_id
-from sagamesh.protocol.attempt import Pause, Put, Steps, WriteRefused, read_until_present, take, write
+from sagamesh.protocol.attempt import Pause, Put, Steps, TooLarge, WriteRefused, read_until_present, take, write
 from sagamesh.protocol.decision import abort
 from sagamesh.protocol.effects import Known, Write
 from sagamesh.rules.compiled import Rules
@@ -61,11 +61,11 @@ def digest(event: str, data: Raw) -> str:
     return hashlib.sha256(canonical).hexdigest()
 
 
-def start(known: Known, value: Start) -> Steps[Register | None]:
-    """Write `_.start`. Returns what stands there; None: unknown, to be sent again."""
+def start(known: Known, value: Start) -> Steps[Register | TooLarge | None]:
+    """Write `_.start`. Returns what stands there, or that the log will not take it; None: unknown, to be sent again."""
     for turn in range(TRIES):
-        stored: Register | WriteRefused = take(known, (yield Put(START, value)))
-        if isinstance(stored, Register):
+        stored: Register | WriteRefused | TooLarge = take(known, (yield Put(START, value)))
+        if isinstance(stored, Register | TooLarge):
             return stored
         if stored is WriteRefused.EXISTS:
             yield from read_until_present(known, START)

@@ -257,7 +257,7 @@ def succeed(at: Situation, answer: Answered, success: Success) -> Effects:
         event, told = at.step.emits[-1][0], (Tell(error.place, str(error)),)
     if event is not None:
         return (*told, Write(at.step.end, Done(event, success.data, at.delivery.delivered, at.known.called)))
-    unfit = calls.unfit(success)
+    unfit = calls.unfit(at.known, success)
     return retry(at, at.step.rules.action.retry, unfit) if at.step.must_succeed else end_failed(at, "unknown", unfit)
 
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from sagamesh.log.registers import Instance, Name, Register, Value
 from sagamesh.protocol.answers import Answer
+from sagamesh.text import cut
 
 CallKind = Literal["action", "compensation"]
 
@@ -65,6 +67,10 @@ class Nak(Struct, frozen=True):
     reason: str = ""
     at_least: float = 0.0
 
+    def __post_init__(self) -> None:
+        """It is logged, shown by the API, and kept for as long as the trouble lasts."""
+        force_setattr(self, "reason", cut(self.reason))
+
 
 class Tell(Struct, frozen=True):
     """Tell people, and count, that an expression could not be evaluated. Nothing follows from it.
@@ -75,6 +81,9 @@ class Tell(Struct, frozen=True):
 
     place: str
     reason: str
+
+    def __post_init__(self) -> None:
+        force_setattr(self, "reason", cut(self.reason))
 
 
 Effect = Read | Write | Prove | Call | Ack | Nak | Tell
@@ -100,7 +109,8 @@ class Known(Struct):
     proves nothing. `late`: a redelivery, or older than a minute. `lease_lost`: another replica may be at work.
     `app_away`: nobody listens at the app's port. `failures`: how often this step's calls for this delivery failed
     before, `called`: how often the app was called for it, this attempt included, both as far as this process knows.
-    `within_passed`: the action's time is over. `gone`: the instance was deleted.
+    `within_passed`: the action's time is over. `gone`: the instance was deleted. `unstorable`: why the log takes no
+    register with the app's answer in it, if it does not.
     """
 
     attempt_id: str
@@ -115,6 +125,7 @@ class Known(Struct):
     called: int = 0
     within_passed: bool = False
     gone: bool = False
+    unstorable: str = ""
 
     def value(self, name: Name) -> Value | None:
         """What stands in a register, as far as this attempt knows."""

@@ -12,6 +12,7 @@ from sagamesh.errors import EventError
 from sagamesh.log import codec, registers
 from sagamesh.log.registers import START, Instance, Origin, Register, Start
 from sagamesh.protocol import commands
+from sagamesh.protocol.attempt import TooLarge
 from sagamesh.protocol.effects import Known
 from sagamesh.rules.compiled import Rules
 from sagamesh_sidecar.deliveries.executor import Executor, Work
@@ -35,7 +36,7 @@ class Instances:
         self.metrics = metrics
         self.pod = pod
 
-    async def start(self, rules: Rules, event: Start, trace: str = "") -> StartResult | None:
+    async def start(self, rules: Rules, event: Start, trace: str = "") -> StartResult | TooLarge | None:
         """Start the instance that an event names. None: unknown, to be sent again. Raises EventError for its key."""
         local = rules.local
         instance = Instance(local.namespace, local.saga, commands.instance_id(rules, event))
@@ -43,8 +44,8 @@ class Instances:
         run = secrets.token_hex(8)
         origin = Origin(run, 0, 0.0, local.revision, self.pod, known.attempt_id)
         stands = await self.executor.run(Work(instance, origin, trace=trace), commands.start(known, event))
-        if stands is None:
-            return None
+        if not isinstance(stands, Register):
+            return stands
         assert isinstance(stands.value, Start)
         mine = stands.origin.attempt_id == known.attempt_id
         if mine:

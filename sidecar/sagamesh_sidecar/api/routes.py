@@ -22,11 +22,11 @@ from sagamesh.log.payload import UNDECODABLE
 from sagamesh.log.registers import START, Cause, Instance, Register, Start
 from sagamesh.protocol import binding, cloudevents, commands
 from sagamesh.protocol.answers import MAX_DATA
-from sagamesh.protocol.attempt import LogStuckError
+from sagamesh.protocol.attempt import LogStuckError, TooLarge
 from sagamesh.protocol.effects import Known
 from sagamesh.protocol.view.instance import View
 from sagamesh.rules.compiled import Rules
-from sagamesh.text import listed, series
+from sagamesh.text import LONGEST_REASON, listed, series
 from sagamesh_sidecar.api import drain_command
 from sagamesh_sidecar.api.instances import Instances, StartResult
 from sagamesh_sidecar.api.lookups import Views
@@ -51,8 +51,6 @@ logger = logging.getLogger("sagamesh.api")
 
 MAX_BODY = MAX_DATA
 """Bytes of a request's body: what an event's data may have. A batch shares them."""
-MAX_REASON = 500
-"""Characters of a cancel's reason: as many as core keeps of any reason."""
 BODIES = 16 * 1024 * 1024
 """Bytes of all bodies in hand, 64 of the largest: while the log hangs, hundreds of them would fill the memory."""
 MAX_WAIT = 300.0
@@ -66,7 +64,7 @@ CLIP = 100
 """How many characters of what was sent an answer repeats at most: enough to know it again."""
 
 TRACE = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
-WORST_FIRST = (503, 500, 409, 422, 202, 200)
+WORST_FIRST = (503, 500, 413, 409, 422, 202, 200)
 """Of the statuses of several starts, the first of these that is among them stands outside."""
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -75,7 +73,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 class Cancel(Struct, forbid_unknown_fields=True):
     """The body of a cancel."""
 
-    reason: Annotated[str, Meta(max_length=MAX_REASON)] = ""
+    reason: Annotated[str, Meta(max_length=LONGEST_REASON)] = ""
 
 
 class Entry(Struct, kw_only=True):
@@ -216,6 +214,8 @@ class Api:
             raise ProblemError("bad-key", str(error)) from error
         except UnreadableError as error:
             raise ProblemError("unreadable", str(error)) from error
+        if isinstance(started, TooLarge):
+            raise ProblemError("too-large", f"the event cannot be stored: {started}")
         if started is None:
             raise ProblemError("start-unknown", "the log did not confirm the start; send the same event again")
         return started
@@ -327,7 +327,7 @@ def _reason(body: bytes) -> str:
         return msgspec.json.decode(body, type=Cancel).reason
     except UNDECODABLE as error:
         raise ProblemError(
-            "bad-body", f'expected {{"reason": TEXT}}, of {MAX_REASON} characters at most: {error}'
+            "bad-body", f'expected {{"reason": TEXT}}, of {LONGEST_REASON} characters at most: {error}'
         ) from error
 
 

@@ -19,11 +19,12 @@ from sagamesh.log import codec
 from sagamesh.log.registers import START, Instance, Name, Origin, Register
 from sagamesh.protocol import calls
 from sagamesh.protocol.answers import Away
-from sagamesh.protocol.attempt import Fetch, Given, Operation, Pause, Put, Reply, Result, Steps, WriteRefused
+from sagamesh.protocol.attempt import Fetch, Given, Operation, Pause, Put, Reply, Result, Steps, TooLarge, WriteRefused
 from sagamesh.protocol.effects import Call, Tell
 from sagamesh_sidecar.deliveries.availability import Availability
 from sagamesh_sidecar.deliveries.tally import CallCount
 from sagamesh_sidecar.deliveries.wiring import Wiring
+from sagamesh_sidecar.message_limits import OversizedError
 from sagamesh_sidecar.metrics import Metrics
 from sagamesh_sidecar.ports import App, Guard, Log
 
@@ -125,13 +126,16 @@ class Executor:
                 return settled
             result = Result(await self.execute(work, operation))
 
-    async def _put(self, work: Work, put: Put) -> Register | WriteRefused:
+    async def _put(self, work: Work, put: Put) -> Register | WriteRefused | TooLarge:
         headers, body = codec.encode(put.name, put.value, work.origin, self.participant, work.trace)
         subject = work.instance.subject
         guard = Guard(subject(put.absent), 0) if put.absent else None
         if put.while_started:
             guard = Guard(subject(START), work.origin.start_sequence)
-        stored = await self.log.put(subject(put.name), headers, body, guard=guard)
+        try:
+            stored = await self.log.put(subject(put.name), headers, body, guard=guard)
+        except OversizedError as error:
+            return TooLarge(error.size, error.most)
         self.metrics.wrote(put.name, stored)
         if isinstance(stored, WriteRefused):
             return stored

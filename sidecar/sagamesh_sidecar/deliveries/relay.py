@@ -19,6 +19,7 @@ from sagamesh.protocol.decision import APP_AWAY, FORWARD
 from sagamesh.protocol.effects import Ack, CallKind, Delivery, Known, Nak
 from sagamesh.protocol.view.standing import PARK_AFTER, trouble_of
 from sagamesh.rules.compiled import OwnStep, Rules
+from sagamesh.text import cut
 from sagamesh_sidecar.deliveries.availability import Availability
 from sagamesh_sidecar.deliveries.executor import Executor, Work
 from sagamesh_sidecar.deliveries.parking import Parking
@@ -106,7 +107,7 @@ class Relay:
             return await work
         except UnreadableError as error:
             self.metrics.unreadable()
-            logger.error("unreadable register", extra={"subject": subject, "reason": str(error)})
+            logger.error("unreadable register", extra={"subject": subject, "reason": cut(str(error))})
             return Nak(UNREADABLE_DELAY, f"unreadable: {error}", at_least=UNREADABLE_DELAY)
         except MemoryError:
             logger.error("no memory left to handle a delivery", extra={"subject": subject})

@@ -16,6 +16,7 @@ from msgspec import Struct, json
 
 from sagamesh.errors import UnreadableError
 from sagamesh.log.payload import UNDECODABLE
+from sagamesh.text import cut
 from sagamesh_sidecar.ports import Store, StoreError
 
 logger = logging.getLogger("sagamesh.rules")
@@ -82,7 +83,7 @@ class RulesCache:
             file = await self._store.read()
             return {} if file is None else decode(*self._of, file)
         except (StoreError, UnreadableError) as error:
-            logger.warning("the copy of the rules on disk cannot be used", extra={"reason": str(error)})
+            logger.warning("the copy of the rules on disk cannot be used", extra={"reason": cut(str(error))})
             return {}
 
     async def run(self) -> None:
@@ -100,7 +101,7 @@ class RulesCache:
             await self._store.write(encode(*self._of, self._entries()))
         except StoreError as error:
             if not self._failed:
-                logger.warning("the rules cannot be kept on disk", extra={"reason": str(error)})
+                logger.warning("the rules cannot be kept on disk", extra={"reason": cut(str(error))})
             self._failed = True
         else:
             self._failed = False

@@ -9,6 +9,7 @@ import asyncio
 import logging
 
 from sagamesh.distribution import buckets, heartbeat
+from sagamesh.text import cut
 from sagamesh_sidecar.ports import Log
 from sagamesh_sidecar.rules.rulebook import Rulebook
 
@@ -76,7 +77,7 @@ class Reporter:
         try:
             result = await self._log.put(self._subject, {}, body)
         except ValueError as error:  # it has grown too large
-            logger.debug("the heartbeat cannot be sent", extra={"reason": str(error)})
+            logger.debug("the heartbeat cannot be sent", extra={"reason": cut(str(error))})
             return False
         if not isinstance(result, int):
             logger.debug("nobody took the heartbeat", extra={"result": result.name})

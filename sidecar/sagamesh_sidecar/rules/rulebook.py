@@ -17,6 +17,7 @@ from sagamesh.errors import SagameshError, UnavailableError, UnreadableError
 from sagamesh.log import codec
 from sagamesh.rules.codec import decode_rules
 from sagamesh.rules.compiled import Rules, prepare
+from sagamesh.text import cut
 from sagamesh_sidecar.metrics import Metrics
 from sagamesh_sidecar.ports import Log
 
@@ -136,7 +137,7 @@ class Rulebook:
             written = await self._written(again)
         except UnavailableError as error:
             self._again = again
-            logger.debug("the rules cannot be read", extra={"reason": str(error)})
+            logger.debug("the rules cannot be read", extra={"reason": cut(str(error))})
             return False
         before = dict(self.entries)
         for message in written:
@@ -211,7 +212,7 @@ class Rulebook:
                 raise UnreadableError("this document says that it belongs elsewhere")
         except SagameshError as error:
             self._bad[subject] = body
-            logger.error("rules that cannot be used", extra={"subject": subject, "reason": str(error)})
+            logger.error("rules that cannot be used", extra={"subject": subject, "reason": cut(str(error))})
             return
         self._revisions.setdefault(rules.local.saga, {})[rules.local.revision] = rules
         self.entries[subject] = body

@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from sagamesh.text import cut
+
 CONTENT_TYPE = "application/problem+json"
 
 
@@ -64,7 +66,7 @@ class ProblemError(Exception):
     ) -> None:
         super().__init__(detail)
         self.code = code
-        self.detail = detail
+        self.detail = cut(detail)
         self.kind = KINDS[code]
         self.more = more or {}
         self.headers = {**({"retry-after": RETRY_AFTER} if self.kind.status == 503 else {}), **(headers or {})}

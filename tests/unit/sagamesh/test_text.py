@@ -104,3 +104,16 @@ def test_guessing_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     assert guesses.of("abc", ["abd"]) is None
     assert text.Guesses().of("abcd", ["abcde", "abcdf"]) is None
     assert text.Guesses().of("abc", ["abd", "xyz"] * 2) == "abd"
+
+
+@pytest.mark.parametrize(
+    ("reason", "kept"),
+    [
+        ("", ""),
+        ("x" * 500, "x" * 500),
+        ("x" * 501, "x" * 497 + "..."),
+        ("\U0001f4b8" * 9999, "\U0001f4b8" * 497 + "..."),
+    ],
+)
+def test_a_reason_has_at_most_500_characters(reason: str, kept: str) -> None:
+    assert text.cut(reason) == kept

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import string
 
+import msgspec
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -35,6 +36,7 @@ from sagamesh.log.registers import (
     Undone,
     Value,
 )
+from sagamesh.protocol import effects
 
 SMALL = string.ascii_lowercase + string.digits
 LABELS = st.text(SMALL, min_size=1, max_size=8) | st.sampled_from(("a-b", "a", "b", "reserve-credit", "x" * 63))
@@ -260,3 +262,40 @@ def test_a_saga_is_finished_by_its_finish_or_without_a_pivot_by_being_committed(
     register = Register(FINISH, value, 1, 1.0, Origin("run", 1, 1.0, "r", "pod", "a"))
     assert registers.finishes(register, has_pivot=True) == with_pivot
     assert registers.finishes(register, has_pivot=False) == without
+
+
+# -- reasons ---------------------------------------------------------------------------------------------------------
+
+ENDLESS = "n" * 110_000
+
+
+def test_no_register_bears_a_longer_reason_than_500_characters() -> None:
+    cut = "n" * 497 + "..."
+    assert registers.Failed("refused", ENDLESS).reason == cut
+    assert registers.Cause("unknown", ENDLESS).reason == cut
+    assert msgspec.structs.replace(registers.Cause("unknown"), reason=ENDLESS).reason == cut
+
+
+def test_a_longer_reason_that_an_older_version_has_stored_is_cut_when_it_is_read() -> None:
+    cut = "n" * 497 + "..."
+    stored = msgspec.json.encode({"value": "failed", "kind": "refused", "reason": ENDLESS})
+    assert msgspec.json.decode(stored, type=registers.Failed).reason == cut
+    stored = msgspec.json.encode({"value": "aborted", "cause": {"kind": "refused", "reason": ENDLESS}})
+    assert msgspec.json.decode(stored, type=registers.Notice).cause.reason == cut
+
+
+@pytest.mark.parametrize(
+    "kind", [registers.Value, registers.Cause, effects.Nak, effects.Tell], ids=lambda kind: kind.__name__
+)
+def test_whatever_has_a_reason_cuts_it(kind: type[msgspec.Struct]) -> None:
+    """A new one, too: what is stored or settled has no other way to a reason than one that is cut."""
+
+    def below(kind: type[msgspec.Struct]) -> list[type[msgspec.Struct]]:
+        return [kind, *(leaf for sub in kind.__subclasses__() for leaf in below(sub))]
+
+    found = [one for one in below(kind) if "reason" in one.__struct_fields__]
+    assert found or kind is not registers.Value
+    for one in found:
+        known = {"kind": "refused", "delay": 1.0, "place": "body", "reason": ENDLESS}
+        made = one(**{field: known[field] for field in one.__struct_fields__ if field in known})
+        assert len(made.reason) == 500, one

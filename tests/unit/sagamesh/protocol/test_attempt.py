@@ -40,6 +40,7 @@ from sagamesh.protocol.attempt import (
     Pause,
     Put,
     Reply,
+    TooLarge,
     WriteRefused,
     attempt,
     settle,
@@ -63,6 +64,7 @@ from support.builders.attempts import (
 )
 
 CHAIN = shapes.straight(3)
+PIVOT = shapes.SHAPES["pivot in the middle"]
 ROOTS = shapes.saga(shapes.step("a"), shapes.step("b"))
 EXISTS, GUARD, UNKNOWN = WriteRefused.EXISTS, WriteRefused.GUARD, WriteRefused.UNKNOWN
 
@@ -480,6 +482,47 @@ def test_a_begun_action_that_finds_the_app_away_looks_for_the_notice_and_waits_o
     assert driven.operation == Fetch((ABORT,))
     driven.find()
     assert driven.result == Nak(0.2, "the app is away")
+
+
+# -- what the log will never take -------------------------------------------------------------------------------------
+
+OVER = TooLarge(200_700, 65_536)
+SAID = "the register would have 200700 bytes, and the log takes 65536"
+
+
+def test_an_answer_that_cannot_be_stored_fails_its_step_at_once() -> None:
+    driven = at_call()
+    driven.answer(ok("x" * 200_000))
+    driven.send(OVER)
+    assert driven.written(end("s0")) == Failed("unknown", SAID)
+    driven.store()
+    assert driven.written(OUTCOME) == Aborted(Cause("unknown", SAID, "s0"))
+
+
+@pytest.mark.parametrize("name", ["s1", "s2"])
+def test_the_pivot_and_a_retriable_step_wait_for_another_answer(name: str) -> None:
+    before = {"s1": "s0", "s2": "s1"}[name]
+    driven = Attempt(PIVOT, name, register(end(before), done(f"{before}.ok"), 1))
+    driven.store()
+    driven.answer(ok("x" * 200_000))
+    driven.send(OVER)
+    assert driven.result == Nak(0.2, SAID)
+
+
+def test_a_log_that_takes_nothing_is_asked_again_later() -> None:
+    """Every register without data is small: somebody has set the log up so that nothing works."""
+    driven = at_root()
+    driven.send(OVER)
+    assert driven.result == Nak(1.0, SAID)
+
+
+def test_a_marker_that_is_too_large_proves_nothing() -> None:
+    driven = Attempt(shapes.SHAPES["diamond"], "d", register(end("b"), done("b.ok"), 5))
+    driven.find()
+    assert isinstance(driven.put().value, Absent)
+    driven.send(OVER)
+    assert driven.result == Nak(1.0, SAID)
+    assert not driven.known.absent
 
 
 # -- the way back ----------------------------------------------------------------------------------------------------

@@ -5,10 +5,15 @@ from __future__ import annotations
 import itertools
 
 import pytest
+from msgspec import Raw
 
-from sagamesh.log.registers import Instance
-from sagamesh.protocol.calls import headers, idempotency_key
-from sagamesh.protocol.effects import Call
+from sagamesh.log import registers
+from sagamesh.log.registers import ABORT, Cause, Done, Instance, Notice, Started
+from sagamesh.protocol.answers import MAX_DATA
+from sagamesh.protocol.calls import compensation, headers, idempotency_key
+from sagamesh.protocol.effects import Call, Delivery, Known
+from support.builders import shapes
+from support.builders.attempts import INSTANCE, rules_for, stored
 
 PLACE = Instance("shop", "checkout", "o-1")
 RUN = "5b2e0c9d1f3a4b6c"
@@ -88,3 +93,27 @@ def test_no_two_calls_have_one_key() -> None:
         for kind in ("action", "compensation")
     }
     assert len(keys) == 2**6
+
+
+# -- sizes -----------------------------------------------------------------------------------------------------------
+
+WORST = {
+    "plain": Raw(b'"' + b"x" * (MAX_DATA - 2) + b'"'),
+    "escapes": Raw(b'"' + b"\\u0001" * ((MAX_DATA - 2) // 6) + b'"'),
+    "wide": Raw(b'"' + "\U0001f4b8".encode() * ((MAX_DATA - 2) // 4) + b'"'),
+}
+
+
+@pytest.mark.parametrize("data", WORST.values(), ids=WORST)
+@pytest.mark.parametrize("sign", ["\U0001f4b8", "\x01"], ids=["wide", "escaped"])
+def test_a_compensation_carries_request_and_result_as_they_are_and_a_bounded_cause(data: Raw, sign: str) -> None:
+    cause = Cause("refused", sign * 100_000, "x" * 63)
+    place, known = registers.end("s0"), Known("me")
+    begun, ended = Started(INSTANCE.subject(place)), Done("s1.ok", data)
+    log = {place: Done("s0.ok", data), registers.begin("s1"): begun, registers.end("s1"): ended, ABORT: Notice(cause)}
+    known.registers.update(stored(log))
+    step = rules_for(shapes.straight(2), "s1").steps["s1"]
+    (call,) = compensation(step, known, Delivery(INSTANCE, known.registers[ABORT]), begun, ended)
+    assert isinstance(call, Call)
+    assert call.body.count(bytes(data)) == 2
+    assert len(call.body) < 2 * MAX_DATA + 4096

@@ -141,6 +141,27 @@ async def test_a_body_that_is_too_large(world: World) -> None:
     assert (await world.call("POST", "/v1/events", pieces, chunked)).problem == (413, "too-large")
 
 
+@scenario
+async def test_an_event_that_this_log_cannot_take_is_refused_with_size_and_limit(world: World) -> None:
+    world.log._max_message = 64 * 1024
+    reply = await world.start({"orderId": "o-1", "x": "x" * 100_000})
+    assert reply.problem == (413, "too-large")
+    assert re.search("the register would have 100[0-9]{3} bytes, and the log takes 65536$", reply.json["detail"])
+    assert [entry["status"] for entry in reply.json["instances"]] == [413]
+    assert world.messages("checkout") == ()
+
+
+@scenario
+async def test_no_problem_repeats_more_than_500_characters_of_what_was_sent(world: World) -> None:
+    for reply in (
+        await world.start(content_type="application/cloudevents-" + "x" * 9000),
+        await world.call("GET", f"/v1/sagas/{'x' * 9000}/o-1"),
+        await world.call("POST", "/v1/events?wait=" + "x" * 9000, b"{}", JSON | EVENT),
+    ):
+        assert reply.status in (400, 404, 415)
+        assert len(reply.json["detail"]) <= 500
+
+
 @pytest.mark.parametrize(
     ("key", "data"),
     [

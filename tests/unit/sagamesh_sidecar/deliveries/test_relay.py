@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 
 import pytest
 
@@ -519,3 +520,19 @@ def test_an_expression_that_cannot_be_evaluated_is_told_and_counted_once_for_eac
         ("simulated", "i-1", "book", "compensation.body"),
     ]
     assert told[1].reason.startswith('{"id": result.id}: ')  # type: ignore[attr-defined]
+
+
+@scenario
+async def test_an_answer_that_the_log_cannot_take_fails_its_step_and_the_saga_is_undone():
+    """By a server for small messages, say: it would never take it, however often it was tried."""
+    async with Mesh(shapes.straight(2)).running() as mesh:
+        last = mesh.peers["p-s1"]
+        last.log._max_message = 64 * 1024
+        last.app.answers["/s1"] = ok("x" * 100_000)
+        await mesh.start()
+        await mesh.value(registers.FINISH)
+        failed = await mesh.value(registers.end("s1"))
+        assert failed.kind == "unknown"
+        assert re.fullmatch("the register would have 100[0-9]{3} bytes, and the log takes 65536", failed.reason)
+        assert last.app.paths == ["/s1", "/s1/undo"]
+        assert mesh.peers["p-s0"].app.paths == ["/s0", "/s0/undo"]
