@@ -73,6 +73,17 @@ MUTANTS = (
         ),
     ),
     Mutant(
+        "what a begun step implies is believed absent",
+        ("diamond", "nested diamond with an independent root", "straight 2"),
+        (
+            (
+                situation,
+                "if unseen := tuple(name for name in implied if name not in at.known.registers):",
+                "if unseen := ():",
+            ),
+        ),
+    ),
+    Mutant(
         "an absent read after a lost write is believed",
         ("diamond",),
         (

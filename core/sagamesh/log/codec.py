@@ -6,8 +6,8 @@ unreadable. The app's data stay the bytes that they were.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from math import isfinite
 from typing import NamedTuple
 
 from msgspec import json
@@ -19,6 +19,9 @@ from sagamesh.log.registers import Name, Origin, Register, Value
 
 ORIGIN = "saga-origin"
 TRACE = "traceparent"
+LATEST = 253402300800.0
+"""Seconds since the epoch until the year 10000, in which no clock has a place for a time."""
+_TRACE = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 _READERS: Mapping[str, json.Decoder[Value]] = {
     "start": json.Decoder(registers.Start),
@@ -56,6 +59,12 @@ def encode(name: Name, value: Value, origin: Origin, participant: str, trace: st
     return headers, json.encode(value)
 
 
+def trace_of(headers: Mapping[str, str]) -> str:
+    """The `traceparent` that goes along with an instance; empty for none, and for what is none."""
+    trace = headers.get(TRACE, "")
+    return trace if _TRACE.fullmatch(trace) else ""
+
+
 def decode(message: Message) -> Register:
     """The register that a message holds. Raises UnreadableError for any other bytes, and for a future's values."""
     _, name = registers.parse(message.subject)
@@ -71,9 +80,12 @@ def decode(message: Message) -> Register:
 
 
 def _origin(message: Message, name: Name) -> Origin:
-    run, sequence, time, revision, pod, attempt = message.headers.get(ORIGIN, "").split(";")
+    text = message.headers.get(ORIGIN, "")
+    if not (text.isascii() and text.isprintable()):  # parts of it become headers of calls
+        raise ValueError("its origin has characters that no origin has")
+    run, sequence, time, revision, pod, attempt = text.split(";")
     if name == registers.START:  # where and when it stands, it could not say itself
         return Origin(run, message.sequence, message.time, revision, pod, attempt)
-    if not isfinite(started := float(time)):
-        raise ValueError(f"the start's time is {time}")
+    if not 0 <= (started := float(time)) < LATEST:
+        raise ValueError(f"the start's time is {time[:40]}")
     return Origin(run, int(sequence), started, revision, pod, attempt)

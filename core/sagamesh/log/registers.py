@@ -116,7 +116,7 @@ def filter_subject(namespace: str, saga: str, name: Name) -> str:
 def parse(subject: str) -> tuple[Instance, Name]:
     """The instance and the register that a subject names. Raises UnreadableError for a subject that is none."""
     parts = subject.split(".", 5)
-    if len(parts) != 6 or parts[0] != "saga" or not all(parts):
+    if len(parts) != 6 or parts[0] != "saga" or not all(parts) or not is_instance_id(parts[3]):
         raise UnreadableError(f"{subject!r} is not the subject of a register")
     _, namespace, saga, instance, step, register = parts
     return Instance(namespace, saga, instance), Name(step, register)

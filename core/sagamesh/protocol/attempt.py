@@ -135,8 +135,8 @@ def attempt(rules: Rules, known: Known, delivery: Delivery, step: OwnStep) -> St
                         yield from _call(known, step, effect)
                     case Ack() | Nak():
                         return effect
-                    case Read(names=names):
-                        yield from _fetch(known, names)
+                    case Read():
+                        yield from _read(known, effect)
                     case Prove(awaited=awaited):
                         yield from _prove(known, delivery, step, awaited)
                     case Tell():
@@ -199,6 +199,13 @@ def _put(known: Known, put: Put) -> Steps[Register | WriteRefused | TooLarge]:
             return stored
         take(known, (yield Pause(turn)))
     raise LogStuckError
+
+
+def _read(known: Known, effect: Read) -> Steps[None]:
+    yield from _fetch(known, effect.names)
+    for name in effect.names if effect.present else ():
+        if name not in known.registers:
+            yield from read_until_present(known, name)
 
 
 def read_until_present(known: Known, name: Name) -> Steps[None]:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from typing import Literal
+from urllib.parse import quote
 
 import msgspec
 from msgspec import Raw
@@ -15,7 +16,7 @@ from sagamesh.log import registers
 from sagamesh.log.registers import ABORT, NULL, Done, Failed, Instance, Name, Notice, Started
 from sagamesh.protocol.answers import Answered, Success
 from sagamesh.protocol.effects import Call, CallKind, Delivery, Effects, Known, Tell
-from sagamesh.protocol.variables import announced, decoded, needed, request, response, variables
+from sagamesh.protocol.variables import announced, decoded, request, response, variables
 from sagamesh.rules.compiled import OwnStep
 
 
@@ -85,7 +86,7 @@ def headers(call: Call, instance: Instance, run: str, step: str, *, delivered: i
         "ce-specversion": "1.0",
         "ce-id": f"{run}/{step}/{call.kind}",
         "ce-source": f"/sagamesh/{instance.namespace}/{instance.saga}",
-        "ce-type": call.event,
+        "ce-type": quote(call.event, safe=""),  # as the HTTP binding says; a type of ours has nothing to be encoded
         "idempotency-key": f'"{key}"',  # a structured field: a string of it has quotes
         "saga-name": instance.saga,
         "saga-id": instance.id,
@@ -100,16 +101,11 @@ def headers(call: Call, instance: Instance, run: str, step: str, *, delivered: i
     return carried
 
 
-def compensation_needs(step: OwnStep, begun: Started) -> tuple[Name, ...]:
-    """The registers that a compensation's call is made from."""
-    return (ABORT, *needed(step, _incoming(begun)))
-
-
 def compensation(step: OwnStep, known: Known, delivery: Delivery, begun: Started, ended: Done | Failed) -> Effects:
     """The call that undoes an action. Where the saga's own `body` fails it has the default one, and that is told."""
     spec = step.rules.compensation
     assert spec is not None
-    incoming = _incoming(begun)
+    incoming = begun_by(begun)
     notice = known.value(ABORT)
     assert isinstance(notice, Notice)
     try:
@@ -138,7 +134,7 @@ def _asked(step: OwnStep, incoming: Name, known: Known, instance: Instance) -> b
     return request(step, incoming, known, instance)
 
 
-def _incoming(begun: Started) -> Name:
+def begun_by(begun: Started) -> Name:
     """The register on whose behalf a step runs."""
     return registers.parse(begun.delivery)[1]
 

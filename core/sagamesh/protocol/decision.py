@@ -88,6 +88,7 @@ from sagamesh.protocol.situation import (
     are_certain,
     are_there,
     come_back,
+    is_material_known,
     looked_at,
     retry,
 )
@@ -209,10 +210,9 @@ def act(at: Situation) -> Effects:
         return tail(at, ended)
     if not known.mine(step.begin) and step.end not in known.unseen:
         return (Read((step.end,)),)  # an earlier attempt may have got further
-    if isinstance(inputs := are_certain(at, *needed(step, at.incoming)), Need):
-        return inputs.effects
-    answer = known.answer
-    if answer is None:
+    if isinstance(material := is_material_known(at, at.incoming), Need):
+        return material.effects
+    if (answer := known.answer) is None:
         return call_action(at)
     match judge_action(answer, step.rules.action.path):
         case Away():
@@ -367,10 +367,9 @@ def undo(at: Situation, begun: Value) -> Effects:
     step, ended = at.step, at.known.value(at.step.end)
     if step.rules.compensation is None or not isinstance(begun, Started) or not isinstance(ended, Done | Failed):
         return (Write(step.compensation, Nothing()),)
-    if isinstance(needs := are_certain(at, *calls.compensation_needs(step, begun)), Need):
-        return needs.effects
-    answer = at.answer
-    if answer is None:
+    if isinstance(material := is_material_known(at, calls.begun_by(begun), ABORT), Need):
+        return material.effects
+    if (answer := at.answer) is None:
         if at.known.lease_lost:
             return come_back(at)
         return calls.compensation(step, at.known, at.delivery, begun, ended)

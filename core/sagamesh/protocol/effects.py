@@ -19,9 +19,13 @@ CallKind = Literal["action", "compensation"]
 
 
 class Read(Struct, frozen=True):
-    """Look at these registers. What is found is final; what is not found proves nothing."""
+    """Look at these registers. What is found is final; what is not found proves nothing.
+
+    `present`: something that is known implies that they are there, so they are looked for until they are found.
+    """
 
     names: tuple[Name, ...]
+    present: bool = False
 
 
 class Write(Struct, frozen=True):

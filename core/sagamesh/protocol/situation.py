@@ -13,6 +13,7 @@ from sagamesh.language.model import Retry
 from sagamesh.log.registers import Name
 from sagamesh.protocol.answers import Answer, Away
 from sagamesh.protocol.effects import Ack, Delivery, Effects, Known, Nak, Prove, Read
+from sagamesh.protocol.variables import inputs, needed
 from sagamesh.rules.compiled import OwnStep, Rules
 
 ACK: Effects = (Ack(),)
@@ -72,6 +73,21 @@ def are_certain(at: Situation, *names: Name) -> Judged:
         if name not in at.known.registers and name not in at.known.absent:
             return Need((Prove(name),))
     return YES
+
+
+def is_material_known(at: Situation, incoming: Name, *more: Name) -> Judged:
+    """Whether all is known that the calls of a begun step are made of. `incoming`: on whose behalf it began.
+
+    `begin=started` implies the inputs, and whoever asks knows what implies `more`: these are read until they are there,
+    for no marker is needed, and one may stand by a guard that failed open. Other events may be absent for good.
+    """
+    implied = dict.fromkeys((*more, *inputs(at.step, incoming), incoming))
+    events = needed(at.step, incoming)
+    if isinstance(unread := looked_at(at, *dict.fromkeys((*implied, *events))), Need):
+        return unread
+    if unseen := tuple(name for name in implied if name not in at.known.registers):
+        return Need((Read(unseen, present=True),))
+    return are_certain(at, *events)
 
 
 def are_there(at: Situation, *names: Name) -> Judged:

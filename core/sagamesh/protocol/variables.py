@@ -33,10 +33,14 @@ def announced(register: Register) -> tuple[str, Raw] | None:
             return None
 
 
+def inputs(step: OwnStep, incoming: Name) -> tuple[Name, ...]:
+    """The registers whose events a step runs by. `incoming`: the one on whose behalf it runs."""
+    return (incoming,) if step.single else tuple(registers.end(i) for i in step.heard)
+
+
 def needed(step: OwnStep, incoming: Name) -> tuple[Name, ...]:
-    """The registers that a step's request is made from. `incoming`: the one on whose behalf it runs."""
-    inputs = (incoming,) if step.single else tuple(registers.end(i) for i in step.heard)
-    return (*inputs, *(registers.end(name) for name, _ in step.rules.needs))
+    """The registers that a step's request is made from: its inputs, and earlier events that its expressions name."""
+    return (*inputs(step, incoming), *(registers.end(name) for name, _ in step.rules.needs))
 
 
 def request(step: OwnStep, incoming: Name, known: Known, instance: Instance) -> bytes:

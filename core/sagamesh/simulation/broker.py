@@ -1,7 +1,8 @@
 """One instance's registers and deliveries, as JetStream keeps them, with the replies that a client may see.
 
-Write-once subjects and guards are enforced where the message is stored; everything else may lie: replies get lost,
-writes arrive long after, reads are stale, deliveries repeat.
+Write-once subjects are enforced where the message is stored; everything else may lie: replies get lost, writes arrive
+long after, reads are stale, deliveries repeat. A guard is looked at where a write is proposed, so one may fail open:
+nothing wrong may be done then, but the instance may stand still. It is `misled`.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class Broker:
         self.deliveries: list[PendingDelivery] = []
         self.ghosts: list[tuple[Put, str, str]] = []
         self.writes = 0
+        self.misled = False
 
     def put(self, put: Put, attempt: str, participant: str) -> Register | WriteRefused:
         """Store or refuse, and reply, or not."""
@@ -58,7 +60,7 @@ class Broker:
     def store(self, put: Put, attempt: str, participant: str) -> Register | WriteRefused:
         """What the server does with a write. Which refusal comes first, when two apply, differs between versions."""
         exists = put.name in self.registers
-        guarded = put.absent in self.registers or (put.while_started and START not in self.registers)
+        guarded = self._is_there(put) or (put.while_started and START not in self.registers)
         if exists and guarded:
             return self.chooser.choice((WriteRefused.EXISTS, WriteRefused.GUARD))
         if exists:
@@ -73,6 +75,15 @@ class Broker:
             PendingDelivery(name, register) for name, rules in self.rules.items() if rules.concerned(put.name)
         ]
         return register
+
+    def _is_there(self, put: Put) -> bool:
+        """Whether what a marker says to be absent is there, as far as its guard sees."""
+        if put.absent not in self.registers:
+            return False
+        if not self.faults.unguarded or self.chooser.random() >= self.faults.unguarded:
+            return True
+        self.misled = self.misled or put.name not in self.registers
+        return False
 
     def let_ghost_in(self) -> None:
         """A write that was given up for lost arrives."""

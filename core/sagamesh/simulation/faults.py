@@ -12,7 +12,7 @@ class Faults:
     """Probabilities of each fault, wherever it can strike.
 
     Of a write: `lost_request` (not stored, no reply), `lost_reply` (stored, no reply), `ghost` (stored after it was
-    given up for lost).
+    given up for lost). Of a guard: `unguarded` (a marker is stored although the awaited register is there).
     Of a read: `stale` (what is there is not found). Of a delivery: `duplicate` (handed out while it is in hand),
     `lost_ack`, `replay` (handed out after its ack). Of a turn: `crash` (of a replica), `away` (an app begins or ends to
     be away). Of a call: `unanswered` (with or without effect), `not_yet` (to be repeated), `odd` (refused although it
@@ -22,6 +22,7 @@ class Faults:
     lost_request: float = 0.0
     lost_reply: float = 0.0
     ghost: float = 0.0
+    unguarded: float = 0.0
     stale: float = 0.0
     duplicate: float = 0.0
     lost_ack: float = 0.0
@@ -34,7 +35,7 @@ class Faults:
     overdue: float = 0.0
 
 
-MOST = Faults(0.2, 0.2, 0.1, 0.5, 0.1, 0.3, 0.03, 0.05, 0.03, 0.3, 0.2, 0.05, 0.4)
+MOST = Faults(0.2, 0.2, 0.1, 0.5, 0.5, 0.1, 0.3, 0.03, 0.05, 0.03, 0.3, 0.2, 0.05, 0.4)
 """The highest rate of each: such that most schedules see several faults, and nearly all of them still get somewhere."""
 
 NONE = Faults()

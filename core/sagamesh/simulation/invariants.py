@@ -1,4 +1,7 @@
-"""What must hold when a schedule has come to rest, whatever happened on the way."""
+"""What must hold when a schedule has come to rest, whatever happened on the way.
+
+Two kinds: `mistakes` are what must never be; `gaps` are what must have come about, and has not.
+"""
 
 from __future__ import annotations
 
@@ -25,53 +28,96 @@ from sagamesh.simulation.world import World
 
 
 def violations(world: World) -> list[str]:
-    """Everything that is wrong with a finished schedule. Empty: all invariants hold."""
+    """Everything that is wrong with a finished schedule. Empty: all invariants hold.
+
+    Where a guard failed open a delivery may have been acked too soon, so that its instance stands still until somebody
+    sweeps the log. What must never be, holds all the same.
+    """
+    return mistakes(world) if world.broker.misled else [*mistakes(world), *gaps(world)]
+
+
+def mistakes(world: World) -> list[str]:
+    """What must not be, at any time and whatever happens."""
     wrongs = [*world.wrongs, *world.apps.wrongs]
-    if any(not delivery.acked for delivery in world.broker.deliveries):
-        wrongs.append("a delivery was left unsettled")
     match _value(world, OUTCOME):
         case Committed():
-            return [*wrongs, *_committed(world)]
+            return [*wrongs, *_wrong_in_committed(world)]
         case Aborted():
-            return [*wrongs, *_aborted(world)]
+            return [*wrongs, *_wrong_in_aborted(world)]
         case _:
-            return [*wrongs, "no outcome"]
+            return [*wrongs, *(f"undecided, but {name} was undone" for name in world.apps.undone)]
 
 
-def _committed(world: World) -> list[str]:
-    """Every live step is done, everything else ended as the events say, nothing is undone."""
-    outline, apps = world.outline, world.apps
+def gaps(world: World) -> list[str]:
+    """What must be there in the end, and is not."""
+    missing = [world.restless] if world.restless else []
+    if any(not delivery.acked for delivery in world.broker.deliveries):
+        missing.append("a delivery was left unsettled")
+    match _value(world, OUTCOME):
+        case Committed():
+            return [*missing, *_missing_in_committed(world)]
+        case Aborted():
+            return [*missing, *_missing_in_aborted(world)]
+        case _:
+            return [*missing, "no outcome"]
+
+
+def _wrong_in_committed(world: World) -> list[str]:
+    """Something is undone, has ended otherwise than the events say, or was done though it is not live."""
+    apps, expected = world.apps, _expected(world)
     wrongs = [f"committed, but {name} was undone" for name in apps.undone]
-    expected = _expected(world)
-    for name in outline.steps:
+    for name in world.outline.steps:
         end = _value(world, registers.end(name))
-        if not isinstance(end, expected[name]):
+        if end is not None and not isinstance(end, expected[name]):
             wrongs.append(f"committed, but {name} ended as {end}, not {expected[name].__name__}")
-        if (name in apps.done) is not (expected[name] is Done):
-            wrongs.append(f"committed with {name} {expected[name].__name__}, but done is {name in apps.done}")
-    finish = _value(world, FINISH)
-    if isinstance(finish, Completed) is not (outline.saga.pivot is not None):
-        wrongs.append(f"committed, but finish is {finish}")
+        if name in apps.done and expected[name] is not Done:
+            wrongs.append(f"committed with {name} {expected[name].__name__}, but it was done")
+    if world.outline.saga.pivot is None and FINISH in world.broker.registers:
+        wrongs.append("committed without a pivot, but there is a finish")
     return [*wrongs, *_unfinished(world, registers.end)]
 
 
-def _aborted(world: World) -> list[str]:
-    """Nothing stands, every step is settled, and there was a reason."""
+def _missing_in_committed(world: World) -> list[str]:
+    """A step has not ended, was not done though it is live, or nobody has said that the saga is finished."""
+    expected = _expected(world)
+    missing = []
+    for name in world.outline.steps:
+        if registers.end(name) not in world.broker.registers:
+            missing.append(f"committed, but {name} has not ended")
+        if name not in world.apps.done and expected[name] is Done:
+            missing.append(f"committed with {name} Done, but it was not done")
+    if world.outline.saga.pivot is not None and not isinstance(_value(world, FINISH), Completed):
+        missing.append("committed, but not finished")
+    return missing
+
+
+def _wrong_in_aborted(world: World) -> list[str]:
+    """Something that cannot be undone is done, there was no reason, or it is called finished while something stands."""
     outline = world.outline
-    wrongs = [f"aborted, but {name} stands" for name in world.apps.standing]
-    for name in outline.steps:
-        if registers.compensation(name) not in world.broker.registers:
-            wrongs.append(f"aborted, but {name} was not settled")
-        if name in outline.must_succeed and isinstance(_value(world, registers.end(name)), Done):
-            wrongs.append(f"aborted after {name}, which cannot be undone")
-    if not isinstance(_value(world, FINISH), Compensated):
-        wrongs.append("aborted, but not finished")
-    if ABORT not in world.broker.registers:
-        wrongs.append("aborted without a notice")
+    wrongs = [
+        f"aborted after {name}, which cannot be undone"
+        for name in outline.must_succeed
+        if isinstance(_value(world, registers.end(name)), Done)
+    ]
     failed = [name for name in outline.steps if isinstance(_value(world, registers.end(name)), Failed)]
     if not failed and not world.cancelled:
         wrongs.append("aborted without a reason")
+    if isinstance(_value(world, FINISH), Compensated):
+        wrongs += [f"compensated, but {name} stands" for name in world.apps.standing]
     return [*wrongs, *_unfinished(world, registers.compensation)]
+
+
+def _missing_in_aborted(world: World) -> list[str]:
+    """Something stands, a step is not settled, or nobody has said that the saga is finished."""
+    missing = [f"aborted, but {name} stands" for name in world.apps.standing]
+    for name in world.outline.steps:
+        if registers.compensation(name) not in world.broker.registers:
+            missing.append(f"aborted, but {name} was not settled")
+    if not isinstance(_value(world, FINISH), Compensated):
+        missing.append("aborted, but not finished")
+    if ABORT not in world.broker.registers:
+        missing.append("aborted without a notice")
+    return missing
 
 
 def _unfinished(world: World, settled: Callable[[str], Name]) -> list[str]:

@@ -83,7 +83,7 @@ class Task:
 
 
 class World:
-    """A schedule. After `run`, `broker`, `apps` and `wrongs` tell what happened."""
+    """A schedule. After `run`, `broker`, `apps` and `wrongs` tell what happened; `restless`: why it has no end."""
 
     def __init__(self, outline: Outline, chooser: Chooser, handlers: Handlers = HANDLERS) -> None:
         self.outline = outline
@@ -97,6 +97,7 @@ class World:
         self.attempts = 0
         self.cancelled = False
         self.wrongs: list[str] = []
+        self.restless = ""
 
     def _fates(self) -> dict[str, Fate]:
         """In half of the schedules every action succeeds; a retriable step's always does in the end."""
@@ -130,7 +131,7 @@ class World:
                 self._calm()
             if not self._move():
                 return self
-        self.wrongs.append(f"still busy after {limit} turns")
+        self.restless = f"still busy after {limit} turns"
         return self
 
     def _move(self) -> bool:
@@ -204,11 +205,20 @@ class World:
         try:
             operation = task.advance()
         except StopIteration as stop:
-            self.tasks.remove(task)
-            if task.handling is not None:
-                self._settle(task.handling, stop.value)
+            self._end(task, stop.value)
+            return
+        except Exception as error:
+            self.wrongs.append(f"{task.step} raised {error!r}")
+            self._end(task, Nak(60.0, "a fault of the sidecar itself"))
             return
         task.given = self._execute(task, operation)
+
+    def _end(self, task: Task, result: Ack | Nak) -> None:
+        self.tasks.remove(task)
+        if isinstance(result, Nak) and result.reason == real.STUCK:
+            self.wrongs.append(f"{task.step} waits for what does not come")
+        if task.handling is not None:
+            self._settle(task.handling, result)
 
     def _execute(self, task: Task, operation: Operation) -> Given:
         match operation:

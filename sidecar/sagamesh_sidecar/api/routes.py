@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Annotated
@@ -18,6 +17,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from sagamesh import durations
 from sagamesh.errors import EventError, UnavailableError, UnreadableError
+from sagamesh.log import codec
 from sagamesh.log.payload import UNDECODABLE
 from sagamesh.log.registers import START, Cause, Instance, Register, Start
 from sagamesh.protocol import binding, cloudevents, commands
@@ -63,7 +63,6 @@ NAMED = 10
 CLIP = 100
 """How many characters of what was sent an answer repeats at most: enough to know it again."""
 
-TRACE = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 WORST_FIRST = (503, 500, 413, 409, 422, 202, 200)
 """Of the statuses of several starts, the first of these that is among them stands outside."""
 
@@ -174,8 +173,7 @@ class Api:
         """What becomes of every start that a body asks for."""
         events = _events(request, body)
         starts = [(rules, event) for event in events for rules in self._started_by(event.event)]
-        trace = request.headers.get("traceparent", "")
-        trace = trace if TRACE.fullmatch(trace) else ""
+        trace = codec.trace_of(request.headers)
         return await asyncio.gather(*(self._entry(rules, event, trace) for rules, event in starts))
 
     def _started_by(self, event: str) -> tuple[Rules, ...]:

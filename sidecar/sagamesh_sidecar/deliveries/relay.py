@@ -174,7 +174,7 @@ class Relay:
             called=count.made,
         )
         origin = delivery.register.origin._replace(pod=self.pod, attempt_id=known.attempt_id)
-        trace = hand.lease.message.headers.get(codec.TRACE, "")
+        trace = codec.trace_of(hand.lease.message.headers)
         work = Work(delivery.instance, origin, step.name, trace, delivered=delivery.delivered, count=count)
         generator = attempt(rules, known, delivery, step)
         result: Result[Any] | None = None

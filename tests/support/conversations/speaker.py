@@ -14,7 +14,12 @@ from sagamesh.protocol.effects import Known
 from sagamesh.simulation.faults import Faults
 from sagamesh.simulation.world import Handling, Task
 
-FATES = {"lost": Faults(lost_request=1.0), "unconfirmed": Faults(lost_reply=1.0), "held up": Faults(ghost=1.0)}
+FATES = {
+    "lost": Faults(lost_request=1.0),
+    "unconfirmed": Faults(lost_reply=1.0),
+    "held up": Faults(ghost=1.0),
+    "unguarded": Faults(unguarded=1.0),
+}
 """What may become of a write. Each of these strikes for certain, so that there is nothing to choose."""
 
 

@@ -208,6 +208,8 @@ class Talk:
                 if speaker.handling is not None:
                     self._settle(speaker.handling, speaker.step, stop.value)
                 return stop.value
+            except Exception as error:
+                raise ImpossibleError(f"go on: {speaker.participant} raised {error!r}") from error
             if self._stops(speaker, operation):
                 return None
             self._carry_out(speaker, operation)

@@ -52,8 +52,9 @@ def _seen(world: World, instance: str) -> Any:
     return SimpleNamespace(
         outline=world.outline,
         wrongs=[],
+        restless="",
         apps=world.ledgers.of(instance),
-        broker=SimpleNamespace(registers=stored, deliveries=[], sequence=last),
+        broker=SimpleNamespace(registers=stored, deliveries=[], sequence=last, misled=False),
         cancelled=instance in world.cancelled,
     )
 

@@ -412,3 +412,48 @@ DEEP = b"[" * 100_000 + b"]" * 100_000
 def test_what_no_version_writes_is_unreadable(subject: str, origin: str, body: bytes) -> None:
     with pytest.raises(UnreadableError):
         codec.decode(Message(subject, {ORIGIN: origin}, body, 1, 1.0))
+
+
+# -- what stands in a log may be anything ----------------------------------------------------------------------------
+
+
+def of_origin(origin: str) -> Message:
+    return Message("saga.n.s.i.a.begin", {"saga-origin": origin}, b'{"value":"started","delivery":"x"}', 7, 1.0)
+
+
+@pytest.mark.parametrize("time", ["-1.0", "253402300800.0", "1e300", "inf", "nan", "9" * 5000])
+def test_a_start_at_no_time_is_unreadable(time: str) -> None:
+    """No clock could show it: it would be a fault of whoever looks at the instance."""
+    with pytest.raises(UnreadableError) as caught:
+        codec.decode(of_origin(f"run;1;{time};rev;pod;a-1"))
+    assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize("time", ["0.0", "253402300799.9"])
+def test_a_start_at_any_time_of_a_calendar_is_read(time: str) -> None:
+    assert codec.decode(of_origin(f"run;1;{time};rev;pod;a-1")).origin.start_time == float(time)
+
+
+@pytest.mark.parametrize("run", ["läuft", "a\x01b", "\u2028", "a\nb"])
+def test_an_origin_with_other_characters_than_ours_is_unreadable(run: str) -> None:
+    """A run becomes part of headers, where it would be another header, or none."""
+    with pytest.raises(UnreadableError, match="its origin has characters that no origin has"):
+        codec.decode(of_origin(f"{run};1;1.0;rev;pod;a-1"))
+
+
+@pytest.mark.parametrize(
+    ("trace", "kept"),
+    [
+        ("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", True),
+        ("", False),
+        ("00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01", False),
+        ("00-" + "0" * 32 + "-b7ad6b7169203331-01", False),
+        ("00-0af7651916cd43dd8448eb211c80319c-" + "0" * 16 + "-01", False),
+        ("ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", False),
+        ("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\n", False),
+        ("läuft", False),
+    ],
+)
+def test_a_trace_that_is_none_goes_no_further(trace: str, kept: bool) -> None:
+    assert codec.trace_of({"traceparent": trace}) == (trace if kept else "")
+    assert codec.trace_of({}) == ""

@@ -299,3 +299,10 @@ def test_whatever_has_a_reason_cuts_it(kind: type[msgspec.Struct]) -> None:
         known = {"kind": "refused", "delay": 1.0, "place": "body", "reason": ENDLESS}
         made = one(**{field: known[field] for field in one.__struct_fields__ if field in known})
         assert len(made.reason) == 500, one
+
+
+@pytest.mark.parametrize("instance", ["läuft", "a b", "a*", "h-x", "x" * 65])
+def test_an_id_that_no_instance_has_is_in_no_subject_of_ours(instance: str) -> None:
+    """It becomes part of headers of calls."""
+    with pytest.raises(UnreadableError):
+        registers.parse(f"saga.n.s.{instance}.a.begin")

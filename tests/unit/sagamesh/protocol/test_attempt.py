@@ -602,3 +602,34 @@ def test_a_delivery_is_acked_when_all_its_steps_are_and_comes_back_with_the_soon
     results: list[Ack | Nak], steps: int, settled: Ack | Nak | None
 ) -> None:
     assert settle(results, steps) == settled
+
+
+# -- what is implied -------------------------------------------------------------------------------------------------
+
+
+def test_what_a_begun_step_implies_is_read_until_it_is_there() -> None:
+    a, b = (register(end(name), done(f"{name}.ok"), n) for n, name in enumerate("ab", 2))
+    saga = shapes.saga(shapes.step("a"), shapes.step("b"), shapes.step("c", ["a.ok", "b.ok"]))
+    driven = Attempt(saga, "c", b, late=True)
+    driven.find(register(begin("c"), started(end("b")), 4))
+    driven.find()
+    assert driven.operation == Fetch((end("a"),))
+    driven.find()
+    assert driven.operation == Fetch((end("a"),))
+    driven.find()
+    driven.pause(0)
+    driven.find(a)
+    assert isinstance(driven.operation, Call)
+    assert not driven.known.absent
+
+
+def test_who_cannot_read_what_is_implied_comes_back_and_is_told() -> None:
+    saga = shapes.saga(shapes.step("a"), shapes.step("b"), shapes.step("c", ["a.ok", "b.ok"]))
+    driven = Attempt(saga, "c", register(end("b"), done("b.ok"), 3), late=True)
+    driven.find(register(begin("c"), started(end("b")), 4))
+    driven.find()
+    driven.find()
+    for turn in range(READS_UNTIL_PRESENT):
+        driven.find()
+        driven.pause(turn)
+    assert driven.result == Nak(1.0, "the log neither takes a register nor shows it")

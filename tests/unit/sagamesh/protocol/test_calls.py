@@ -117,3 +117,11 @@ def test_a_compensation_carries_request_and_result_as_they_are_and_a_bounded_cau
     assert isinstance(call, Call)
     assert call.body.count(bytes(data)) == 2
     assert len(call.body) < 2 * MAX_DATA + 4096
+
+
+def test_the_type_of_an_event_is_percent_encoded_where_it_must_be() -> None:
+    """As the HTTP binding says; ours have nothing to encode, but whatever stands in a log must fit into a header."""
+    odd = Call("action", "/a", b"{}", 5.0, "commandé 注文%")
+    assert headers(odd, PLACE, RUN, "s", delivered=1)["ce-type"] == "command%C3%A9%20%E6%B3%A8%E6%96%87%25"
+    plain = Call("action", "/a", b"{}", 5.0, "Order.placed_v-2")
+    assert headers(plain, PLACE, RUN, "s", delivered=1)["ce-type"] == "Order.placed_v-2"

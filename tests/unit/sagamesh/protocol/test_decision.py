@@ -95,6 +95,11 @@ def read(*names: Name) -> Effects:
     return (Read(names),)
 
 
+def read_until(*names: Name) -> Effects:
+    """Looked for until they are found: something that is known implies them."""
+    return (Read(names, present=True),)
+
+
 def prove(name: Name) -> Effects:
     return (Prove(name),)
 
@@ -1171,7 +1176,21 @@ def test_the_request_is_made_again_from_what_the_step_began_with() -> None:
     """On the notice the inputs are not known yet."""
     log: Log = {begin("s1"): started(end("s0")), end("s1"): done("s1.ok"), ABORT: NOTICE, compensation("s2"): Undone()}
     assert ask(CHAIN, "s1", ABORT, log, unseen=[compensation("s1")]) == read(end("s0"))
-    assert ask(CHAIN, "s1", ABORT, log, unseen=[compensation("s1"), end("s0")]) == prove(end("s0"))
+    assert ask(CHAIN, "s1", ABORT, log, unseen=[compensation("s1"), end("s0")]) == read_until(end("s0"))
+
+
+@pytest.mark.parametrize("marked", [False, True])
+def test_what_a_begun_step_implies_is_read_until_it_is_there_whatever_a_marker_says(marked: bool) -> None:
+    """The ends of its inputs, the start, and on the way back the notice. A guard that failed open proves nothing."""
+    a, b = end("a"), end("b")
+    log: Log = {b: done("b.ok"), begin("c"): started(b)}
+    absent = [a] if marked else []
+    assert ask(JOIN, "c", b, log, unseen=[a, end("c")], absent=absent) == read_until(a)
+    log = {begin("s0"): started(START), end("s0"): done("s0.ok"), compensation("s1"): Undone()}
+    looked, absent = [ABORT, START, compensation("s0")], [ABORT, START] if marked else []
+    undone = compensation("s1")
+    assert ask(CHAIN, "s0", undone, log, unseen=looked, absent=absent) == read_until(ABORT, START)
+    assert ask(CHAIN, "s0", undone, {**log, ABORT: NOTICE}, unseen=looked, absent=absent) == read_until(START)
 
 
 def test_the_request_of_a_join_is_made_again_from_all_its_inputs() -> None:
