@@ -1,21 +1,19 @@
 """What a checked CEL expression is made of, and how much it could cost.
 
 No evaluation can be interrupted, so an expression is bounded before it runs: what is certain from its text is refused
-here (`survey`), what depends on the data is measured against `Survey.excess` before each evaluation. The tree comes
-from `Expression.serialize()`, which is protobuf (`cel/expr/checked.proto`); reading it takes no protobuf library.
-Compiling and evaluating are `sagamesh.language.cel.expressions`.
+here (`survey`), what depends on the data is measured against `Survey.excess` before each evaluation. The tree is read
+by `syntax`; compiling and evaluating are `expressions`.
 """
 
 from __future__ import annotations
 
-import enum
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
-from typing import Any
 
 from sagamesh.errors import ExpressionError
+from sagamesh.language.cel.syntax import AstNode, ExprKind
 
 MAX_NODES = 200  # parts of an expression, five times the largest of our examples; 160 take 0.1 ms
 MAX_LOOPS = 2  # one within the other: each further one multiplies the steps once more
@@ -43,32 +41,6 @@ _LITERAL_ARGUMENT = frozenset({"contains", "matches"})  # a long needle, or a ho
 _TEXT_SUMS = frozenset({"add_string", "add_bytes"})
 _REPETITION = re.compile(r"\{(\d+)(?:,(\d*))?\}")
 _UNICODE_CLASS = 2000  # what `\pL` costs, in characters of an ordinary pattern
-
-
-class ExprKind(enum.IntEnum):
-    """The kinds of an expression, by their field numbers in `cel.expr.Expr`."""
-
-    CONSTANT = 3
-    VARIABLE = 4
-    FIELD = 5
-    CALL = 6
-    LIST = 7
-    MAP = 8
-    LOOP = 9
-
-
-Fields = dict[int, list[Any]]
-"""A message of protobuf: field number -> its values."""
-
-
-@dataclass(frozen=True, slots=True)
-class AstNode:
-    kind: ExprKind
-    name: str
-    text: str | None  # of a string literal
-    position: str  # line:column
-    overloads: frozenset[str]
-    children: tuple[AstNode, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +85,8 @@ class Survey:
         return None
 
 
-def survey(checked: bytes, source: str) -> Survey:
+def survey(root: AstNode) -> Survey:
     """Raise ExpressionError where the expression by itself could cost too much."""
-    root = _read(checked, source)
     placed = tuple(_place(root))
     nodes = tuple(each.node for each in placed)
     for node in nodes:
@@ -125,7 +96,7 @@ def survey(checked: bytes, source: str) -> Survey:
     surveyed = Survey(
         variables=frozenset(node.name for node in nodes if node.kind is ExprKind.VARIABLE),
         events=_event_names(nodes),
-        patterns=tuple(node.children[-1].text or "" for node in nodes if _calls(node, "matches")),
+        patterns=tuple(node.children[-1].text or "" for node in nodes if node.calls("matches")),
         loops=loops,
         nesting=max(each.depth for each in placed),
         literal=max((len(each.node.children) for each in placed if each.ranged), default=0),
@@ -190,9 +161,9 @@ def _event_names(nodes: tuple[AstNode, ...]) -> frozenset[str]:
 
 
 def _named_event(node: AstNode) -> tuple[AstNode | None, str | None]:
-    if _calls(node, "_[_]"):
+    if node.calls("_[_]"):
         variable, name = node.children
-    elif _calls(node, "@in"):
+    elif node.calls("@in"):
         name, variable = node.children
     else:
         return None, None
@@ -202,10 +173,6 @@ def _named_event(node: AstNode) -> tuple[AstNode | None, str | None]:
 
 def _is_time_of_events(node: AstNode) -> bool:
     return node.kind is ExprKind.FIELD and node.name == "time" and _named_event(node.children[0])[0] is not None
-
-
-def _calls(node: AstNode, function: str) -> bool:
-    return node.kind is ExprKind.CALL and node.name == function
 
 
 def _lengthens(node: AstNode) -> bool:
@@ -233,118 +200,3 @@ def _weight(pattern: str) -> int:
     """A bound of what compiling it costs: RE2 writes repetitions out, and a Unicode class is hundreds of ranges."""
     repeated = prod(max(1, int(low), int(high or 0)) for low, high in _REPETITION.findall(pattern))
     return (len(pattern) + _UNICODE_CLASS * pattern.lower().count("\\p")) * repeated
-
-
-# -- reading the tree ----------------------------------------------------------------------------------------------
-#
-# Field numbers of google/protobuf/any.proto, cel/expr/checked.proto and cel/expr/syntax.proto; a map is a list of
-# entries there. Any = bytes, or int, by the field's wire type: https://protobuf.dev/programming-guides/encoding.
-_ANY_VALUE = 2
-_ENTRY_KEY, _ENTRY_VALUE = 1, 2
-_CHECKED_REFERENCES, _CHECKED_EXPR, _CHECKED_SOURCE = 2, 4, 5
-_REFERENCE_OVERLOADS = 3
-_SOURCE_POSITIONS = 4
-_EXPR_ID = 2
-_CONSTANT_STRING = 6
-_MAP_NAME, _MAP_ENTRIES, _MAP_ENTRY_KEY, _MAP_ENTRY_VALUE = 1, 2, 3, 4
-_FIELD_OPERAND, _FIELD_NAME = 1, 2
-_CALL_TARGET, _CALL_FUNCTION, _CALL_ARGUMENTS = 1, 2, 3
-_LIST_ELEMENTS = 1
-_LOOP_VARIABLE, _LOOP_RANGE, _LOOP_START, _LOOP_CONDITION, _LOOP_STEP, _LOOP_RESULT = 1, 2, 4, 5, 6, 7
-_VARIABLE_NAME = 1
-_VARINT, _EIGHT_BYTES = 0, 1  # wire types; of the others this tree has only 2, bytes with their length before them
-
-_NAME = {
-    ExprKind.VARIABLE: _VARIABLE_NAME,
-    ExprKind.FIELD: _FIELD_NAME,
-    ExprKind.CALL: _CALL_FUNCTION,
-    ExprKind.MAP: _MAP_NAME,
-    ExprKind.LOOP: _LOOP_VARIABLE,
-}
-_CHILDREN = {  # of a loop, its range first: see `_place`
-    ExprKind.FIELD: (_FIELD_OPERAND,),
-    ExprKind.CALL: (_CALL_TARGET, _CALL_ARGUMENTS),
-    ExprKind.LIST: (_LIST_ELEMENTS,),
-    ExprKind.LOOP: (_LOOP_RANGE, _LOOP_START, _LOOP_CONDITION, _LOOP_STEP, _LOOP_RESULT),
-}
-
-
-def _read(serialized: bytes, source: str) -> AstNode:
-    checked = _fields(_fields(serialized)[_ANY_VALUE][0])
-    overloads = _overloads(checked)
-    offsets = _offsets(checked)
-
-    def node(data: bytes) -> AstNode:
-        expr = _fields(data)
-        kind = next(kind for kind in ExprKind if kind in expr)
-        body = _fields(expr[kind][0])
-        key = expr[_EXPR_ID][0]
-        text = body.get(_CONSTANT_STRING) if kind is ExprKind.CONSTANT else None
-        return AstNode(
-            kind=kind,
-            name="".join(part.decode() for part in body.get(_NAME[kind], ())) if kind in _NAME else "",
-            text=text[0].decode() if text else None,
-            position=_position(source, offsets.get(key, 0)),
-            overloads=overloads.get(key, frozenset()) if kind is ExprKind.CALL else frozenset(),
-            children=tuple(map(node, _parts(kind, body))),
-        )
-
-    return node(checked[_CHECKED_EXPR][0])
-
-
-def _parts(kind: ExprKind, body: Fields) -> list[bytes]:
-    """The expressions that one consists of."""
-    if kind is ExprKind.MAP:
-        entries = map(_fields, body.get(_MAP_ENTRIES, ()))
-        return [part for entry in entries for part in (*entry.get(_MAP_ENTRY_KEY, ()), *entry[_MAP_ENTRY_VALUE])]
-    return [part for number in _CHILDREN.get(kind, ()) for part in body.get(number, ())]
-
-
-def _overloads(checked: Fields) -> dict[int, frozenset[str]]:
-    """Id of an expression -> what its function may turn out to be, by the types that were found."""
-    references = map(_fields, checked.get(_CHECKED_REFERENCES, ()))
-    return {
-        entry[_ENTRY_KEY][0]: _names(_fields(entry[_ENTRY_VALUE][0]).get(_REFERENCE_OVERLOADS, ()))
-        for entry in references
-    }
-
-
-def _offsets(checked: Fields) -> dict[int, int]:
-    """Id of an expression -> where it stands in the source. Protobuf leaves a 0 out."""
-    positions = map(_fields, _fields(checked[_CHECKED_SOURCE][0]).get(_SOURCE_POSITIONS, ()))
-    return {entry[_ENTRY_KEY][0]: entry.get(_ENTRY_VALUE, [0])[0] for entry in positions}
-
-
-def _names(parts: Iterable[bytes]) -> frozenset[str]:
-    return frozenset(part.decode() for part in parts)
-
-
-def _position(source: str, offset: int) -> str:
-    line_start = source.rfind("\n", 0, offset) + 1
-    return f"{source.count(chr(10), 0, offset) + 1}:{offset - line_start + 1}"
-
-
-def _fields(data: bytes) -> Fields:
-    """The fields of one message, in the order in which they stand."""
-    fields: Fields = {}
-    at = 0
-    while at < len(data):
-        tag, at = _varint(data, at)
-        number, wire_type = tag >> 3, tag & 0b111
-        value: Any
-        if wire_type == _VARINT:
-            value, at = _varint(data, at)
-        else:
-            size, at = (8, at) if wire_type == _EIGHT_BYTES else _varint(data, at)
-            value, at = data[at : at + size], at + size
-        fields.setdefault(number, []).append(value)
-    return fields
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    """A number in groups of seven bits, the lowest first; the eighth bit says that another follows."""
-    value = shift = 0
-    while data[at] & 0x80:
-        value |= (data[at] & 0x7F) << shift
-        shift, at = shift + 7, at + 1
-    return value | data[at] << shift, at + 1

@@ -1,8 +1,8 @@
 """CEL expressions: compiled with exact checks when a saga is applied, evaluated on decoded JSON when it runs.
 
-Everything that touches the CEL library stands here. JSON numbers become doubles before evaluation, so that a saga which
-works for 42.5 works for 42, and whole ones are written back as integers. What an expression may cost is bounded before
-it runs, by `sagamesh.language.cel.cost`, its neighbour. What an evaluation error means for a step is decided elsewhere.
+Everything that touches the CEL library stands here. Neighbours: `intake` converts the data before evaluation, by what
+`selection` says; whole doubles are written back as integers here. What an expression may cost is bounded before it runs
+(`cost`); `failures` says what went wrong. What an evaluation error means for a step is decided elsewhere.
 """
 
 from __future__ import annotations
@@ -17,14 +17,18 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
+import msgspec
 from cel_expr_python import cel
 
 from sagamesh.errors import EvaluationError, ExpressionError
 from sagamesh.language.cel.cost import Survey, survey
+from sagamesh.language.cel.failures import explain, plain
+from sagamesh.language.cel.intake import Intake
+from sagamesh.language.cel.selection import Selection, select
+from sagamesh.language.cel.syntax import read
 from sagamesh.text import rfc3339, shortened
 
 MAX_LENGTH = 2048  # characters of an expression; the worst one then compiles in 5 ms
-MAX_DEPTH = 100  # of data; far below where Python's or the library's stack would end
 MAX_RESULT = 512 << 10  # characters of JSON, about: a loop can repeat its input a thousand times
 _INT64 = 2**63  # from here on a whole number is none of CEL's integers
 
@@ -39,6 +43,7 @@ _RESPONSE = {
 }
 _UNDO = {"request": _T.DYN, "result": _T.DYN, "cause": _T.STRING}
 _INTEGERS = frozenset({"response.status"})  # declared as such, not a number of JSON
+_LIBRARY = (RuntimeError, ValueError, TypeError, OverflowError)  # what it may raise over data
 
 _BOOL = ("BOOL",)
 _STRING = ("STRING",)
@@ -73,6 +78,7 @@ class CelProgram:
     _place: Place = field(repr=False)
     _expression: Any = field(repr=False, compare=False)
     _survey: Survey = field(repr=False, compare=False)
+    _selections: Mapping[str, Selection] = field(repr=False, compare=False)
 
     @property
     def pattern_weight(self) -> int:
@@ -82,27 +88,26 @@ class CelProgram:
     def __call__(self, variables: Mapping[str, object]) -> object:
         """The result as plain JSON values. Raises EvaluationError."""
         try:
-            return _result(self._evaluate(variables), self._place)
+            return self._evaluate({name: variables[name] for name in self.names & variables.keys()})
         except EvaluationError as error:
             raise EvaluationError(f"{shortened(self.source, 80)}: {error}", self._place.field) from None
 
-    def _evaluate(self, variables: Mapping[str, object]) -> Any:
-        intake = _Intake()
-        data = {name: intake.take(self._needed(name, variables[name]), name) for name in self.names & variables.keys()}
+    def _evaluate(self, variables: Mapping[str, object]) -> object:
+        intake = Intake()
+        data = {
+            name: value if name in _INTEGERS else intake.take(value, name, self._selections[name])
+            for name, value in variables.items()
+        }
         if why := self._survey.excess(intake.items, intake.text, intake.values):
             raise EvaluationError(f"the data are too large for this expression: {why}")
         try:
             value = self._expression.eval(data=data)
-        except (RuntimeError, UnicodeError) as error:  # the budget of the loops, among others
-            raise EvaluationError(_plain(str(error))) from None
-        if value.type() == _T.ERROR:
-            raise EvaluationError(_plain(value.plain_value()))
-        return value
-
-    def _needed(self, name: str, value: object) -> object:
-        if name == "events" and isinstance(value, Mapping):
-            return {event: value[event] for event in self.events if event in value}
-        return value
+            if value.type() != _T.ERROR:
+                return _result(value, self._place, intake)
+            failed = value.plain_value()
+        except _LIBRARY as error:  # the budget of the loops, among others
+            failed = error
+        raise EvaluationError(explain(str(failed), self._selections, variables))
 
 
 def compile_expression(source: str, place: Place, *, single_event: bool = True) -> CelProgram:
@@ -118,10 +123,13 @@ def compile_expression(source: str, place: Place, *, single_event: bool = True) 
     except (RuntimeError, TypeError) as error:  # TypeError: text that is not Unicode
         raise ExpressionError(_compile_error(str(error), declared, single_event)) from None
     _check_type(expression.return_type().name(), place)
-    surveyed = survey(expression.serialize(), source)
+    tree = read(expression.serialize(), source)
+    surveyed = survey(tree)
     for pattern in surveyed.patterns:
         _check_pattern(pattern)
-    return CelProgram(source, surveyed.variables & declared.keys(), surveyed.events, place, expression, surveyed)
+    names = surveyed.variables & declared.keys()
+    selections = select(tree, names, carried=place.types == _MAP)
+    return CelProgram(source, names, surveyed.events, place, expression, surveyed, selections)
 
 
 @cache
@@ -142,12 +150,11 @@ def _check_type(returned: str, place: Place) -> None:
 def _check_pattern(pattern: str) -> None:
     value = _pattern_probe().eval(data={"pattern": pattern})
     if value.type() == _T.ERROR:
-        raise ExpressionError(f"1:1: {_plain(value.plain_value())}")
+        raise ExpressionError(f"1:1: {plain(value.plain_value())}")
 
 
 _LOCATED = re.compile(r"ERROR: <input>:(\d+:\d+): (?:Syntax error: )?(.*)")
 _UNDECLARED = re.compile(r"undeclared reference to '([^']*)'")
-_NOISE = re.compile(r"^[A-Z_]+: | \[[A-Z_]+\]$| expecting \{.*\}| \(in container ''\)")
 
 
 def _compile_error(text: str, declared: Mapping[str, object], single_event: bool) -> str:
@@ -156,8 +163,8 @@ def _compile_error(text: str, declared: Mapping[str, object], single_event: bool
         return "1:1: the expression is nested too deeply"
     located = _LOCATED.search(text)
     if located is None:
-        return f"1:1: {_plain(text)}"
-    where, message = located[1], _plain(located[2])
+        return f"1:1: {plain(text)}"
+    where, message = located[1], plain(located[2])
     unknown = _UNDECLARED.match(message)
     if unknown and not single_event and unknown[1].partition(".")[0] == "event":
         return (
@@ -167,71 +174,20 @@ def _compile_error(text: str, declared: Mapping[str, object], single_event: bool
     return f"{where}: {message}" + (f"; the variables here are {', '.join(declared)}" if unknown else "")
 
 
-def _plain(text: str) -> str:
-    return _NOISE.sub("", text.partition("\n")[0])
-
-
-class _Intake:
-    """One walk over the data: it makes numbers doubles, and measures what the bounds need."""
-
-    def __init__(self) -> None:
-        self.items = 0  # of the longest list or map
-        self.text = 0  # of the longest string
-        self.values = 0
-
-    def take(self, value: object, name: str) -> object:
-        typed = name in _INTEGERS or isinstance(value, datetime)
-        return value if typed else self._convert(value, name, MAX_DEPTH)
-
-    def _convert(self, value: object, name: str, depth: int) -> object:
-        if depth == 0:
-            raise EvaluationError(f"{name} is nested deeper than {MAX_DEPTH}")
-        self.values += 1
-        match value:
-            case str():
-                return self._string(value, name)
-            case float() | bool() | None:
-                return value
-            case int():
-                return _double(value)
-            case dict():
-                self.items = max(self.items, len(value))
-                string, convert, below = self._string, self._convert, depth - 1
-                return {string(key, name): convert(item, name, below) for key, item in value.items()}
-            case list():
-                self.items = max(self.items, len(value))
-                return [self._convert(item, name, depth - 1) for item in value]
-            case datetime():  # of one of `events`: the library takes timestamps in variables of that type only
-                return rfc3339(value)
-        raise EvaluationError(f"{name} holds a {type(value).__name__}, which is not JSON")
-
-    def _string(self, value: str, name: str) -> str:
-        if "\0" in value:  # the library would silently cut the string off there
-            raise EvaluationError(f"{name} holds a string with a NUL character, which no expression can read")
-        self.text = max(self.text, len(value))
-        return value
-
-
-def _double(number: int) -> float | int:
-    """A double, unless that would change the number: an id beyond 2**53 passes through unharmed as an integer."""
-    try:
-        double = float(number)
-    except OverflowError:
-        return number
-    return double if double == number else number
-
-
-def _result(value: Any, place: Place) -> object:
-    returned = value.type().name()
+def _result(value: Any, place: Place, intake: Intake) -> object:
+    returned, native = value.type().name(), value.value()
     if not returned.startswith(place.types):
-        raise EvaluationError(f"{place.label} must give {place.result}, and this gave {returned.lower()}")
-    return _Output().convert(value.value())
+        carried = intake.restored(bytes(native)) if returned == "BYTES" else None
+        if not isinstance(carried, dict) or place.types != _MAP:
+            raise EvaluationError(f"{place.label} must give {place.result}, and this gave {returned.lower()}")
+    return _Output(intake).convert(native)
 
 
 class _Output:
     """One walk over the result, which stops where it becomes too large to be sent."""
 
-    def __init__(self) -> None:
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
         self._left = MAX_RESULT
 
     def convert(self, value: object) -> object:
@@ -248,12 +204,22 @@ class _Output:
                 return [self.convert(item.value()) for item in value]
             case dict():
                 return self._convert_map(value)
+            case bytes() | bytearray():
+                return self._convert_bytes(bytes(value))
         return self.convert(_json_string(value))
+
+    def _convert_bytes(self, value: bytes) -> object:
+        """What was carried comes out as it went in."""
+        carried = self._intake.restored(value)
+        if carried is value:
+            return self.convert(base64.b64encode(value).decode())
+        self._spend(len(msgspec.json.encode(carried)))
+        return carried
 
     def _convert_map(self, entries: dict[Any, Any]) -> dict[str, object]:
         for key in entries:
             if not isinstance(key, str):
-                raise EvaluationError(f"the keys of a map must be strings, and one is {key!r}")
+                raise EvaluationError("the keys of a map must be strings, and one is not")
             self._spend(len(key))
         return {key: self.convert(entries[key].value()) for key in sorted(entries)}  # theirs differs from run to run
 
@@ -276,6 +242,4 @@ def _json_string(value: object) -> str:
             return rfc3339(value)
         case timedelta():
             return f"{value.total_seconds():.6f}".rstrip("0").rstrip(".") + "s"
-        case bytes() | bytearray():
-            return base64.b64encode(value).decode()
-    raise EvaluationError(f"the result holds {value}, which JSON cannot express")
+    raise EvaluationError("the result holds a type, which JSON cannot express")

@@ -12,6 +12,7 @@ from cel_expr_python.ext import ext_strings
 from sagamesh.errors import EvaluationError, ExpressionError
 from sagamesh.language.cel.cost import survey
 from sagamesh.language.cel.expressions import Place, compile_expression
+from sagamesh.language.cel.syntax import read
 
 TIME = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 ORDER = {"orderId": "o-1", "customerId": "c-1", "total": 42, "lines": [{"sku": "a", "n": 2}, {"sku": "b", "n": 1}]}
@@ -211,17 +212,17 @@ def test_the_status_stays_an_integer_and_events_carry_their_time_as_text():
 @pytest.mark.parametrize(
     ("source", "place", "message"),
     [
-        ("event.data.missing", Place.KEY, 'Key not found in map : "missing"'),
+        ("event.data.missing", Place.KEY, "there is no event.data.missing"),
         ("event.data.total", Place.KEY, "key must give a string, and this gave double"),
         ("event.data.orderId", Place.WHEN, "when must give true or false, and this gave string"),
-        ("response.body.missing", Place.EMIT, "Key not found"),
+        ("response.body.missing", Place.EMIT, "there is no response.body.missing"),
         ("event.data.lines", Place.BODY, "body must give a map, and this gave list"),
         ("result.reservation", Place.COMPENSATION_BODY, "body must give a map"),
         ('{"x": 1 / (1 - 1)}', Place.BODY, "divide by zero"),
         ('{"x": 1.0 / 0.0}', Place.BODY, "inf, which JSON cannot express"),
         ('{"x": type(1)}', Place.BODY, "which JSON cannot express"),
-        ('{"x": {1: 2}}', Place.BODY, "keys of a map must be strings, and one is 1"),
-        ('events["gone"].data', Place.BODY, 'Key not found in map : "gone"'),
+        ('{"x": {1: 2}}', Place.BODY, "keys of a map must be strings, and one is not"),
+        ('events["gone"].data', Place.BODY, "there is no events.gone"),
     ],
 )
 def test_what_fails_on_the_data_is_an_evaluation_error(source, place, message):
@@ -239,28 +240,6 @@ def test_only_what_is_named_is_looked_at():
     assert compile_expression('events["a"].data == 1.0', Place.WHEN)(
         {"events": {"a": {"data": 1}, "b": object()}, "event.data": object()}
     )
-
-
-@pytest.mark.parametrize(
-    ("value", "message"),
-    [
-        ("cut\0off", "NUL"),
-        ({"cut\0off": 1}, "NUL"),
-        ("\ud800", ""),
-        (2**64 + 1, "out of range"),
-        (10**400, "out of range"),
-        (object(), "not JSON"),
-    ],
-)
-def test_data_that_the_library_would_mangle_are_refused(value, message):
-    assert message in failure("event.data", x=value)
-
-
-def test_deep_data_are_refused():
-    deep: list[Any] = []
-    for _ in range(900):
-        deep = [deep]
-    assert "nested deeper" in failure("event.data", x=deep)
 
 
 S, L = "event.data.s", "event.data.l"
@@ -293,7 +272,7 @@ def test_f56_what_could_cost_too_much_is_refused_by_its_text(source, message):
 def test_functions_are_allowed_by_name_whatever_the_library_offers(source):
     rich = cel.NewEnv(extensions=[ext_strings.ExtStrings()])
     with pytest.raises(ExpressionError, match="is not available here"):
-        survey(rich.compile(source).serialize(), source)
+        survey(read(rich.compile(source).serialize(), source))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,90 @@
+"""Why an evaluation failed: where in the data, and never with a value of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sagamesh.errors import EvaluationError
+from sagamesh.language.cel.expressions import Place, compile_expression
+from sagamesh.language.cel.failures import explain, plain
+
+SECRET = "4111111111111111"
+TEXT = f"x{SECRET}"
+
+
+def failure(source: str, data: object) -> str:
+    with pytest.raises(EvaluationError) as caught:
+        compile_expression(f"{{'x': {source}}}", Place.BODY)({"event.data": data})
+    assert caught.value.place == "action.body"
+    return str(caught.value).removeprefix(f"{{'x': {source}}}: ")
+
+
+@pytest.mark.parametrize(
+    ("source", "data", "message"),
+    [
+        ("event.data.a", {"b": TEXT}, "there is no event.data.a"),
+        ("event.data.a.b.c", {"a": {"b": {}}}, "there is no event.data.a.b.c"),
+        ("event.data.a.b", {"a": TEXT}, "event.data.a is a string, and has no fields"),
+        ("event.data.a.b", {"a": None}, "event.data.a is null, and has no fields"),
+        ("event.data.a.b", {"a": 4111111111111111}, "event.data.a is a number, and has no fields"),
+        ("event.data.a.b", {"a": True}, "event.data.a is true or false, and has no fields"),
+        ("event.data.a.b", {"a": [TEXT]}, "event.data.a is a list, and has no fields"),
+        ("has(event.data.a.b)", {"a": TEXT}, "event.data.a is a string, and has no fields"),
+        ("event.data.l[1].a", {"l": [{"a": 1}, {"b": TEXT}]}, "there is no event.data.l[1].a"),
+        ("event.data.l.map(i, i.a)", {"l": [{"a": 1}, {"b": TEXT}]}, "there is no event.data.l[1].a"),
+        ("event.data.l.map(i, i.a)", {"l": [{"a": 1}, TEXT]}, "event.data.l[1] is a string, and has no fields"),
+        (
+            "event.data.l.map(i, i.a)",
+            {"l": [{}] * 5},
+            "there is no event.data.l[0].a, event.data.l[1].a, event.data.l[2].a and 2 more",
+        ),
+        ("event.data.a != null && event.data.b.x", {"b": {}}, "there is no event.data.a"),
+        ("has(event.data.b.a) || event.data.a == 1.0", {"b": {}}, "there is no event.data.a"),
+        ("event.data.m[event.data.a]", {"a": TEXT, "m": {}}, "a key is not in its map"),
+        ("event.data.m[event.data.a]", {"a": True, "m": {}}, "a key is not in its map"),
+        ("{'a': 1}[event.data.a]", {"a": TEXT}, "a key is not in its map"),
+        ("[event.data][0].x.y", {"x": TEXT}, "a field is asked for of what is no map"),
+        ("event.data.l[int(event.data.a)]", {"a": 4111111111111111, "l": []}, "an index is outside of its list"),
+        ("event.data.l[0]", {"l": []}, "an index is outside of its list"),
+        ("event.data.l['x']", {"l": []}, "Index error: expected integer type, got string"),
+        ("event.data.a['x']", {"a": TEXT}, "event.data.a is a string, and has no fields"),
+        ("event.data.m[event.data.a]", {"a": [TEXT], "m": {}}, "Invalid map key type: 'list'"),
+        ("event.data.a > 1.0", {"a": TEXT}, "No matching overloads found : _>_(string, double)"),
+        ("event.data.a ? 1 : 2", {"a": TEXT}, "No matching overloads found : <jump_condition>"),
+        ("event.data.a && true", {"a": TEXT}, "No matching overloads found : _&&_"),
+        ("event.data.a in event.data.b", {"a": TEXT, "b": TEXT}, "No matching overloads found : @in"),
+        ("event.data.a.matches('a')", {"a": 1}, "No matching overloads found : (double).matches(string)"),
+        ("-event.data.a", {"a": TEXT}, "No matching overloads found : -_(string)"),
+        ("event.data.a[0] + [1]", {"a": TEXT}, "Invalid container type: 'string'"),
+        ("timestamp(event.data.a)", {"a": TEXT}, "String to Timestamp conversion failed"),
+        ("duration(event.data.a)", {"a": TEXT}, "String to Duration conversion failed"),
+        ("duration(event.data.a)", {"a": f"{SECRET}h"}, "it cannot be evaluated on these data"),
+        ("int(event.data.a)", {"a": TEXT}, "cannot convert string to int"),
+        ("int(event.data.a)", {"a": 1e300}, "double out of int64 range"),
+        ("bool(event.data.a)", {"a": TEXT}, "Type conversion error from 'string' to 'bool'"),
+        ("timestamp('2026-01-01T00:00:00Z').getHours(event.data.a)", {"a": TEXT}, "Invalid timezone"),
+        ("timestamp(int(event.data.a))", {"a": 9e17}, "timestamp overflow"),
+        ("{event.data.a: 1, event.data.a: 2}", {"a": TEXT}, "duplicate key in map"),
+        ("{int(event.data.a): 1}", {"a": 4111111111111111}, "the keys of a map must be strings, and one is not"),
+        ("9223372036854775807 + int(event.data.a)", {"a": 1}, "integer overflow"),
+        ("1u - uint(event.data.a)", {"a": 2}, "unsigned integer overflow"),
+        ("1 % int(event.data.a)", {"a": 0}, "modulus by zero"),
+        ("1 / int(event.data.a)", {"a": 0}, "divide by zero"),
+        ("string(bytes(event.data.a) + b'\\xff')", {"a": TEXT}, "malformed UTF-8 bytes"),
+        ("[event.data.a].map(x, type(x))", {"a": TEXT}, "the result holds a type, which JSON cannot express"),
+    ],
+)
+def test_a_failure_says_where_and_why_and_holds_no_value(source: str, data: Any, message: str) -> None:
+    assert failure(source, data) == message
+    assert SECRET not in failure(source, data)
+
+
+def test_what_the_library_may_say_one_day_is_not_passed_on() -> None:
+    assert explain(f"INTERNAL: cannot handle {SECRET}", {}, {}) == "it cannot be evaluated on these data"
+    assert explain(f"integer overflow of {SECRET}", {}, {}) == "it cannot be evaluated on these data"
+
+
+def test_the_drawing_of_the_place_is_left_out() -> None:
+    assert plain("NOT_FOUND: nothing here [NOT_FOUND]\n | x\n | ^") == "nothing here"
