@@ -57,7 +57,7 @@ def failure(source: str, data: object) -> str:
         ("event.data.a in event.data.b", {"a": TEXT, "b": TEXT}, "No matching overloads found : @in"),
         ("event.data.a.matches('a')", {"a": 1}, "No matching overloads found : (double).matches(string)"),
         ("-event.data.a", {"a": TEXT}, "No matching overloads found : -_(string)"),
-        ("event.data.a[0] + [1]", {"a": TEXT}, "Invalid container type: 'string'"),
+        ("event.data.a[0] + [1]", {"a": TEXT}, "a field is asked for of what is no map"),
         ("timestamp(event.data.a)", {"a": TEXT}, "String to Timestamp conversion failed"),
         ("duration(event.data.a)", {"a": TEXT}, "String to Duration conversion failed"),
         ("duration(event.data.a)", {"a": f"{SECRET}h"}, "it cannot be evaluated on these data"),
