@@ -21,6 +21,7 @@ import msgspec
 from cel_expr_python import cel
 
 from sagamesh.errors import EvaluationError, ExpressionError
+from sagamesh.language.cel import slips
 from sagamesh.language.cel.cost import Survey, survey
 from sagamesh.language.cel.failures import explain, plain
 from sagamesh.language.cel.intake import Intake
@@ -121,7 +122,7 @@ def compile_expression(source: str, place: Place, *, single_event: bool = True) 
     try:
         expression = _environment(place, single_event).compile(source)
     except (RuntimeError, TypeError) as error:  # TypeError: text that is not Unicode
-        raise ExpressionError(_compile_error(str(error), declared, single_event)) from None
+        raise ExpressionError(_compile_error(str(error), source, declared, single_event)) from None
     _check_type(expression.return_type().name(), place)
     tree = read(expression.serialize(), source)
     surveyed = survey(tree)
@@ -153,25 +154,32 @@ def _check_pattern(pattern: str) -> None:
         raise ExpressionError(f"1:1: {plain(value.plain_value())}")
 
 
-_LOCATED = re.compile(r"ERROR: <input>:(\d+:\d+): (?:Syntax error: )?(.*)")
+_LOCATED = re.compile(r"ERROR: <input>:(\d+:\d+): (Syntax error: )?(.*)")
 _UNDECLARED = re.compile(r"undeclared reference to '([^']*)'")
 
 
-def _compile_error(text: str, declared: Mapping[str, object], single_event: bool) -> str:
+def _compile_error(text: str, source: str, declared: Mapping[str, object], single_event: bool) -> str:
     """The first error, without the library's drawing of the place."""
     if "recursion" in text:
         return "1:1: the expression is nested too deeply"
     located = _LOCATED.search(text)
     if located is None:
         return f"1:1: {plain(text)}"
-    where, message = located[1], plain(located[2])
+    where, message = located[1], plain(located[3])
+    if located[2]:
+        return "; ".join((f"{where}: {message}", *slips.of_syntax(source)))
+    if field := slips.of_field(message, source, where):
+        return f"{where}: {field}"
     unknown = _UNDECLARED.match(message)
-    if unknown and not single_event and unknown[1].partition(".")[0] == "event":
+    if unknown is None:
+        return f"{where}: {message}"
+    if not single_event and unknown[1].partition(".")[0] == "event":
         return (
             f"{where}: there is no single event where a step joins several; "
             'name the one you mean, as in events["order.placed"].data'
         )
-    return f"{where}: {message}" + (f"; the variables here are {', '.join(declared)}" if unknown else "")
+    variables = f"the variables here are {', '.join(declared)}"
+    return f"{where}: {message}; {slips.of_name(unknown[1]) or variables}"
 
 
 def _result(value: Any, place: Place, intake: Intake) -> object:
