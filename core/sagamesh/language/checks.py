@@ -7,16 +7,17 @@ steps can run is counted in `ways`; whether single fields can be read was settle
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from graphlib import CycleError
 
 from sagamesh.errors import ExpressionError
 from sagamesh.language import graph
+from sagamesh.language.cel.cost import EXAMPLE_EVENT
 from sagamesh.language.cel.expressions import Place, compile_expression
 from sagamesh.language.findings import CODES, Finding, finding, in_order
 from sagamesh.language.model import Saga, Step
 from sagamesh.language.ways import TooManyWaysError, Ways
-from sagamesh.text import Guesses
+from sagamesh.text import Guesses, series
 
 __all__ = ["CODES", "Finding", "check"]
 
@@ -31,7 +32,9 @@ Findings = Iterator[Finding]
 def check(saga: Saga) -> tuple[Finding, ...]:
     """Everything that is wrong with a saga, in the order of the document. Without an error it can be projected."""
     wiring = [found for ask in WIRING for found in ask(saga)]
-    found = wiring + [found for ask in MEANING for found in ask(saga)]
+    unsure = _unsure(saga, wiring)
+    found = [*wiring, *undoable(saga, unsure), *never_undone(saga, unsure)]
+    found += [found for ask in MEANING for found in ask(saga)]
     if wiring:
         return in_order([*found, *expressions(saga, None)])
     try:
@@ -44,6 +47,28 @@ def _of_branches(saga: Saga, ways: Ways) -> Findings:
     for ask in BRANCHES:
         yield from ask(saga, ways)
     yield from expressions(saga, ways)
+
+
+def _unsure(saga: Saga, wiring: Iterable[Finding]) -> frozenset[str]:
+    """The steps of which nobody knows whether they follow the pivot: those wired wrongly, and whoever hears of them.
+
+    But for those that the pivot waits for.
+    """
+    if saga.pivot is None:
+        return frozenset()
+    wrong = {f"{found.path.partition(']')[0]}]" for found in wiring}
+    listening: dict[str, list[Step]] = {}
+    for step in saga.steps:
+        for event in step.after:
+            listening.setdefault(event, []).append(step)
+    reached: set[str] = set()
+    ahead = [step for path, step in _steps(saga) if path in wrong]
+    while ahead:
+        step = ahead.pop()
+        if step.name not in reached:
+            reached.add(step.name)
+            ahead += [listener for emit in step.emits for listener in listening.get(emit.event, ())]
+    return frozenset(reached - graph.upstream(saga, saga.pivot.name))
 
 
 def _steps(saga: Saga) -> Iterator[tuple[str, Step]]:
@@ -77,17 +102,27 @@ def one_producer(saga: Saga) -> Findings:
 
 
 def known_inputs(saga: Saga) -> Findings:
-    producers, guesses = graph.producers(saga), Guesses()
+    names = _Names(saga)
     for path, step in _steps(saga):
         for index, event in enumerate(step.after):
-            if event not in producers:
-                message = f"nobody announces {event!r}"
-                yield finding("SM003", f"{path}.after[{index}]", message, _did_you_mean(event, producers, guesses))
+            if event not in names.producers:
+                yield finding("SM003", f"{path}.after[{index}]", f"nobody announces {event!r}", names.meant(event))
 
 
-def _did_you_mean(event: str, producers: dict[str, str], guesses: Guesses) -> str:
-    meant = guesses.of(event, producers.keys())
-    return f"did you mean {meant!r}?" if meant else f"add {event!r} to the `emits` of a step, or name another event"
+class _Names:
+    """What the steps and events of a saga are called, and which of them was meant by what is none."""
+
+    def __init__(self, saga: Saga) -> None:
+        self.producers = graph.producers(saga)
+        self._steps = {step.name: step for step in saga.steps}
+        self._guesses = Guesses()
+
+    def meant(self, event: str) -> str:
+        if step := self._steps.get(event):
+            return f"{event!r} is a step; what it announces is {series((repr(e.event) for e in step.emits), 'or')}"
+        if meant := self._guesses.of(event, self.producers.keys()):
+            return f"did you mean {meant!r}?"
+        return f"add {event!r} to the `emits` of a step, or name another event"
 
 
 def no_circle(saga: Saga) -> Findings:
@@ -119,9 +154,9 @@ def inputs_once(saga: Saga) -> Findings:
 # -- meaning: what steps say about undoing, events and time --------------------------------------------------------
 
 
-def undoable(saga: Saga) -> Findings:
+def undoable(saga: Saga, unsure: frozenset[str]) -> Findings:
     """What may be aborted must say how it is undone."""
-    forward = _after_pivot(saga)
+    forward = _after_pivot(saga) | unsure
     for path, step in _steps(saga):
         if not (step.compensation or step.read_only or step.pivot or step.name in forward):
             message = f"nobody knows how {step.name!r} is undone when the saga is aborted"
@@ -135,9 +170,9 @@ def nothing_to_undo(saga: Saga) -> Findings:
             yield finding("SM008", f"{path}.readOnly", message, "remove `readOnly` or `compensation`")
 
 
-def never_undone(saga: Saga) -> Findings:
+def never_undone(saga: Saga, unsure: frozenset[str]) -> Findings:
     """From the pivot on, a saga only goes forward."""
-    forward = _after_pivot(saga)
+    forward = _after_pivot(saga) - unsure
     for path, step in _steps(saga):
         what = "the pivot" if step.pivot else "downstream of the pivot"
         if (step.pivot or step.name in forward) and step.compensation:
@@ -244,7 +279,7 @@ def can_run(saga: Saga, ways: Ways) -> Findings:
 
 def expressions(saga: Saga, ways: Ways | None) -> Findings:
     """Every expression compiles and, as far as the ways are known, names only what is certainly there or not."""
-    left, producers, guesses = MOST_EXPRESSED, graph.producers(saga), Guesses()
+    left, names = MOST_EXPRESSED, _Names(saga)
     for path, step, source, place in _expressions(saga):
         if left < 0:
             message = f"this and what follows is not checked: a saga may have about {MOST_EXPRESSED >> 10} KiB of CEL"
@@ -255,16 +290,17 @@ def expressions(saga: Saga, ways: Ways | None) -> Findings:
             program = compile_expression(source, place, single_event=step is None or graph.is_single(step))
         except ExpressionError as error:
             left -= MISTAKE
-            yield finding("SM019", path, str(error), "correct the expression; the numbers are its line and column")
+            own = step.after[0] if step and step.after else saga.start.event
+            message = str(error).replace(f'"{EXAMPLE_EVENT}"', f'"{own}"')
+            yield finding("SM019", path, message, "correct the expression; the numbers are its line and column")
             continue
         left -= len(source) + program.pattern_weight // 4
         if step is not None and ways is not None:
             for event in sorted(program.events):
-                if event not in producers:
-                    fix = _did_you_mean(event, producers, guesses)
-                    yield finding("SM020", path, f"nobody announces {event!r}", fix)
+                if event not in names.producers:
+                    yield finding("SM020", path, f"nobody announces {event!r}", names.meant(event))
                 else:
-                    yield from named_event(ways, path, step, event, producers[event])
+                    yield from named_event(ways, path, step, event, names.producers[event])
 
 
 def named_event(ways: Ways, path: str, step: Step, event: str, producer: str) -> Findings:
@@ -302,9 +338,7 @@ WIRING: tuple[Callable[[Saga], Findings], ...] = (
     inputs_once,
 )
 MEANING: tuple[Callable[[Saga], Findings], ...] = (
-    undoable,
     nothing_to_undo,
-    never_undone,
     one_pivot,
     pivot_without_when,
     last_emit,

@@ -6,7 +6,7 @@ steps do not wait for one another in a circle, except where they say otherwise: 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from graphlib import TopologicalSorter
 
 from sagamesh.language.model import Saga, Step
@@ -79,12 +79,20 @@ def sinks(saga: Saga) -> tuple[str, ...]:
 
 def downstream(saga: Saga, name: str) -> frozenset[str]:
     """Every step that can only run after `name`'s end, directly or through others. Works on circles, too."""
-    after = successors(saga)
+    return _reached(successors(saga), name)
+
+
+def upstream(saga: Saga, name: str) -> frozenset[str]:
+    """Every step (and `_`) whose end `name` waits for, directly or through others. Works on circles, too."""
+    return _reached(all_inputs(saga), name)
+
+
+def _reached(next_of: Mapping[str, Iterable[str]], name: str) -> frozenset[str]:
     reached: set[str] = set()
-    ahead = list(after[name])
+    ahead = list(next_of[name])
     while ahead:
         step = ahead.pop()
         if step not in reached:
             reached.add(step)
-            ahead.extend(after[step])
+            ahead.extend(next_of.get(step, ()))
     return frozenset(reached)

@@ -23,6 +23,9 @@ MAX_STEPS = 10_000  # the library's own budget for all loops together
 MAX_WORK = 8 << 20  # characters read, or values compared: under half a second
 MAX_PATTERN = 256 << 10  # of regular expressions, compiled anew at each call: under half a second
 
+EXAMPLE_EVENT = "order.placed"
+"""In messages about an expression, which know no saga: `checks` writes an event of the saga in its place."""
+
 _OPERATORS = frozenset(
     {"_?_:_", "_&&_", "_||_", "!_", "-_", "_+_", "_-_", "_*_", "_/_", "_%_", "_[_]"}
     | {"_==_", "_!=_", "_<_", "_<=_", "_>_", "_>=_", "@in", "@not_strictly_false"}
@@ -154,8 +157,8 @@ def _event_names(nodes: tuple[AstNode, ...]) -> frozenset[str]:
     for node in nodes:
         if node.kind is ExprKind.VARIABLE and node.name == "events" and named.get(id(node)) is None:
             raise ExpressionError(
-                f'{node.position}: events takes its event type as a string literal: write events["order.placed"].data, '
-                'or "order.placed" in events'
+                f"{node.position}: events takes its event type as a string literal: "
+                f'write events["{EXAMPLE_EVENT}"].data, or "{EXAMPLE_EVENT}" in events'
             )
     return frozenset(name for name in named.values() if name is not None)
 

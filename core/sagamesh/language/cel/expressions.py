@@ -22,7 +22,7 @@ from cel_expr_python import cel
 
 from sagamesh.errors import EvaluationError, ExpressionError
 from sagamesh.language.cel import slips
-from sagamesh.language.cel.cost import Survey, survey
+from sagamesh.language.cel.cost import EXAMPLE_EVENT, Survey, survey
 from sagamesh.language.cel.failures import explain, plain
 from sagamesh.language.cel.intake import Intake
 from sagamesh.language.cel.selection import Selection, select
@@ -176,7 +176,7 @@ def _compile_error(text: str, source: str, declared: Mapping[str, object], singl
     if not single_event and unknown[1].partition(".")[0] == "event":
         return (
             f"{where}: there is no single event where a step joins several; "
-            'name the one you mean, as in events["order.placed"].data'
+            f'name the one you mean, as in events["{EXAMPLE_EVENT}"].data'
         )
     variables = f"the variables here are {', '.join(declared)}"
     return f"{where}: {message}; {slips.of_name(unknown[1]) or variables}"

@@ -33,7 +33,7 @@ def steps(*lines: str) -> Saga:
     written = []
     for line in lines:
         head, _, fields = line.partition(";")
-        name, on, emits = re.fullmatch(r"([\w-]+): (.*?)(?: -> (.*))?", head.strip()).groups()  # type: ignore[union-attr]
+        name, on, emits = re.fullmatch(r"([\w-]+):(.*?)(?: -> (.*))?", head.strip()).groups()  # type: ignore[union-attr]
         events = (emits or f"{name}.done").split()
         when = [{"event": event, "when": "response.status == 200"} for event in events[:-1]]
         own = yaml.safe_load(f"{{{fields}}}") if fields.strip() else {"readOnly": True}
@@ -111,6 +111,43 @@ def test_findings_are_plain_data() -> None:
 def test_a_slip_in_an_event_is_pointed_at() -> None:
     (found,) = check(steps("a: order.placed -> credit.reserved", "b: credit.reservd"))
     assert found.fix == "did you mean 'credit.reserved'?"
+
+
+def test_a_step_for_its_event_is_pointed_at() -> None:
+    one, several = check(steps("copay: order.placed", "credit: copay -> good bad", "ship: credit"))
+    assert (one.code, one.fix) == ("SM003", "'copay' is a step; what it announces is 'copay.done'")
+    assert several.fix == "'credit' is a step; what it announces is 'good' or 'bad'"
+
+
+WIRED_WRONGLY = {
+    "a slip": (["copay: order.placed", "pay: copay.dnoe; pivot: true", "ship: pay.doen; {}", "tell: ship.done; {}"], 2),
+    "nothing": (["copay: order.placed; pivot: true", "ship: ; {}", "tell: ship.done; {}"], 1),
+    "a circle": (["pay: order.placed; pivot: true", "a: pay.done b.done; {}", "b: a.done; {}", "c: b.done; {}"], 1),
+    "an event of two": (["p: order.placed; pivot: true", "a: order.placed -> x", "b: p.done -> x; {}", "c: x; {}"], 1),
+    "a name of two": (["p: order.placed; pivot: true", "a: order.placed", "a: p.done -> x; {}", "c: x; {}"], 1),
+}
+
+
+@pytest.mark.parametrize("name", WIRED_WRONGLY)
+def test_of_what_is_wired_wrongly_it_is_not_told_that_it_needs_a_compensation(name: str) -> None:
+    """It may follow the pivot, once it is wired well."""
+    text, wrong = WIRED_WRONGLY[name]
+    found = check(steps(*(line.replace("{}", PLAIN) for line in text)))
+    assert len(found) == wrong
+    assert {f.code for f in found} <= {"SM001", "SM002", "SM003", "SM004", "SM005"}
+
+
+def test_of_what_cannot_follow_the_pivot_it_is_told_all_the_same() -> None:
+    found = check(steps(f"a: order.placed; {PLAIN}", f"p: a.done; {PIVOT}", f"b: p.dnoe; {PLAIN}"))
+    assert [(f.code, f.path) for f in found] == [("SM007", "spec.steps[0]"), ("SM003", "spec.steps[2].after[0]")]
+    before = check(steps(f"a: order.plcaed; {PLAIN}", f"p: a.done; {PIVOT}"))
+    assert [(f.code, f.path) for f in before] == [("SM007", "spec.steps[0]"), ("SM003", "spec.steps[0].after[0]")]
+    without = check(steps(f"a: order.placed; {PLAIN}", f"b: a.dnoe; {PLAIN}"))
+    assert [(f.code, f.path) for f in without] == [
+        ("SM007", "spec.steps[0]"),
+        ("SM007", "spec.steps[1]"),
+        ("SM003", "spec.steps[1].after[0]"),
+    ]
 
 
 def test_a_circle_is_named() -> None:
@@ -333,6 +370,9 @@ def test_event_has_no_meaning_where_a_step_joins_several() -> None:
     (found,) = check(steps("a: order.placed", "b: order.placed", f"c: a.done b.done; {field}"))
     assert (found.code, found.path) == ("SM019", "spec.steps[2].action.body")
     assert "no single event" in found.message
+    assert found.message.endswith('name the one you mean, as in events["a.done"].data')
+    (found,) = check(steps("a: order.placed; when: 'events[event.id].data.x == 1.0', readOnly: true"))
+    assert 'write events["order.placed"].data, or "order.placed" in events' in found.message
     assert check(steps("a: order.placed -> x y", f"c: x y; join: any, {field}")) == ()
 
 

@@ -64,8 +64,15 @@ def test_downstream_are_all_that_can_only_run_after_it() -> None:
     assert graph.downstream(CHOICE, "d") == frozenset()
 
 
+def test_upstream_are_all_that_it_waits_for() -> None:
+    assert graph.upstream(CHOICE, "a") == {"_"}
+    for name in "abcde":
+        assert graph.upstream(CHOICE, name) == {"_"} | {o for o in "abcde" if name in graph.downstream(CHOICE, o)}
+
+
 def test_circles_are_walked_once() -> None:
     assert graph.downstream(CIRCLE, "a") == {"a", "b", "c", "d"}
+    assert graph.upstream(CIRCLE, "d") >= {"a", "b", "c"}
 
 
 def test_order_puts_each_step_after_those_it_listens_to() -> None:
