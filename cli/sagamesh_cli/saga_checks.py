@@ -5,12 +5,12 @@ Whoever wants sagas only if nothing forbids to run them asks for `accepted`; `sa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from sagamesh.errors import SpecError
 from sagamesh.language import checks, spec
-from sagamesh.language.findings import Finding
+from sagamesh.language.findings import ODD_WORD, Finding
 from sagamesh.language.model import Saga
 from sagamesh_cli import saga_files
 from sagamesh_cli.output import Complaint, in_line, paint
@@ -77,9 +77,20 @@ def judge(name: str) -> Judged:
 
 def _judge(document: SourceDocument) -> Judged:
     if problems := spec.problems(document.value, namespace=saga_files.NAMESPACE):
-        return Judged((), _sorted(_problem(document, problem) for problem in problems))
+        found = [_problem(document, problem) for problem in problems]
+        return Judged((), _sorted([*found, *_odd_words(document, {problem.path for problem in problems})]))
     saga = spec.read(document.value, namespace=saga_files.NAMESPACE)
-    return Judged((saga,), _sorted(_finding(document, finding) for finding in checks.check(saga)))
+    found = [_finding(document, finding) for finding in checks.check(saga)]
+    return Judged((saga,), _sorted([*found, *_odd_words(document, set())]))
+
+
+def _odd_words(document: SourceDocument, told: Collection[str]) -> Iterator[Located]:
+    """Words that kubectl reads otherwise, which no check of the saga can see; but for those `told` of already."""
+    for odd in document.odd:
+        if odd.path not in told:
+            message = f"{odd.word} without quotes is text here, and {odd.meaning} to kubectl, which reads YAML 1.1"
+            fix = f"write '{odd.word}', in quotes, or what you mean"
+            yield Located(document.file, odd.line, ODD_WORD, "warning", odd.path, message, fix)
 
 
 def _twins(documents: Sequence[SourceDocument], judged: Sequence[Judged]) -> Iterator[Located]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import stat
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,16 @@ from sagamesh.errors import SpecError
 from sagamesh.language import spec
 from sagamesh.language.model import Saga
 from sagamesh_cli.output import Complaint
+from sagamesh_cli.yaml_slips import OddWord, hinted, meaning
 
 MAX_BYTES = 256 << 10
 """Of a file: 500 steps, the most of a saga, of 500 bytes each. Whatever is larger was named by mistake."""
 MAX_DEPTH = 50  # of nodes in nodes; a saga needs six, and Python's stack is finite
 STDIN = "-"
 NAMESPACE = "default"  # of a saga that names none
+LISTS = ("List", f"{KIND}List")
+ITEM = re.compile(r"items\[(\d+)\]\.?")
+TEXT = "tag:yaml.org,2002:str"
 
 
 class UnreadableFile(Complaint):
@@ -47,11 +52,15 @@ class BadFile(Complaint):
 
 @dataclass(frozen=True, kw_only=True)
 class SourceDocument:
-    """One YAML document. `lines`: path, as in `spec.steps[2].action`, to the line (from 1) where it stands."""
+    """One YAML document. `lines`: path, as in `spec.steps[2].action`, to the line (from 1) where it stands.
+
+    `odd`: words in it that kubectl reads otherwise.
+    """
 
     file: str
     value: Any
     lines: dict[str, int]
+    odd: tuple[OddWord, ...] = ()
 
     @property
     def foreign(self) -> bool:
@@ -60,6 +69,25 @@ class SourceDocument:
             return self.value is None
         group, kind = str(self.value.get("apiVersion", "")).partition("/")[0], self.value.get("kind")
         return bool(group) and isinstance(kind, str) and kind != KIND and group != GROUP
+
+    @property
+    def items(self) -> tuple[SourceDocument, ...]:
+        """Those of a list, as `kubectl get -o yaml` writes it; of everything else, itself."""
+        value = self.value
+        if not isinstance(value, dict) or value.get("kind") not in LISTS or not isinstance(value.get("items"), list):
+            return (self,)
+        lines: list[dict[str, int]] = [{} for _ in value["items"]]
+        for path, line in self.lines.items():
+            if place := ITEM.match(path):
+                lines[int(place[1])][path[place.end() :]] = line
+        odd: list[list[OddWord]] = [[] for _ in value["items"]]
+        for word in self.odd:
+            if place := ITEM.match(word.path):
+                odd[int(place[1])].append(word._replace(path=word.path[place.end() :]))
+        return tuple(
+            SourceDocument(file=self.file, value=item, lines=lines[i], odd=tuple(odd[i]))
+            for i, item in enumerate(value["items"])
+        )
 
     def line(self, path: str) -> int:
         """The line where a path stands; of what is missing, that of the nearest part of its path."""
@@ -81,7 +109,9 @@ def read(name: str) -> tuple[SourceDocument, ...]:
         documents = []
         while loader.check_node():
             node: Any = loader.get_node()
-            documents.append(SourceDocument(file=file, value=loader.construct_document(node), lines=_lines(node)))
+            lines, odd = _lines(node), tuple(_odd(node))
+            value = loader.construct_document(node)
+            documents.append(SourceDocument(file=file, value=value, lines=lines, odd=odd))
         return tuple(documents)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -94,7 +124,8 @@ def read(name: str) -> tuple[SourceDocument, ...]:
 
 def sagas(name: str) -> tuple[SourceDocument, ...]:
     """The documents of a file that are, or should be, sagas: at least one. Raises UnreadableFile and BadFile."""
-    documents = tuple(document for document in read(name) if not document.foreign)
+    every = (item for document in read(name) for item in document.items)
+    documents = tuple(document for document in every if not document.foreign)
     if not documents:
         raise BadFile(shown(name), None, "there is no Saga in this file")
     return documents
@@ -146,7 +177,21 @@ def _text(file: str, content: bytes) -> str:
 
 def _sentence(error: yaml.MarkedYAMLError) -> str:
     parts = [part for part in (error.context, error.problem) if part]
-    return " ".join(", ".join(parts).split())
+    return hinted(" ".join(", ".join(parts).split()))
+
+
+def _odd(node: Any, path: str = "") -> Iterator[OddWord]:
+    """Words without quotes, keys and values, that YAML 1.1 reads otherwise."""
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            inner = f"{path}.{key.value}".lstrip(".")
+            yield from _odd(key, inner)
+            yield from _odd(value, inner)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            yield from _odd(item, f"{path}[{index}]")
+    elif node.style is None and node.tag == TEXT and (read := meaning(node.value)):
+        yield OddWord(path, node.start_mark.line + 1, node.value, read)
 
 
 def _lines(node: Any, path: str = "") -> dict[str, int]:
@@ -194,7 +239,7 @@ def _check_keys(node: yaml.MappingNode) -> None:
             problem = f"the key {key.value!r} is there twice: first on line {seen[key.value]}"
         if problem:
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
-        key.tag = "tag:yaml.org,2002:str"  # as in JSON, which is what the API server makes of it
+        key.tag = TEXT  # as in JSON, which is what the API server makes of it
         seen[key.value] = key.start_mark.line + 1
 
 

@@ -128,6 +128,8 @@ class Node:
             guess = len(self._problems) < MOST_GUESSED  # among few words each: in microseconds
             close = get_close_matches(name, self._known, 1) if guess else ()
             hint = f"did you mean {close[0]!r}?" if close else f"the fields here are {', '.join(self._known)}"
+            if isinstance(key, str) and re.search(r"[^\w-]", name):
+                hint = "if it is the rest of a text, put the text in quotes"
             self.refuse(name, f"is not a field of the language; {hint}")
 
     def _at(self, name: str) -> str:

@@ -4,6 +4,7 @@ import io
 import os
 import sys
 from pathlib import Path
+from textwrap import indent
 
 import pytest
 
@@ -76,10 +77,10 @@ def test_values_are_those_of_json(tmp_path: Path) -> None:
         ("a: 1\n1: 2\n'1': 3", 3, "the key '1' is there twice: first on line 2"),
         ("? [a]\n: b", 1, "a key must be a word, not a list or a mapping"),
         ("a: 1\n\tb: 2", 2, "while scanning for the next token, found character '\\t' that cannot start any token"),
-        ("a: b: c", 1, "mapping values are not allowed here"),
+        ("a: b: c", 1, "put the text in quotes, as in 'a ? b : c' (mapping values are not allowed here)"),
         ("a: [1,\nb: 2", 2, "while parsing a flow sequence, expected ',' or ']', but got '<stream end>'"),
         ("a: 'x", 1, "while scanning a quoted scalar, found unexpected end of stream"),
-        ("a: 1\nb: !python/object:os.system x", 2, "could not determine a constructor for the tag"),
+        ("a: 1\nb: !!python/object:os.system x", 2, "could not determine a constructor for the tag"),
         ("a: !!int x", None, "this is not YAML: invalid literal for int()"),
         ("a: " + "9" * 5000, None, "this is not YAML: Exceeds the limit"),
         ("[" * 100_000, 1, "this is nested too deep"),
@@ -151,3 +152,55 @@ def test_a_file_without_a_saga(tmp_path: Path, text: str) -> None:
     path.write_text(text)
     with pytest.raises(BadFile, match="there is no Saga in this file"):
         saga_files.sagas(str(path))
+
+
+def of_list(tmp_path: Path, text: str) -> list[saga_files.SourceDocument]:
+    path = tmp_path / "list.yaml"
+    path.write_text(text)
+    return list(saga_files.sagas(str(path)))
+
+
+@pytest.mark.parametrize(
+    "head", ["apiVersion: v1\nkind: List", "apiVersion: sagamesh.dev/v1alpha1\nkind: SagaList", "kind: List"]
+)
+def test_a_list_is_what_stands_in_it(tmp_path: Path, head: str) -> None:
+    """As kubectl writes several Sagas."""
+    item = indent(SAGA, "  ").replace("  ", "- ", 1)
+    pod = "- apiVersion: v1\n  kind: Pod\n"
+    first, second = of_list(tmp_path, f"{head}\nitems:\n{item}{pod}{item}---\napiVersion: v1\nkind: Pod")
+    assert first.value == second.value == saga_files.read(str(saga(tmp_path)))[0].value
+    before = head.count("\n") + 2
+    assert [first.line(path) - before for path in ("", "spec.steps[0].action.path", "nothing")] == [1, 10, 1]
+    assert second.line("spec.steps[1].name") - before == 11 + 2 + 11
+
+
+def saga(tmp_path: Path) -> Path:
+    path = tmp_path / "saga.yaml"
+    path.write_text(SAGA)
+    return path
+
+
+@pytest.mark.parametrize("text", ["kind: List\napiVersion: v1\nitems: []", "kind: List\napiVersion: v1"])
+def test_an_empty_list_holds_no_saga(tmp_path: Path, text: str) -> None:
+    with pytest.raises(BadFile, match="there is no Saga in this file"):
+        of_list(tmp_path, text)
+
+
+def test_items_after_the_ninth_have_lines_of_their_own(tmp_path: Path) -> None:
+    documents = of_list(tmp_path, "kind: List\nitems:\n" + "".join(f"- kind: Saga\n  x: {n}\n" for n in range(12)))
+    assert [document.line("x") for document in documents] == list(range(4, 28, 2))
+
+
+def test_words_that_kubectl_reads_otherwise_are_known(tmp_path: Path) -> None:
+    text = "a: yes\nb: 'yes'\nc: [n, no-thing, \"n\", 010]\non: {off: |\n  on\n}\n"
+    [document] = read(tmp_path, text.replace("{off: |\n  on\n}", "\n  off: |\n    on"))
+    assert [tuple(odd) for odd in document.odd] == [
+        ("a", 1, "yes", "the boolean true"),
+        ("c[0]", 3, "n", "the boolean false"),
+        ("c[3]", 3, "010", "a number"),
+        ("on", 4, "on", "the boolean true"),
+        ("on.off", 5, "off", "the boolean false"),
+    ]
+    first, second = of_list(tmp_path, "kind: List\nitems:\n- a: 1\n- b: yes\n  y: 1")
+    assert first.odd == ()
+    assert [(odd.path, odd.line) for odd in second.odd] == [("b", 4), ("y", 5)]

@@ -7,9 +7,11 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
+from sagamesh.language.findings import ODD_WORD
 from sagamesh_cli import saga_checks
 from sagamesh_cli.main import app
 from sagamesh_cli.output import Complaint
+from support.builders.check_examples import EXAMPLES
 
 DATA = Path(__file__).parent / "data"
 
@@ -77,6 +79,60 @@ def test_the_same_saga_twice_in_one_file() -> None:
     line = text.count("\n") + 4
     assert result.exit_code == 1
     assert f"<stdin>:{line}: error the saga shop/checkout is there twice: first on line 3\n" in result.stdout
+
+
+def test_a_condition_without_quotes_is_pointed_at(tmp_path: Path) -> None:
+    file = edited(
+        tmp_path, "pivot: true", "pivot: true\n      emits: [{event: charged, when: a ? b : c}, {event: no-charge}]"
+    )
+    result = sagamesh("check", file)
+    line, message = result.stdout.splitlines()[0].removeprefix(f"{file}:").split(": error ")
+    assert message.startswith("put the text in quotes, as in 'a ? b : c' (")
+    assert "when: a ? b : c" in Path(file).read_text().splitlines()[int(line) - 1]
+
+
+def test_a_word_that_kubectl_reads_otherwise_is_a_warning(tmp_path: Path) -> None:
+    wrong, mended = EXAMPLES[ODD_WORD]
+    start = "start: {participant: orders, event: order.placed}\n"
+    head = "apiVersion: sagamesh.dev/v1alpha1\nkind: Saga\nmetadata: {name: ask, labels: {on: Yes}}\nspec:\n"
+    file = tmp_path / "saga.yaml"
+    for text, places in ((wrong, [(3, "on"), (3, "Yes"), (7, "no")]), (mended, [(3, "on"), (3, "Yes")])):
+        file.write_text(head + "".join(f"  {line}\n" for line in (start + text).splitlines()))
+        found = json.loads(sagamesh("check", str(file), "-o", "json").stdout)
+        assert found["success"] is True
+        assert [(each["line"], each["message"].split()[0]) for each in found["findings"]] == places
+        assert {(each["code"], each["level"]) for each in found["findings"]} == {(ODD_WORD, "warning")}
+    assert found["findings"][0] | {"file": ""} == {
+        "file": "",
+        "line": 3,
+        "code": "SM026",
+        "level": "warning",
+        "path": "metadata.labels.on",
+        "message": "on without quotes is text here, and the boolean true to kubectl, which reads YAML 1.1",
+        "fix": "write 'on', in quotes, or what you mean",
+    }
+
+
+def test_of_a_word_that_is_wrong_here_too_there_is_one_finding(tmp_path: Path) -> None:
+    file = edited(tmp_path, "pivot: true", "pivot: yes\n      on: [order.placed]")
+    found = json.loads(sagamesh("check", file, "-o", "json").stdout)["findings"]
+    assert [(each["code"], each["path"].rpartition(".")[2]) for each in found] == [(None, "pivot"), (None, "on")]
+
+
+@pytest.mark.parametrize("command", ["check", "graph"])
+def test_a_list_of_sagas_is_read(tmp_path: Path, command: str) -> None:
+    sagas = [yaml.safe_load((DATA / name).read_text()) for name in ("checkout.yaml", "trip.yaml")]
+    file = tmp_path / "list.yaml"
+    file.write_text(yaml.safe_dump({"apiVersion": "v1", "kind": "List", "items": sagas, "metadata": {}}))
+    result = sagamesh(command, str(file))
+    assert result.exit_code == 0
+    assert ("2 sagas: no findings" if command == "check" else "checkout") in result.stdout
+    assert [saga.name for saga in saga_checks.accepted(str(file))] == ["checkout", "trip"], "as `dev` reads it"
+
+
+def test_a_text_cut_off_by_its_comma_is_pointed_at(tmp_path: Path) -> None:
+    said = sagamesh("check", edited(tmp_path, "action: {", "action: {body: f(a, b), ")).stdout
+    assert ".action.b) is not a field of the language; if it is the rest of a text, put the text in quotes" in said
 
 
 def test_standard_input() -> None:
