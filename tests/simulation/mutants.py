@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from sagamesh.protocol import attempt, commands, decision, situation
+from sagamesh.protocol import attempt, commands, decision, endings, situation
 from sagamesh.simulation import Handlers
 
-MODULES: tuple[ModuleType, ...] = (situation, decision, attempt, commands)
+MODULES: tuple[ModuleType, ...] = (endings, situation, decision, attempt, commands)
 """The protocol, each module after those that it takes functions from."""
 
 
@@ -60,6 +60,20 @@ READ_AND_BELIEVE = """    known.absent.add(name)
 
 def _fetch"""
 
+NEVER = """    if False:
+        return (Write(step.compensation"""
+NEVER_RUN = """    if at.step.rules.open:
+        return (Write(at.step.end, Dead()),)
+        return end_failed(at, """
+BELIEVED = """aborted = Aborted(Cause("cancelled"))
+    if ABORT not in known.registers:"""
+STOPPED = """        case Aborted(cause=cause):
+            return ACK"""
+UNDECIDED = """        case None:
+            return (Write(OUTCOME, Committed()),) if local.pivot is None else ACK"""
+SKIPPED_TOO = """            case Started() | Skipped():
+                return ACK"""
+
 MUTANTS = (
     Mutant(
         "an absence is believed without a marker",
@@ -99,22 +113,40 @@ MUTANTS = (
     Mutant(
         "the notice is acked where it should come back",
         ("straight 2", "two roots"),
-        ((decision, "return come_back(at)  # its owner is still at work", "return ACK"),),
+        ((decision, "return come_back(at)  # its owner is still at work", "return ACK  #"),),
     ),
     Mutant(
-        "compensations do not wait for successors",
-        ("straight 2", "straight 3"),
-        ((decision, "if isinstance(undone := are_there(at, *behind), Need):", "if isinstance(undone := None, Need):"),),
-    ),
-    Mutant(
-        "a failed step is not compensated",
+        "compensations do not wait for what is behind",
         ("straight 2", "straight 3"),
         (
             (
                 decision,
-                "or not isinstance(ended, Done | Failed):\n        return (Write(step.compensation, Nothing()),)",
-                "or not isinstance(ended, Done):\n        return (Write(step.compensation, Nothing()),)",
+                "if isinstance(undone := are_there(at, *map(registers.compensation, behind)), Need):",
+                "if False:",
             ),
+        ),
+    ),
+    Mutant(
+        "a step that never ran waits for what is behind",
+        ("straight 3", "straight 5"),
+        ((decision, "    if isinstance(begun, Cancelled):\n        return (Write(step.compensation", NEVER),),
+    ),
+    Mutant(
+        "a failed step is not compensated",
+        ("straight 2", "straight 3"),
+        ((decision, "if not isinstance(ended, Done | Failed):", "if not isinstance(ended, Done):"),),
+    ),
+    Mutant(
+        "an open root that hears of the abort counts as never run",
+        ("straight 2", "two roots", "straight 1"),
+        ((decision, "    if at.step.rules.open:\n        return end_failed(at, ", NEVER_RUN),),
+    ),
+    Mutant(
+        "the notice is believed without the outcome",
+        ("straight 2", "two roots", "pivot in the middle"),
+        (
+            (decision, "    if (wrong := implausible(local, known.registers)) is not None:", "    if wrong := None:"),
+            (decision, "if not isinstance(aborted := decided(at), Aborted):", BELIEVED),
         ),
     ),
     Mutant(
@@ -123,47 +155,40 @@ MUTANTS = (
         (
             (
                 decision,
-                "    if any(isinstance(at.known.value(name), Failed) for name in others):\n        return ACK\n",
+                "    if any(isinstance(known.value(name), Failed) for name in others):\n        return ACK\n",
                 "",
             ),
         ),
     ),
     Mutant(
-        "a sink stops when it lost to committed",
-        ("pivot in the middle", "pivot last"),
-        (
-            (
-                decision,
-                "    if at.rules.local.pivot is not None and FINISH not in at.known.registers:",
-                "    if at.known.mine(OUTCOME) and at.rules.local.pivot and FINISH not in at.known.registers:",
-            ),
-        ),
+        "a sink that finds the saga aborted writes no notice",
+        ("straight 1", "straight 2"),
+        ((decision, "        case Aborted(cause=cause):\n            return give_notice(known, cause)", STOPPED),),
     ),
     Mutant(
-        "a sink that lost to aborted writes no notice",
-        ("straight 1", "straight 2"),
-        (
-            (
-                decision,
-                "    if isinstance(outcome, Aborted):\n        return conclude_abort(at.known, outcome.cause)",
-                "    if isinstance(outcome, Aborted):\n        return ACK",
-            ),
-        ),
+        "sinks of a skipped pivot write no outcome",
+        ("pivot skipped", "pivot skipped, and the only sink"),
+        ((decision, "        case None:\n            return (Write(OUTCOME, Committed()),)", UNDECIDED),),
     ),
     Mutant(
         "a pivot that sees cancelled does not carry the abort on",
         ("pivot in the middle", "pivot last"),
-        ((decision, "return conclude_abort(at.known, cause) if at.step.rules.pivot else ACK", "return ACK"),),
+        ((decision, "return give_notice(known, cause) if step.rules.pivot else ACK", "return ACK"),),
     ),
     Mutant(
         "an abort goes past the pivot's latch",
-        ("pivot in the middle", "pivot last", "pivot first"),
-        ((decision, "if rules.local.pivot is not None and ABORT not in known.registers:", "if False:"),),
+        ("pivot in the middle", "pivot last", "pivot behind two roots"),
+        ((decision, "return (Write(latch, Cancelled(cause), guarded=known.late),)", "pass"),),
+    ),
+    Mutant(
+        "an abort that finds the pivot skipped writes no outcome",
+        ("pivot skipped", "pivot on one branch"),
+        ((decision, "            case Started():\n                return ACK  # the pivot decides", SKIPPED_TOO),),
     ),
     Mutant(
         "outcome aborted without the notice",
         ("straight 2",),
-        ((decision, "if isinstance(outcome, Aborted) and ABORT not in known.registers:", "if False:"),),
+        ((decision, "return give_notice(known, stands.cause) if isinstance(stands, Aborted) else ACK", "return ACK"),),
     ),
     Mutant(
         "a pivot that cannot be evaluated parks",

@@ -5,12 +5,14 @@ from __future__ import annotations
 import pytest
 
 from sagamesh.language import graph
+from sagamesh.log.registers import FINISH
+from sagamesh.protocol import endings
 from sagamesh.simulation import HANDLERS, Handlers, Outline, World, seeded, violations
 from sagamesh.simulation.broker import PendingDelivery
 from simulation.mutants import MUTANTS, Mutant, mutate
 from support.builders import shapes
 
-ENOUGH = 3_000
+ENOUGH = 2_000
 """Schedules of each shape that a mutant may survive."""
 
 
@@ -49,3 +51,22 @@ def test_leaves_alone_as_sinks_are_caught(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(graph, "sinks", leaves)
     assert caught("choice and merge beside a root that only one branch waits for", HANDLERS)
+
+
+def test_what_only_reads_between_two_undoable_steps_must_be_looked_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nearest(name, after, wanted):
+        return tuple(step for step in after[name] if step in wanted)
+
+    monkeypatch.setattr(graph, "_nearest", nearest)
+    assert caught("readOnly in every place", HANDLERS)
+
+
+def test_a_pivot_without_a_begin_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    original = graph.open_steps
+    monkeypatch.setattr(graph, "open_steps", lambda saga: (*original(saga), saga.pivot.name))
+    assert caught("pivot in the middle", HANDLERS)
+
+
+def test_a_finish_that_is_expected_where_one_register_is_the_last_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endings, "_undone", lambda _rules: FINISH)
+    assert caught("straight 2", HANDLERS)

@@ -6,7 +6,7 @@ steps do not wait for one another in a circle, except where they say otherwise: 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from graphlib import TopologicalSorter
 
 from sagamesh.language.model import Saga, Step
@@ -61,11 +61,6 @@ def order(saga: Saga) -> tuple[str, ...]:
     return tuple(TopologicalSorter({START: (), **all_inputs(saga)}).static_order())
 
 
-def roots(saga: Saga) -> tuple[str, ...]:
-    """The steps that listen to the starting event."""
-    return successors(saga)[START]
-
-
 def sinks(saga: Saga) -> tuple[str, ...]:
     """The steps whose ends decide that a saga is done: the leaves, and every input of a join by `any`.
 
@@ -75,6 +70,51 @@ def sinks(saga: Saga) -> tuple[str, ...]:
     listens = all_inputs(saga)
     merged = {name for step in saga.steps if step.join == "any" for name in listens[step.name]}
     return tuple(step.name for step in saga.steps if not after[step.name] or step.name in merged)
+
+
+def open_steps(saga: Saga) -> tuple[str, ...]:
+    """The steps that nobody can keep from running: downstream of the pivot, or, but for it, after the start alone."""
+    forward, listens = _after_pivot(saga), all_inputs(saga)
+    return tuple(s.name for s in saga.steps if s.name in forward or (not s.pivot and [*listens[s.name]] == [START]))
+
+
+def behind(saga: Saga) -> dict[str, tuple[str, ...]]:
+    """Undoable step (neither readOnly, nor the pivot, nor downstream of it) -> the nearest undoable ones downstream.
+
+    Those are undone before it. Steps between them that only read are looked through.
+    """
+    forward, after = _after_pivot(saga), successors(saga)
+    undoable = {s.name for s in saga.steps if not (s.read_only or s.pivot or s.name in forward)}
+    return {step.name: _nearest(step.name, after, undoable) for step in saga.steps if step.name in undoable}
+
+
+def undone_last(behind: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """The undoable steps with no undoable one upstream, in the order of the saga."""
+    upstream = {step for steps in behind.values() for step in steps}
+    return tuple(name for name in behind if name not in upstream)
+
+
+def may_be_skipped(saga: Saga) -> bool:
+    """Whether events may come such that the pivot is dead: said so wherever a step before it chooses its event."""
+    before = upstream(saga, saga.pivot.name) if saga.pivot else frozenset()
+    return any(len(step.emits) > 1 and step.name in before for step in saga.steps)
+
+
+def _after_pivot(saga: Saga) -> frozenset[str]:
+    return downstream(saga, saga.pivot.name) if saga.pivot else frozenset()
+
+
+def _nearest(name: str, after: Mapping[str, tuple[str, ...]], wanted: Container[str]) -> tuple[str, ...]:
+    found: dict[str, None] = {}
+    seen, ahead = {name}, list(after[name])
+    while ahead:
+        step = ahead.pop()
+        if step in wanted:
+            found[step] = None
+        elif step not in seen:
+            seen.add(step)
+            ahead.extend(after[step])
+    return tuple(step for step in after if step in found)
 
 
 def downstream(saga: Saga, name: str) -> frozenset[str]:

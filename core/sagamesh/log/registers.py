@@ -157,7 +157,10 @@ class Start(Value, frozen=True, tag="start"):
 
 
 class Started(Value, frozen=True, tag="started"):
-    """`begin`: the step runs, on behalf of the delivery of that subject."""
+    """`begin`: the step runs, on behalf of the delivery of that subject.
+
+    Of an open step it decides nothing: it only guards the call of an attempt that is late, and says since when.
+    """
 
     delivery: str
 
@@ -195,6 +198,8 @@ class Cancelled(Value, frozen=True, tag="cancelled"):
 class Done(Value, frozen=True, tag="done", omit_defaults=True):
     """`end`: the action succeeded; this event, with this data, is announced. `deliveries`: how many it took.
 
+    `begun`: when the attempt began that ended it, by the server's time, in seconds since the epoch.
+
     The wire calls them `attempts`, as in `Failed` and `Undone`: a word that means something else by now. `called`: how
     often the app was called for the action, as far as the process knows that ended it; calls that reached nobody do not
     count.
@@ -204,6 +209,7 @@ class Done(Value, frozen=True, tag="done", omit_defaults=True):
     data: Raw = NULL
     deliveries: int = field(default=1, name="attempts")
     called: int = 1
+    begun: float = 0.0
 
 
 class Satisfied(Value, frozen=True, tag="skipped"):
@@ -222,24 +228,25 @@ class Dead(Value, frozen=True, tag="dead"):
 class Failed(Value, frozen=True, tag="failed", omit_defaults=True):
     """`end`: the action did not succeed.
 
-    `deliveries`, `called`: as in `Done`. It may have failed without any call.
+    `deliveries`, `called`, `begun`: as in `Done`. It may have failed without any call.
     """
 
     kind: FailureKind
     reason: str
     deliveries: int = field(default=1, name="attempts")
     called: int = 1
+    begun: float = 0.0
 
     def __post_init__(self) -> None:
         force_setattr(self, "reason", cut(self.reason))
 
 
 class Committed(Value, frozen=True, tag="committed"):
-    """`_.outcome`: the saga stands."""
+    """`_.outcome`: the saga stands. Written only where no pivot says so."""
 
 
 class Aborted(Value, frozen=True, tag="aborted"):
-    """`_.outcome`: the saga is undone."""
+    """`_.outcome`: the saga is undone. Written only where no pivot says so."""
 
     cause: Cause
 
@@ -268,11 +275,11 @@ class Nothing(Value, frozen=True, tag="nothing"):
 
 
 class Completed(Value, frozen=True, tag="completed"):
-    """`_.finish` of a committed saga with a pivot."""
+    """`_.finish` of a committed saga with a pivot and several sinks."""
 
 
 class Compensated(Value, frozen=True, tag="compensated"):
-    """`_.finish` of an aborted saga."""
+    """`_.finish` of an aborted saga of which several steps may be undone last."""
 
 
 class Absent(Value, frozen=True, tag="absent"):
@@ -306,19 +313,3 @@ class Register(NamedTuple):
     time: float
     origin: Origin
     participant: str = ""
-
-
-def finishes(register: Register, *, has_pivot: bool) -> Literal["committed", "aborted"] | None:
-    """The outcome of an instance, if this is the register that ends it.
-
-    Without a pivot `outcome=committed` is the finish of a committed saga.
-    """
-    match register.value:
-        case Compensated():
-            return "aborted"
-        case Completed():
-            return "committed"
-        case Committed() if not has_pivot:
-            return "committed"
-        case _:
-            return None

@@ -229,4 +229,4 @@ def _call(known: Known, step: OwnStep, call: Call) -> Steps[None]:
     reply: Reply = take(known, (yield call))
     known.answer, known.called = reply.answer, reply.called
     begun = known.registers.get(step.begin)
-    known.within_passed = begun is not None and reply.time - begun.time >= step.rules.action.within
+    known.within_passed = reply.time - (begun.time if begun else known.began) >= step.rules.action.within

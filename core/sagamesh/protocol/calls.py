@@ -13,7 +13,7 @@ from msgspec import Raw
 
 from sagamesh.errors import EvaluationError
 from sagamesh.log import registers
-from sagamesh.log.registers import ABORT, NULL, Done, Failed, Instance, Name, Notice, Started
+from sagamesh.log.registers import NULL, START, Cause, Done, Failed, Instance, Name, Started, Value
 from sagamesh.protocol.answers import Answered, Success
 from sagamesh.protocol.effects import Call, CallKind, Delivery, Effects, Known, Tell
 from sagamesh.protocol.variables import announced, decoded, request, response, variables
@@ -29,6 +29,11 @@ def action(step: OwnStep, known: Known, delivery: Delivery) -> Call | Evaluation
         return error
     spec = step.rules.action
     return Call("action", spec.path, body, spec.timeout, _event_type(known, incoming))
+
+
+def is_hopeless(step: OwnStep, known: Known, delivery: Delivery) -> bool:
+    """Whether a step's call cannot be made, now or ever: then it may begin, and end, without its app."""
+    return isinstance(action(step, known, delivery), EvaluationError)
 
 
 def holds(step: OwnStep, known: Known, delivery: Delivery) -> bool:
@@ -101,30 +106,38 @@ def headers(call: Call, instance: Instance, run: str, step: str, *, delivered: i
     return carried
 
 
-def compensation(step: OwnStep, known: Known, delivery: Delivery, begun: Started, ended: Done | Failed) -> Effects:
-    """The call that undoes an action. Where the saga's own `body` fails it has the default one, and that is told."""
+def compensation(
+    step: OwnStep, known: Known, delivery: Delivery, begun: Value | None, ended: Done | Failed, cause: Cause
+) -> Effects:
+    """The call that undoes an action. Where the saga's own `body` fails it has the default one, and that is told.
+
+    `begun`, `ended`: what stands in the step's registers. `cause`: why the saga is undone.
+    """
     spec = step.rules.compensation
     assert spec is not None
-    incoming = begun_by(begun)
-    notice = known.value(ABORT)
-    assert isinstance(notice, Notice)
+    ran_for = incoming(begun)
     try:
-        asked = Raw(_asked(step, incoming, known, delivery.instance))
+        asked = Raw(_asked(step, ran_for, known, delivery.instance))
     except EvaluationError:
         asked = NULL  # then the action was never called
     result = ended.data if isinstance(ended, Done) else NULL
-    body: object = {"request": asked, "result": result, "cause": notice.cause}
+    body: object = {"request": asked, "result": result, "cause": cause}
     told: Effects = ()
     if step.compensation_body is not None:
-        given = variables(step, step.compensation_body, incoming, known, delivery.instance)
-        given |= {"request": decoded(asked), "result": decoded(result), "cause": notice.cause.reason}
+        given = variables(step, step.compensation_body, ran_for, known, delivery.instance)
+        given |= {"request": decoded(asked), "result": decoded(result), "cause": cause.reason}
         try:
             body = step.compensation_body(given)
         except EvaluationError as error:
             told = (Tell(error.place, str(error)),)
     end: Literal["done", "failed"] = "done" if isinstance(ended, Done) else "failed"
-    event = _event_type(known, incoming)
+    event = _event_type(known, ran_for)
     return (Call("compensation", spec.path, msgspec.json.encode(body), spec.timeout, event, end), *told)
+
+
+def incoming(begun: Value | None) -> Name:
+    """The register on whose behalf a step ran; an open one that can be undone has listened to the start alone."""
+    return registers.parse(begun.delivery)[1] if isinstance(begun, Started) else START
 
 
 def _asked(step: OwnStep, incoming: Name, known: Known, instance: Instance) -> bytes:
@@ -132,11 +145,6 @@ def _asked(step: OwnStep, incoming: Name, known: Known, instance: Instance) -> b
     if step.when is not None:
         step.when(variables(step, step.when, incoming, known, instance))
     return request(step, incoming, known, instance)
-
-
-def begun_by(begun: Started) -> Name:
-    """The register on whose behalf a step runs."""
-    return registers.parse(begun.delivery)[1]
 
 
 def _event_type(known: Known, incoming: Name) -> str:

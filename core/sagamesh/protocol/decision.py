@@ -6,11 +6,11 @@ out right because every participant asks this function about every delivery. It 
 
 1. *Present is final, absent proves nothing.* What was read in a register stands there for ever, so `known` only grows,
    and every call starts at the top and runs down to the first thing that is not known yet. A read that finds nothing
-   may be stale. It may spare work (`forward`, `act` and `commit` look before they write); nothing follows from it.
+   may be stale. It may spare work (`latched` and `act` look before they write); nothing follows from it.
 
 2. *Who needs "it is not there" writes something that the server refuses if it is there.* Mostly the register itself,
-   since the one write that wins decides for all: a step's `begin` says whose it is, the pivot's `begin` is the latch
-   that an abort must close first (`abort`). Where only the absence matters it is a marker (`are_certain`). So a join
+   since the one write that wins decides for all: the `begin` of a latched step says whether it runs, that of the pivot
+   is what an abort must close first (`abort`). Where only the absence matters it is a marker (`are_certain`). So a join
    can wait with nobody there to count: an input that was absent when its sibling was handled is stored after that, and
    its own delivery finds the sibling there. It is enough that the last one acts (`runs_by_all`, `commit`, `finish`).
 
@@ -22,9 +22,10 @@ out right because every participant asks this function about every delivery. It 
    asks first what stands, and what follows from an `end` is done by whoever sees it, not by whoever wrote it (`tail`):
    what one attempt left undone, the next carries on.
 
-5. *The outcome is one write-once register.* That is enforced where a message is stored, but a guard is looked at where
-   it is proposed, when another write may be on its way. So guards protect progress: a marker, or the write of somebody
-   who comes `late`. The outcome is written without any, by whoever comes first (`conclude_abort`, `commit`).
+5. *The outcome is one write-once register, and what follows from others is not written again.* With a pivot it is the
+   pivot's: its `begin` cancelled, or its `end`; else `_.outcome` (`endings`). Write-once is enforced where a message is
+   stored, but a guard is looked at where it is proposed, when another write may be on its way. So guards protect
+   progress: a marker, or the write of somebody who comes `late`; the outcome is written without any.
 
 The functions follow the two lists of rules in `docs/protocol.md`, in their order: forward 1 to 5, backward 1 to 5.
 Neighbours: `situation` asks what is known, `answers` says what the app's answer means, `calls` what a call carries,
@@ -48,6 +49,8 @@ on. Whatever is not in this list may fail, come twice, or come long after.
 
 from __future__ import annotations
 
+from typing import Literal
+
 from sagamesh.errors import EvaluationError
 from sagamesh.language.model import Retry
 from sagamesh.log import registers
@@ -65,7 +68,6 @@ from sagamesh.log.registers import (
     Done,
     Failed,
     FailureKind,
-    Name,
     Nothing,
     Notice,
     Satisfied,
@@ -77,22 +79,25 @@ from sagamesh.log.registers import (
 from sagamesh.protocol import calls
 from sagamesh.protocol.answers import Again, Answered, Away, Refusal, Success, judge_action, judge_compensation
 from sagamesh.protocol.effects import Delivery, Effects, Known, Read, Tell, Write
+from sagamesh.protocol.endings import implausible, outcome, outcome_names
 from sagamesh.protocol.situation import (
     ACK,
-    LEAVE_IT,
-    NO,
-    YES,
-    Judged,
     Need,
     Situation,
     are_certain,
     are_there,
+    brings,
     come_back,
+    decided,
+    hold,
     is_material_known,
     looked_at,
+    pivot_is_there,
     retry,
+    runs_by_all,
+    runs_by_any,
 )
-from sagamesh.protocol.variables import announced, needed
+from sagamesh.protocol.variables import inputs, needed
 from sagamesh.rules.compiled import OwnStep, Rules
 
 APP_AWAY = "the app is away"
@@ -114,85 +119,63 @@ def decide(rules: Rules, known: Known, delivery: Delivery, step: OwnStep) -> Eff
 
 
 def forward(at: Situation) -> Effects:
-    """Rule 1: whose is the step?"""
-    begun = at.known.value(at.step.begin)
-    match begun:
-        case None if at.known.late and at.step.begin not in at.known.unseen:
-            return (Read((at.step.begin, at.step.end)),)  # begun already, most likely: spares a write that is refused
+    """Rule 1: whose is the step, and how far has it come?"""
+    known, step = at.known, at.step
+    first = step.end if step.rules.open else step.begin
+    if known.late and first not in known.registers and first not in known.unseen:
+        return (Read((step.begin, step.end)),)  # begun or ended, most likely: an earlier attempt may have got further
+    if step.rules.open:
+        return tail(at, ended) if (ended := known.value(step.end)) is not None else take_up(at)
+    match known.value(step.begin):
         case None:
-            return open_step(at)
+            return take_up(at)
         case Cancelled(cause=cause):
-            return conclude_abort(at.known, cause) if at.step.rules.pivot else ACK
+            return give_notice(known, cause) if step.rules.pivot else ACK
         case Started(delivery=subject) | Skipped(delivery=subject) if subject != at.delivery.subject:
             return ACK  # begun by another delivery: that one owns the step
         case Skipped(because=because):
             return close_skipped(at, because)
         case _:
-            return act(at)
+            return carry_on(at)
 
 
-def open_step(at: Situation) -> Effects:
-    """Rule 2: do the inputs make the step run, here and now? Then write `begin`."""
+def take_up(at: Situation) -> Effects:
+    """Rule 2: do the inputs make the step run, here and now? A latched one then says so in `begin`."""
     runs = runs_by_any(at) if at.step.rules.join == "any" else runs_by_all(at)
     if isinstance(runs, Need):
         return runs.effects
-    if isinstance(notice := at.known.value(ABORT), Notice):
-        return begin(at, Cancelled(notice.cause))
+    if ABORT in at.known.registers and not at.step.rules.retriable:
+        if isinstance(looked := looked_at(at, *outcome_names(at.rules.local)), Need):
+            return looked.effects
+        if isinstance(aborted := decided(at), Aborted):
+            return cancel_step(at, aborted.cause)
     if not runs.value:
-        return begin(at, Skipped(at.delivery.subject, "dead"))
+        return skip(at, "dead")
     if at.step.when is not None or at.step.rules.pivot:  # so that the pivot's latch waits for no read
         if isinstance(inputs := are_certain(at, *needed(at.step, at.incoming)), Need):
             return inputs.effects
         if not calls.holds(at.step, at.known, at.delivery):
-            return begin(at, Skipped(at.delivery.subject, "when"))
-    if at.known.app_away and not (at.step.rules.pivot and is_hopeless(at)):
+            return skip(at, "when")
+    if at.step.rules.open:
+        return act(at)
+    if at.known.app_away and not (at.step.rules.pivot and calls.is_hopeless(at.step, at.known, at.delivery)):
         return come_back(at, APP_AWAY)
     return begin(at, Started(at.delivery.subject))
 
 
-def runs_by_all(at: Situation) -> Judged:
-    """Whether every input brings a listened event."""
-    names = tuple(registers.end(producer) for producer in at.step.heard)
-    for name in names:
-        if input_settles(at, name):
-            return LEAVE_IT
-    if isinstance(inputs := are_certain(at, *names), Need):
-        return inputs
-    return YES if all(brings(at, name) for name in names) else NO
-
-
-def runs_by_any(at: Situation) -> Judged:
-    """Whether an input brings a listened event."""
-    if brings(at, at.incoming):
-        return YES
-    if isinstance(together := runs_by_all(at), Need):
-        return together
-    names = [registers.end(producer) for producer in at.step.heard]
-    return LEAVE_IT if any(brings(at, name) for name in names) else NO
-
-
-def input_settles(at: Situation, name: Name) -> bool:
-    """Whether an input says that this delivery has nothing to do: stored later (its delivery owns the step), failed."""
-    register = at.known.registers.get(name)
-    if register is None:
-        return name in at.known.absent
-    return register.sequence > at.delivery.register.sequence or isinstance(register.value, Failed)
-
-
-def brings(at: Situation, name: Name) -> bool:
-    """Whether a known input announces an event that the step listens to."""
-    register = at.known.registers[name]
-    heard = announced(register)
-    return heard is not None and heard[0] in at.step.heard[name.step]
-
-
-def is_hopeless(at: Situation) -> bool:
-    """Whether the step's call cannot be made, now or ever: then it may begin, and end, without its app."""
-    return isinstance(calls.action(at.step, at.known, at.delivery), EvaluationError)
-
-
 def begin(at: Situation, value: Value) -> Effects:
     return (Write(at.step.begin, value, guarded=at.known.late),)
+
+
+def cancel_step(at: Situation, cause: Cause) -> Effects:
+    """Nobody may begin it any more. Of an open step an earlier attempt may have called: it ends, and is undone."""
+    if at.step.rules.open:
+        return end_failed(at, "unknown" if at.known.late else "refused", "the saga was aborted before it was called")
+    return begin(at, Cancelled(cause))
+
+
+def skip(at: Situation, because: Literal["dead", "when"]) -> Effects:
+    return close_skipped(at, because) if at.step.rules.open else begin(at, Skipped(at.delivery.subject, because))
 
 
 def close_skipped(at: Situation, because: str) -> Effects:
@@ -203,13 +186,25 @@ def close_skipped(at: Situation, because: str) -> Effects:
     return (Write(at.step.end, Dead() if because == "dead" else Satisfied(last)),)
 
 
-def act(at: Situation) -> Effects:
-    """Rule 3: call the action, write `end`."""
+def carry_on(at: Situation) -> Effects:
+    """Rule 1, of a step that was begun by this delivery. Who has not begun it himself believes nothing."""
     step, known = at.step, at.known
     if (ended := known.value(step.end)) is not None:
         return tail(at, ended)
-    if not known.mine(step.begin) and step.end not in known.unseen:
-        return (Read((step.end,)),)  # an earlier attempt may have got further
+    if not known.mine(step.begin):
+        heard = inputs(step, at.incoming)
+        if isinstance(looked := looked_at(at, step.end, *heard), Need):
+            return looked.effects
+        if isinstance(material := is_material_known(at, at.incoming), Need):
+            return material.effects
+        if not all(brings(at, name) for name in heard):
+            return hold(step.begin, f"{step.name} was begun, and its inputs do not say so")
+    return act(at)
+
+
+def act(at: Situation) -> Effects:
+    """Rule 3: call the action, write `end`."""
+    step, known = at.step, at.known
     if isinstance(material := is_material_known(at, at.incoming), Need):
         return material.effects
     if (answer := known.answer) is None:
@@ -231,13 +226,17 @@ def act(at: Situation) -> Effects:
 
 
 def call_action(at: Situation) -> Effects:
-    """What cannot be evaluated needs neither the app nor the lease."""
+    """What cannot be evaluated needs neither the app nor the lease. A late call of an open step needs a guard first."""
     call = calls.action(at.step, at.known, at.delivery)
     if isinstance(call, EvaluationError):
         return give_up(at, call)
     if at.known.app_away:
         return wait_for_app(at)
-    return come_back(at) if at.known.lease_lost else (call,)
+    if at.known.lease_lost:
+        return come_back(at)
+    if at.known.late and at.step.begin not in at.known.registers:
+        return begin(at, Started(at.delivery.subject))
+    return (call,)
 
 
 def give_up(at: Situation, error: EvaluationError) -> Effects:
@@ -250,132 +249,133 @@ def give_up(at: Situation, error: EvaluationError) -> Effects:
 
 def succeed(at: Situation, answer: Answered, success: Success) -> Effects:
     """The app has acted: where it cannot be told which event fits, the last is announced, which fits every answer."""
+    known = at.known
     told: Effects = ()
     try:
-        event = calls.choose(at.step, at.known, at.delivery, answer, success)
+        event = calls.choose(at.step, known, at.delivery, answer, success)
     except EvaluationError as error:
         event, told = at.step.emits[-1][0], (Tell(error.place, str(error)),)
     if event is not None:
-        return (*told, Write(at.step.end, Done(event, success.data, at.delivery.delivered, at.known.called)))
-    unfit = calls.unfit(at.known, success)
+        return (*told, Write(at.step.end, Done(event, success.data, at.delivery.delivered, known.called, known.began)))
+    unfit = calls.unfit(known, success)
     return retry(at, at.step.rules.action.retry, unfit) if at.step.must_succeed else end_failed(at, "unknown", unfit)
 
 
 def end_failed(at: Situation, kind: FailureKind, reason: str) -> Effects:
-    return (Write(at.step.end, Failed(kind, reason, at.delivery.delivered, at.known.called)),)
+    return (Write(at.step.end, Failed(kind, reason, at.delivery.delivered, at.known.called, at.known.began)),)
 
 
 def wait_for_app(at: Situation) -> Effects:
-    """The app is away: a begun action ends failed if the saga is being aborted, else it waits on."""
+    """The app is away: an action ends failed if the saga is being aborted, else it waits on."""
     if at.step.must_succeed:
         return come_back(at, APP_AWAY)
-    if isinstance(notice := looked_at(at, ABORT), Need):
-        return notice.effects
-    if ABORT not in at.known.registers:
+    if isinstance(looked := looked_at(at, *outcome_names(at.rules.local)), Need):
+        return looked.effects
+    if not isinstance(decided(at), Aborted):
         return come_back(at, APP_AWAY)
-    kind: FailureKind = "refused" if at.known.mine(at.step.begin) else "unknown"
-    return end_failed(at, kind, "the app was away while the saga was aborted")
+    uncalled = not at.known.late if at.step.rules.open else at.known.mine(at.step.begin)
+    return end_failed(at, "refused" if uncalled else "unknown", "the app was away while the saga was aborted")
 
 
 def tail(at: Situation, ended: Value) -> Effects:
-    """What follows from an `end`, whoever wrote it."""
+    """What follows from an `end`, whoever wrote it. That of a pivot is the outcome."""
     if isinstance(ended, Failed):
         cause = Cause(ended.kind, ended.reason, at.step.name)
-        return conclude_abort(at.known, cause) if at.step.rules.pivot else abort(at.rules, at.known, cause)
-    if at.step.rules.pivot and isinstance(ended, Done) and OUTCOME not in at.known.registers:
-        return (Write(OUTCOME, Committed()),)
-    return commit(at) if at.step.is_sink else ACK
+        return give_notice(at.known, cause) if at.step.rules.pivot else abort(at.rules, at.known, cause)
+    return commit(at, ended) if at.step.is_sink else ACK
 
 
 def abort(rules: Rules, known: Known, cause: Cause) -> Effects:
-    """Rule 4, for any step but the pivot, and for a cancel: close the pivot's latch, then conclude."""
-    if rules.local.pivot is not None and ABORT not in known.registers:
+    """Rule 4, for any step but the pivot, and for a cancel: close the pivot's latch, or write the outcome."""
+    if rules.local.pivot is not None:
         latch = registers.begin(rules.local.pivot)
-        latched = known.value(latch)
-        if latched is None:
-            return (Write(latch, Cancelled(cause), guarded=known.late),)
-        if isinstance(latched, Started):
-            return ACK  # the pivot decides
-    return conclude_abort(known, cause)
-
-
-def conclude_abort(known: Known, cause: Cause) -> Effects:
-    """The end of rule 4: write the outcome, then the notice that tells everybody."""
-    outcome = known.value(OUTCOME)
-    if outcome is None:
+        match known.value(latch):
+            case None:
+                return (Write(latch, Cancelled(cause), guarded=known.late),)
+            case Started():
+                return ACK  # the pivot decides
+    stands = outcome(rules.local, known.registers)
+    if stands is None:
         return (Write(OUTCOME, Aborted(cause)),)
-    if isinstance(outcome, Aborted) and ABORT not in known.registers:
-        return (Write(ABORT, Notice(outcome.cause)),)
-    return ACK
+    return give_notice(known, stands.cause) if isinstance(stands, Aborted) else ACK
 
 
-def commit(at: Situation) -> Effects:
+def give_notice(known: Known, cause: Cause) -> Effects:
+    """The end of rule 4: tell everybody what the outcome says."""
+    return ACK if ABORT in known.registers else (Write(ABORT, Notice(cause)),)
+
+
+def commit(at: Situation, ended: Value) -> Effects:
     """Rule 5: a sink that is done, skipped or dead commits the saga, if it is the last of them."""
-    others = tuple(registers.end(sink) for sink in at.rules.local.sinks if sink != at.step.name)
-    if any(isinstance(at.known.value(name), Failed) for name in others):
+    local, known = at.rules.local, at.known
+    others = tuple(registers.end(sink) for sink in local.sinks if sink != at.step.name)
+    if not others and at.step.must_succeed and not isinstance(ended, Dead):
+        return ACK  # it follows from the pivot's end
+    if any(isinstance(known.value(name), Failed) for name in others):
         return ACK
     if isinstance(ends := are_there(at, *others), Need):
         return ends.effects
-    outcome = at.known.value(OUTCOME)
-    if outcome is None:
-        if at.step.rules.retriable and OUTCOME not in at.known.unseen:
-            return (Read((OUTCOME,)),)  # written by the pivot, most likely: spares a write that is refused
-        return (Write(OUTCOME, Committed()),)
-    if isinstance(outcome, Aborted):
-        return conclude_abort(at.known, outcome.cause)
-    if at.rules.local.pivot is not None and FINISH not in at.known.registers:
-        return (Write(FINISH, Completed()),)
-    return ACK
+    if isinstance(pivot := pivot_is_there(at), Need):
+        return pivot.effects
+    match decided(at):
+        case None:
+            return (Write(OUTCOME, Committed()),)
+        case Aborted(cause=cause):
+            return give_notice(known, cause)
+    if local.pivot is None or not others or FINISH in known.registers:
+        return ACK
+    return (Write(FINISH, Completed()),)
 
 
-# -- backward: on the notice, or on a successor's compensation -----------------------------------------------------
+# -- backward: on the notice, or on the compensation of a step behind ----------------------------------------------
 
 
 def backward(at: Situation) -> Effects:
-    """Rules 1 to 3: is the step at rest, and is everything after it undone?"""
-    step, known = at.step, at.known
-    successors = step.rules.successors if at.rules.local.order == "reverse" else ()
-    behind = tuple(registers.compensation(successor) for successor in successors)
-    if isinstance(all_of_it := looked_at(at, ABORT, step.begin, step.end, step.compensation, *behind), Need):
+    """Rule 1: is the saga aborted, and the step at rest? The notice is not believed alone."""
+    step, known, local = at.step, at.known, at.rules.local
+    behind = map(registers.compensation, step.rules.behind if local.order == "reverse" else ())
+    own = (step.end,) if step.rules.open else (step.begin, step.end)
+    back = (step.compensation, *behind) if step.undoable else ()
+    if isinstance(all_of_it := looked_at(at, *outcome_names(local), *own, *back), Need):
         return all_of_it.effects
-    if (begun := known.value(step.begin)) is None:
-        return cancel_step(at)
-    if isinstance(begun, Started) and step.end not in known.registers:
-        return come_back(at)  # its owner is still at work
-    if step.compensation in known.registers:
-        return finish(at)
-    if isinstance(undone := are_there(at, *behind), Need):
-        return undone.effects
-    return undo(at, begun)
+    if (wrong := implausible(local, known.registers)) is not None:
+        return hold(wrong, f"{wrong.step}.{wrong.register} contradicts what has decided the saga")
+    if not isinstance(aborted := decided(at), Aborted):
+        return come_back(at)
+    begun = known.value(step.begin)
+    if begun is None and not step.rules.open:
+        return begin(at, Cancelled(aborted.cause))
+    if step.end not in known.registers and (step.rules.open or isinstance(begun, Started)):
+        return come_back(at)  # its owner is still at work, or the start will bring it to an end
+    return undo(at, aborted.cause) if step.undoable else ACK
 
 
-def cancel_step(at: Situation) -> Effects:
-    """Rule 1: nobody may begin it any more."""
-    if isinstance(certain := are_certain(at, ABORT), Need):
-        return certain.effects
-    notice = at.known.value(ABORT)
-    if not isinstance(notice, Notice):
-        return ACK  # a late delivery of an instance that was deleted
-    return begin(at, Cancelled(notice.cause))
-
-
-def undo(at: Situation, begun: Value) -> Effects:
-    """Rule 4: call the compensation where there may be something to undo, write `compensation`.
+def undo(at: Situation, cause: Cause) -> Effects:
+    """Rules 2 to 4: undo what may have to be undone, once everything behind it is; write `compensation`.
 
     Also after a refusal: it is no proof that nothing happened, since another attempt may have been answered otherwise.
     """
-    step, ended = at.step, at.known.value(at.step.end)
-    if step.rules.compensation is None or not isinstance(begun, Started) or not isinstance(ended, Done | Failed):
+    step, known = at.step, at.known
+    if step.compensation in known.registers:
+        return finish(at)
+    begun, ended = known.value(step.begin), known.value(step.end)
+    if isinstance(begun, Cancelled):
+        return (Write(step.compensation, Nothing()),)  # it never ran, so nothing that depends on it did
+    behind = step.rules.behind if at.rules.local.order == "reverse" else ()
+    if isinstance(undone := are_there(at, *map(registers.compensation, behind)), Need):
+        return undone.effects
+    compensation = step.rules.compensation
+    if compensation is None or not isinstance(ended, Done | Failed):
         return (Write(step.compensation, Nothing()),)
-    if isinstance(material := is_material_known(at, calls.begun_by(begun), ABORT), Need):
+    if isinstance(material := is_material_known(at, calls.incoming(begun)), Need):
         return material.effects
     if (answer := at.answer) is None:
-        if at.known.lease_lost:
+        if known.lease_lost:
             return come_back(at)
-        return calls.compensation(step, at.known, at.delivery, begun, ended)
-    match judge_compensation(answer, step.rules.compensation.path):
+        return calls.compensation(step, known, at.delivery, begun, ended, cause)
+    match judge_compensation(answer, compensation.path):
         case Success():
-            return (Write(step.compensation, Undone(at.delivery.delivered, at.known.called)),)
+            return (Write(step.compensation, Undone(at.delivery.delivered, known.called)),)
         case Again(reason=reason, after=after):
             return retry(at, COMPENSATION_RETRY, reason, after)
         case _:
@@ -383,9 +383,9 @@ def undo(at: Situation, begun: Value) -> Effects:
 
 
 def finish(at: Situation) -> Effects:
-    """Rule 5: the last of the roots (for `parallel`, of all steps) finishes the saga."""
-    last = at.rules.last
-    if at.step.name not in last or FINISH in at.known.registers:
+    """Rule 5: of several steps that may be undone last, the one that is finishes the saga."""
+    last = at.rules.local.last
+    if at.step.name not in last or not last[1:] or FINISH in at.known.registers:
         return ACK
     others = (registers.compensation(name) for name in last if name != at.step.name)
     if isinstance(undone := are_there(at, *others), Need):

@@ -65,11 +65,13 @@ class Nak(Struct, frozen=True):
     """Come back after a delay drawn from 0 to `delay` seconds, but not before `at_least`.
 
     The draw keeps many that failed together from coming back together. `reason` says what fails; empty: only a wait.
+    `implausible`: the register that nobody honest has written, if that is what is wrong.
     """
 
     delay: float
     reason: str = ""
     at_least: float = 0.0
+    implausible: str = ""
 
     def __post_init__(self) -> None:
         """It is logged, shown by the API, and kept for as long as the trouble lasts."""
@@ -113,8 +115,8 @@ class Known(Struct):
     proves nothing. `late`: a redelivery, or older than a minute. `lease_lost`: another replica may be at work.
     `app_away`: nobody listens at the app's port. `failures`: how often this step's calls for this delivery failed
     before, `called`: how often the app was called for it, this attempt included, both as far as this process knows.
-    `within_passed`: the action's time is over. `gone`: the instance was deleted. `unstorable`: why the log takes no
-    register with the app's answer in it, if it does not.
+    `began`: when the attempt began, by the server's time. `within_passed`: the action's time is over. `gone`: the
+    instance was deleted. `unstorable`: why the log takes no register with the app's answer in it, if it does not.
     """
 
     attempt_id: str
@@ -127,6 +129,7 @@ class Known(Struct):
     app_away: bool = False
     failures: int = 0
     called: int = 0
+    began: float = 0.0
     within_passed: bool = False
     gone: bool = False
     unstorable: str = ""

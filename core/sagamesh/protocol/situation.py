@@ -10,13 +10,17 @@ from dataclasses import dataclass
 from msgspec import Struct
 
 from sagamesh.language.model import Retry
-from sagamesh.log.registers import Name
+from sagamesh.log import registers
+from sagamesh.log.registers import Failed, Name, Started
 from sagamesh.protocol.answers import Answer, Away
 from sagamesh.protocol.effects import Ack, Delivery, Effects, Known, Nak, Prove, Read
-from sagamesh.protocol.variables import inputs, needed
+from sagamesh.protocol.endings import Outcome, outcome
+from sagamesh.protocol.variables import announced, inputs, needed
 from sagamesh.rules.compiled import OwnStep, Rules
 
 ACK: Effects = (Ack(),)
+MINUTE = 60.0
+"""Seconds until what only a person can put right is looked at again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,11 @@ class Situation(Struct, frozen=True):
         return self.known.answer or (Away() if self.known.app_away else None)
 
 
+def decided(at: Situation) -> Outcome | None:
+    """The outcome, as far as it is known here."""
+    return outcome(at.rules.local, at.known.registers)
+
+
 def looked_at(at: Situation, *names: Name) -> Judged:
     """Whether each of `names` is known, or was looked for at least once."""
     known = at.known
@@ -97,9 +106,61 @@ def are_there(at: Situation, *names: Name) -> Judged:
     return are_certain(at, *names)
 
 
+def runs_by_all(at: Situation) -> Judged:
+    """Whether every input brings a listened event."""
+    names = tuple(registers.end(producer) for producer in at.step.heard)
+    for name in names:
+        if input_settles(at, name):
+            return LEAVE_IT
+    if isinstance(inputs := are_certain(at, *names), Need):
+        return inputs
+    return YES if all(brings(at, name) for name in names) else NO
+
+
+def runs_by_any(at: Situation) -> Judged:
+    """Whether an input brings a listened event."""
+    if brings(at, at.incoming):
+        return YES
+    if isinstance(together := runs_by_all(at), Need):
+        return together
+    names = [registers.end(producer) for producer in at.step.heard]
+    return LEAVE_IT if any(brings(at, name) for name in names) else NO
+
+
+def input_settles(at: Situation, name: Name) -> bool:
+    """Whether an input says that this delivery has nothing to do: stored later (its delivery owns the step), failed."""
+    register = at.known.registers.get(name)
+    if register is None:
+        return name in at.known.absent
+    return register.sequence > at.delivery.register.sequence or isinstance(register.value, Failed)
+
+
+def brings(at: Situation, name: Name) -> bool:
+    """Whether a known input announces an event that the step listens to."""
+    register = at.known.registers[name]
+    heard = announced(register)
+    return heard is not None and heard[0] in at.step.heard[name.step]
+
+
+def pivot_is_there(at: Situation) -> Judged:
+    """Whether it is known what the pivot says: its `begin`, and, where it was started, its `end`. Both came before."""
+    if (pivot := at.rules.local.pivot) is None:
+        return YES
+    if (name := registers.begin(pivot)) not in at.known.registers:
+        return Need((Read((name,), present=True),))
+    if isinstance(at.known.value(name), Started) and (name := registers.end(pivot)) not in at.known.registers:
+        return Need((Read((name,), present=True),))
+    return YES
+
+
 def come_back(at: Situation, reason: str = "") -> Effects:
     """Nothing can be done just now, and no call was made: soon again, in 0.2 to 2 seconds."""
     return (Nak(min(2.0, 0.1 * 2 ** min(at.delivery.delivered, 5)), reason),)
+
+
+def hold(wrong: Name, reason: str) -> Effects:
+    """What nobody honest has written is not acted upon: again by the minute, for it takes a person."""
+    return (Nak(MINUTE, reason, at_least=MINUTE, implausible=wrong.register),)
 
 
 def retry(at: Situation, policy: Retry, reason: str, after: float = 0.0) -> Effects:

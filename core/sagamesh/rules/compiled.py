@@ -49,6 +49,7 @@ class OwnStep:
     emits: tuple[tuple[str, Program | None], ...]
     compensation_body: Program | None
     is_sink: bool
+    undoable: bool
     begin: Name
     end: Name
     compensation: Name
@@ -58,12 +59,10 @@ class OwnStep:
 class Rules:
     """The rules of one participant for one revision.
 
-    `listeners`: register -> the own steps that it concerns. `last`: the steps of which the one that is settled last
-    finishes an aborted saga; on the way back in reverse these are the roots.
+    `listeners`: register -> the own steps that it concerns.
     """
 
     local: LocalRules
-    last: tuple[str, ...]
     key: Program | None
     steps: Mapping[str, OwnStep]
     listeners: Mapping[Name, tuple[OwnStep, ...]]
@@ -81,14 +80,16 @@ def prepare(local: LocalRules, compiler: Compiler = compile_cel) -> Rules:
         for name in listens_to(local, step.rules):
             listeners[name] = (*listeners.get(name, ()), step)
     key = compiler(local.key, Place.KEY, True) if local.key else None
-    last = tuple(local.outline) if local.order == "parallel" else local.roots
-    return Rules(local=local, last=last, key=key, steps=steps, listeners=listeners)
+    return Rules(local=local, key=key, steps=steps, listeners=listeners)
 
 
 def listens_to(local: LocalRules, step: StepRules) -> tuple[Name, ...]:
     """The registers whose deliveries concern a step: its inputs, the notice, and what it waits for on the way back."""
-    back = [registers.compensation(s) for s in step.successors] if local.order == "reverse" else []
-    return (*(registers.end(i.step) for i in step.inputs), registers.ABORT, *back)
+    inputs = tuple(registers.end(i.step) for i in step.inputs)
+    if step.pivot or step.retriable:
+        return inputs  # nobody undoes them, and nobody cancels them by the notice
+    back = step.behind if local.order == "reverse" else ()
+    return (*inputs, registers.ABORT, *map(registers.compensation, back))
 
 
 def _own_step(local: LocalRules, step: StepRules, compiler: Compiler) -> OwnStep:
@@ -108,6 +109,7 @@ def _own_step(local: LocalRules, step: StepRules, compiler: Compiler) -> OwnStep
         emits=tuple((emit.event, compiled(emit.when, Place.EMIT)) for emit in step.emits),
         compensation_body=compiled(step.compensation.body if step.compensation else None, Place.COMPENSATION_BODY),
         is_sink=step.name in local.sinks,
+        undoable=step.name in local.undoable,
         begin=registers.begin(step.name),
         end=registers.end(step.name),
         compensation=registers.compensation(step.name),

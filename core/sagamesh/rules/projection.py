@@ -29,9 +29,10 @@ class _Wiring(NamedTuple):
 
     producers: Mapping[str, str]
     inputs: Mapping[str, Mapping[str, tuple[str, ...]]]
-    successors: Mapping[str, tuple[str, ...]]
     sinks: tuple[str, ...]
     after_pivot: frozenset[str]
+    open: tuple[str, ...]
+    behind: dict[str, tuple[str, ...]]
     outline: dict[str, str]
 
 
@@ -50,9 +51,10 @@ def _wiring(saga: Saga) -> _Wiring:
     return _Wiring(
         producers=graph.producers(saga),
         inputs=graph.all_inputs(saga),
-        successors=graph.successors(saga),
         sinks=graph.sinks(saga),
         after_pivot=graph.downstream(saga, saga.pivot.name) if saga.pivot else frozenset(),
+        open=graph.open_steps(saga),
+        behind=graph.behind(saga),
         outline={step.name: step.participant for step in saga.steps},
     )
 
@@ -68,9 +70,12 @@ def _local(saga: Saga, wiring: _Wiring, participant: str, own: tuple[StepRules, 
         order=saga.compensation_order,
         park_after=saga.park_after,
         outline=wiring.outline,
-        roots=wiring.successors[graph.START],
+        open={name: tuple(wiring.inputs[name]) for name in wiring.open},
+        undoable=tuple(wiring.behind),
+        last=tuple(wiring.behind) if saga.compensation_order == "parallel" else graph.undone_last(wiring.behind),
         sinks=wiring.sinks,
         pivot=saga.pivot.name if saga.pivot else None,
+        pivot_skippable=graph.may_be_skipped(saga),
         own=own,
     )
 
@@ -84,10 +89,11 @@ def _step(wiring: _Wiring, step: Step, events_of: EventsOf) -> StepRules:
         action=step.action,
         emits=step.emits,
         compensation=step.compensation,
-        successors=wiring.successors[step.name],
         needs=_needs(wiring, step, events_of),
         pivot=step.pivot,
         retriable=step.name in wiring.after_pivot,
+        open=step.name in wiring.open,
+        behind=wiring.behind.get(step.name, ()),
     )
 
 

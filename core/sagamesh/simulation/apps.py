@@ -72,7 +72,7 @@ class Apps:
             self.wrongs += [
                 f"{step} acted after {undone}, which it depends on, was undone"
                 for undone in self.undone
-                if step in self.outline.after[undone]
+                if self._follows(step, undone)
             ]
 
     def undo(self, step: str) -> Answer:
@@ -88,6 +88,21 @@ class Apps:
         if step in self.outline.must_succeed or self.outline.steps[step].read_only:
             self.wrongs.append(f"{step} was compensated, which has no compensation")
         if step not in self.undone and self.outline.saga.compensation_order == "reverse":
-            standing = self.outline.after[step] & self.standing
+            standing = {later for later in self.standing if self._follows(later, step)}
             self.wrongs += [f"{step} was undone before {later}, which depends on it" for later in standing]
         self.undone.add(step)
+
+    def _follows(self, later: str, step: str) -> bool:
+        """Whether one depends on the other: by a path on which every step between them was done, or counts as done."""
+        ahead = [later]
+        while ahead:
+            for producer in self.outline.inputs[ahead.pop()]:
+                if producer == step:
+                    return True
+                if producer in self.done or (producer in self.outline.steps and self._skipped(producer)):
+                    ahead.append(producer)
+        return False
+
+    def _skipped(self, step: str) -> bool:
+        when = self.outline.steps[step].when
+        return when is not None and self.outline.drawn[when] is False

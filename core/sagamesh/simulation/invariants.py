@@ -1,29 +1,32 @@
 """What must hold when a schedule has come to rest, whatever happened on the way.
 
-Two kinds: `mistakes` are what must never be; `gaps` are what must have come about, and has not.
+Told by what was really done and undone (`apps`), by the events and conditions that were drawn, and by the outcome and
+the ending that the registers amount to; not by which register says so. Two kinds: `mistakes` are what must never be;
+`gaps` are what must have come about, and has not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 
 from sagamesh.language import graph
 from sagamesh.log import registers
 from sagamesh.log.registers import (
     ABORT,
-    FINISH,
     OUTCOME,
     Aborted,
+    Cancelled,
     Committed,
-    Compensated,
-    Completed,
     Dead,
     Done,
     Failed,
     Name,
+    Register,
     Satisfied,
+    Started,
     Value,
 )
+from sagamesh.protocol.endings import ending, outcome
 from sagamesh.simulation.world import World
 
 
@@ -33,99 +36,127 @@ def violations(world: World) -> list[str]:
     Where a guard failed open a delivery may have been acked too soon, so that its instance stands still until somebody
     sweeps the log. What must never be, holds all the same.
     """
-    return mistakes(world) if world.broker.misled else [*mistakes(world), *gaps(world)]
+    if world.broker.misled:
+        return [*mistakes(world)]
+    return [*mistakes(world), *(_without(world) if world.lost else gaps(world))]
 
 
-def mistakes(world: World) -> list[str]:
+def mistakes(world: World) -> Iterator[str]:
     """What must not be, at any time and whatever happens."""
-    wrongs = [*world.wrongs, *world.apps.wrongs]
-    match _value(world, OUTCOME):
+    yield from (*world.wrongs, *world.apps.wrongs)
+    yield from _against_the_pivot(world)
+    match outcome(world.local, world.broker.registers):
         case Committed():
-            return [*wrongs, *_wrong_in_committed(world)]
+            yield from _wrong_in_committed(world)
         case Aborted():
-            return [*wrongs, *_wrong_in_aborted(world)]
+            yield from _wrong_in_aborted(world)
         case _:
-            return [*wrongs, *(f"undecided, but {name} was undone" for name in world.apps.undone)]
+            yield from (f"undecided, but {name} was undone" for name in world.apps.undone)
+    if (end := ending(world.local, world.broker.registers)) is not None:
+        yield from _too_early(world, end)
 
 
-def gaps(world: World) -> list[str]:
+def gaps(world: World) -> Iterator[str]:
     """What must be there in the end, and is not."""
-    missing = [world.restless] if world.restless else []
-    if any(not delivery.acked for delivery in world.broker.deliveries):
-        missing.append("a delivery was left unsettled")
-    match _value(world, OUTCOME):
+    if world.restless:
+        yield world.restless
+    if any(map(world.must_settle, world.broker.deliveries)):
+        yield "a delivery was left unsettled"
+    match outcome(world.local, world.broker.registers):
         case Committed():
-            return [*missing, *_missing_in_committed(world)]
+            yield from _missing_in_committed(world)
         case Aborted():
-            return [*missing, *_missing_in_aborted(world)]
+            yield from _missing_in_aborted(world)
         case _:
-            return [*missing, "no outcome"]
+            yield "no outcome"
+    if ending(world.local, world.broker.registers) is None:
+        yield "it has not ended"
 
 
-def _wrong_in_committed(world: World) -> list[str]:
+def _against_the_pivot(world: World) -> Iterator[str]:
+    """There is one outcome: where the pivot has run, or was cancelled, nothing else says one."""
+    pivot = world.outline.saga.pivot
+    if pivot is None or OUTCOME not in world.broker.registers:
+        return
+    if isinstance(_value(world, registers.begin(pivot.name)), Started | Cancelled):
+        yield "an outcome beside the pivot's"
+
+
+def _wrong_in_committed(world: World) -> Iterator[str]:
     """Something is undone, has ended otherwise than the events say, or was done though it is not live."""
     apps, expected = world.apps, _expected(world)
-    wrongs = [f"committed, but {name} was undone" for name in apps.undone]
+    yield from (f"committed, but {name} was undone" for name in apps.undone)
     for name in world.outline.steps:
         end = _value(world, registers.end(name))
         if end is not None and not isinstance(end, expected[name]):
-            wrongs.append(f"committed, but {name} ended as {end}, not {expected[name].__name__}")
+            yield f"committed, but {name} ended as {end}, not {expected[name].__name__}"
         if name in apps.done and expected[name] is not Done:
-            wrongs.append(f"committed with {name} {expected[name].__name__}, but it was done")
-    if world.outline.saga.pivot is None and FINISH in world.broker.registers:
-        wrongs.append("committed without a pivot, but there is a finish")
-    return [*wrongs, *_unfinished(world, registers.end)]
+            yield f"committed with {name} {expected[name].__name__}, but it was done"
 
 
-def _missing_in_committed(world: World) -> list[str]:
-    """A step has not ended, was not done though it is live, or nobody has said that the saga is finished."""
-    expected = _expected(world)
-    missing = []
-    for name in world.outline.steps:
+def _missing_in_committed(world: World) -> Iterator[str]:
+    """A step has not ended, or was not done though it is live."""
+    for name, kind in _expected(world).items():
         if registers.end(name) not in world.broker.registers:
-            missing.append(f"committed, but {name} has not ended")
-        if name not in world.apps.done and expected[name] is Done:
-            missing.append(f"committed with {name} Done, but it was not done")
-    if world.outline.saga.pivot is not None and not isinstance(_value(world, FINISH), Completed):
-        missing.append("committed, but not finished")
-    return missing
+            yield f"committed, but {name} has not ended"
+        if kind is Done and name not in world.apps.done:
+            yield f"committed with {name} Done, but it was not done"
 
 
-def _wrong_in_aborted(world: World) -> list[str]:
-    """Something that cannot be undone is done, there was no reason, or it is called finished while something stands."""
-    outline = world.outline
-    wrongs = [
-        f"aborted after {name}, which cannot be undone"
-        for name in outline.must_succeed
-        if isinstance(_value(world, registers.end(name)), Done)
-    ]
-    failed = [name for name in outline.steps if isinstance(_value(world, registers.end(name)), Failed)]
-    if not failed and not world.cancelled:
-        wrongs.append("aborted without a reason")
-    if isinstance(_value(world, FINISH), Compensated):
-        wrongs += [f"compensated, but {name} stands" for name in world.apps.standing]
-    return [*wrongs, *_unfinished(world, registers.compensation)]
+def _wrong_in_aborted(world: World) -> Iterator[str]:
+    """Something that cannot be undone is done or has run, or there was no reason."""
+    outline, stored = world.outline, world.broker.registers
+    for name in outline.must_succeed:
+        if isinstance(_value(world, registers.end(name)), Done):
+            yield f"aborted after {name}, which cannot be undone"
+    for name in outline.retriable:
+        if registers.begin(name) in stored or not isinstance(_value(world, registers.end(name)), Dead | None):
+            yield f"aborted, but {name} ran after the pivot"
+    if not world.cancelled and not any(isinstance(register.value, Failed) for register in stored.values()):
+        yield "aborted without a reason"
 
 
-def _missing_in_aborted(world: World) -> list[str]:
-    """Something stands, a step is not settled, or nobody has said that the saga is finished."""
-    missing = [f"aborted, but {name} stands" for name in world.apps.standing]
-    for name in world.outline.steps:
-        if registers.compensation(name) not in world.broker.registers:
-            missing.append(f"aborted, but {name} was not settled")
-    if not isinstance(_value(world, FINISH), Compensated):
-        missing.append("aborted, but not finished")
-    if ABORT not in world.broker.registers:
-        missing.append("aborted without a notice")
-    return missing
+def _missing_in_aborted(world: World) -> Iterator[str]:
+    """Something stands, a step is not settled, or nobody was told."""
+    outline, stored = world.outline, world.broker.registers
+    yield from (f"aborted, but {name} stands" for name in world.apps.standing)
+    yield from (
+        f"aborted, but {name} was not settled" for name in outline.behind if registers.compensation(name) not in stored
+    )
+    for name in outline.steps:
+        if isinstance(_value(world, registers.begin(name)), Started) and registers.end(name) not in stored:
+            yield f"aborted, but {name} has not ended"
+    if ABORT not in stored:
+        yield "aborted without a notice"
 
 
-def _unfinished(world: World, settled: Callable[[str], Name]) -> list[str]:
-    """Steps that were settled only after the saga called itself finished."""
-    stored = world.broker.registers
-    end = stored[FINISH].sequence if FINISH in stored else world.broker.sequence
-    sequences = {name: stored[settled(name)].sequence for name in world.outline.steps if settled(name) in stored}
-    return [f"finished before {name} was settled" for name, sequence in sequences.items() if sequence > end]
+def _without(world: World) -> Iterator[str]:
+    """Where a participant never comes back, what does not depend on it is undone all the same."""
+    stored, outline = world.broker.registers, world.outline
+    match outcome(world.local, stored):
+        case Committed():
+            yield from (f"committed, but {name} was undone" for name in world.apps.undone)
+        case Aborted() if ABORT in stored:  # else the one is lost who would have told it
+            blocked: set[str] = set()
+            for name in reversed(outline.in_order):
+                ran = not isinstance(_value(world, registers.begin(name)), Cancelled)
+                waits = ran and world.local.order == "reverse" and not blocked.isdisjoint(outline.behind.get(name, ()))
+                if registers.compensation(name) in stored:
+                    continue
+                if waits or outline.steps[name].participant == world.lost:
+                    blocked.add(name)
+                elif name in outline.behind:
+                    yield f"aborted without {world.lost}, but {name} was not settled"
+
+
+def _too_early(world: World, end: Register) -> Iterator[str]:
+    """What was done or undone only after the saga had ended; of an aborted one what only reads is no part."""
+    aborted = isinstance(outcome(world.local, world.broker.registers), Aborted)
+    for (name, kind), stood in world.applied.items():
+        if stood >= end.sequence and not (aborted and world.outline.steps[name].read_only):
+            yield f"ended before {name} was {kind}"
+    if aborted:
+        yield from (f"ended, but {name} stands" for name in world.apps.standing)
 
 
 def _expected(world: World) -> dict[str, type[Value]]:

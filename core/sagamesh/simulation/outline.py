@@ -45,6 +45,8 @@ class Outline:
         self.inputs = {step.name: graph.inputs(saga, step) for step in saga.steps}
         self.after = {name: graph.downstream(saga, name) for name in self.steps}
         self.retriable = self.after[saga.pivot.name] if saga.pivot else frozenset()
+        self.open = frozenset(graph.open_steps(saga))
+        self.behind = graph.behind(saga)
         self.must_succeed = {saga.pivot.name, *self.after[saga.pivot.name]} if saga.pivot else set()
         self.in_order = graph.order(saga)[1:]
 

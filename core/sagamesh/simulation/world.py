@@ -6,16 +6,20 @@ cancel are all the chooser's: the same answers give the same schedule.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sagamesh.log.registers import ABORT, NULL, OUTCOME, START, Instance, Start, Started
+from sagamesh.log import registers
+from sagamesh.log.registers import ABORT, NULL, START, Cause, Instance, Name, Notice, Register, Start, Started
 from sagamesh.protocol import attempt as real
 from sagamesh.protocol import commands, effects
 from sagamesh.protocol.answers import Unanswered
 from sagamesh.protocol.attempt import Fetch, Given, Operation, Put, Reply, Result, Steps
-from sagamesh.protocol.effects import Ack, Call, Known, Nak
+from sagamesh.protocol.effects import Ack, Call, CallKind, Known, Nak
+from sagamesh.protocol.endings import outcome
+from sagamesh.protocol.variables import announced
+from sagamesh.rules.local import LocalRules
 from sagamesh.simulation import faults
 from sagamesh.simulation.apps import OVER, Apps, Fate
 from sagamesh.simulation.broker import Broker, PendingDelivery
@@ -77,13 +81,17 @@ class Task:
     def advance(self) -> Operation:
         """The next operation, given what the last one gave, and whether the lease was lost since."""
         if not self.under_way:
-            self.under_way = True
+            self.under_way, self.known.lease_lost = True, self.lease_lost
             return next(self.generator)
         return self.generator.send(Result(self.given, self.lease_lost))
 
 
 class World:
-    """A schedule. After `run`, `broker`, `apps` and `wrongs` tell what happened; `restless`: why it has no end."""
+    """A schedule. After `run`, `broker`, `apps` and `wrongs` tell what happened; `restless`: why it has no end.
+
+    `forged`: somebody wrote a notice, whatever the outcome. `lost`: a participant that never comes back. `applied`:
+    (step, done or undone) -> how many registers stood when the app did it.
+    """
 
     def __init__(self, outline: Outline, chooser: Chooser, handlers: Handlers = HANDLERS) -> None:
         self.outline = outline
@@ -96,6 +104,9 @@ class World:
         self.tasks: list[Task] = []
         self.attempts = 0
         self.cancelled = False
+        self.forged = False
+        self.lost = ""
+        self.applied: dict[tuple[str, str], int] = {}
         self.wrongs: list[str] = []
         self.restless = ""
 
@@ -107,10 +118,14 @@ class World:
         return {n: "refused" if n in may_fail and self.chooser.random() < rate else "done" for n in self.outline.steps}
 
     @property
+    def local(self) -> LocalRules:
+        """What every participant's rules say alike of the saga as a whole."""
+        return next(iter(self.outline.rules.values())).local
+
+    @property
     def outcome(self) -> str:
         """What was decided: `Committed`, `Aborted`, or `None` for an instance that is still undecided."""
-        register = self.broker.registers.get(OUTCOME)
-        return type(register.value).__name__ if register else "None"
+        return type(outcome(self.local, self.broker.registers)).__name__.removesuffix("Type")
 
     # -- the schedule --------------------------------------------------------------------------------------------
 
@@ -123,10 +138,16 @@ class World:
         self.broker.store(Put(START, Start("start", "i", "app", "digest", NULL)), "start", "app")
         faulty = chooser.randrange(20 + 60 * size)
         cancel_at = chooser.randrange(10 + 30 * size) if chooser.random() < 0.3 else -1
+        forge_at = chooser.randrange(10 + 30 * size) if chooser.random() < 0.1 else -1
+        lose_at = chooser.randrange(10 + 30 * size) if chooser.random() < 0.1 else -1
         limit = faulty + 2_000 + 400 * size
         for turn in range(limit):
             if turn == cancel_at:
                 self._cancel()
+            if turn == forge_at:
+                self._forge()
+            if turn == lose_at:
+                self._lose()
             if turn == faulty:
                 self._calm()
             if not self._move():
@@ -144,7 +165,7 @@ class World:
         if broker.ghosts and chooser.random() < 0.2:
             broker.let_ghost_in()
         self._repeat()
-        waiting = [delivery for delivery in broker.deliveries if not delivery.acked and not delivery.hands]
+        waiting = [delivery for delivery in broker.deliveries if not delivery.hands and self.must_settle(delivery)]
         if not self.tasks and not waiting:
             return bool(broker.ghosts)
         chosen = chooser.randrange(len(self.tasks) + len(waiting))
@@ -153,6 +174,24 @@ class World:
         else:
             self._deliver(waiting[chosen - len(self.tasks)])
         return True
+
+    def must_settle(self, delivery: PendingDelivery) -> bool:
+        """Whether a delivery is still to be settled: not so what nobody takes, or what is held while it is false."""
+        if delivery.acked or delivery.participant == self.lost:
+            return False
+        held = self.forged and self.faults is faults.NONE and delivery.register.name == ABORT
+        return not held or self.outcome == "Aborted"
+
+    def _forge(self) -> None:
+        """Somebody who may write the notice does so, though nothing says that the saga is aborted."""
+        self.forged = ABORT not in self.broker.registers
+        self.broker.store(Put(ABORT, Notice(Cause("cancelled", "forged"))), "forged", "somebody")
+
+    def _lose(self) -> None:
+        """A participant is gone, with all that it had in hand, and never comes back."""
+        self.lost = self.chooser.choice([*self.outline.rules])
+        for task in [task for task in self.tasks if task.participant == self.lost]:
+            self._kill(task.process)
 
     def _calm(self) -> None:
         """The faults stop, and people mend what waits for them."""
@@ -234,11 +273,12 @@ class World:
             case Call(kind="action") if self.outline.is_hopeless(task.step):
                 self.wrongs.append(f"{task.step} was called though its expressions cannot be evaluated")
                 return Reply(Unanswered("reset"), 0.0)
-            case Call(kind="action"):
-                over = self.faults.overdue and self.chooser.random() < self.faults.overdue
-                return Reply(self.apps.act(task.step), OVER if over else 0.0)
             case Call():
-                return Reply(self.apps.undo(task.step), 0.0)
+                reply = self._call(task.step, operation.kind)
+                for kind, steps in (("done", self.apps.done), ("undone", self.apps.undone)):
+                    if task.step in steps:
+                        self.applied.setdefault((task.step, kind), self.broker.sequence)
+                return reply
             case _:
                 return None
 
@@ -246,6 +286,13 @@ class World:
         """Whether a step needs no app to come to its end, since it will never be called."""
         pivot = self.outline.saga.pivot
         return pivot is not None and pivot.name == step and self.outline.is_hopeless(step)
+
+    def _call(self, step: str, kind: CallKind) -> Reply:
+        if kind == "compensation":
+            return Reply(self.apps.undo(step), 0.0)
+        self.wrongs += too_soon(self.outline, step, self.broker.registers)
+        over = self.faults.overdue and self.chooser.random() < self.faults.overdue
+        return Reply(self.apps.act(step), OVER if over else 0.0)
 
     def _settle(self, handling: Handling, result: Ack | Nak) -> None:
         handling.results.append(result)
@@ -260,7 +307,9 @@ class World:
         """A replica of a participant dies with everything that it had in hand, a cancel included."""
         if not self.tasks:
             return
-        victim = self.chooser.choice(self.tasks).process
+        self._kill(self.chooser.choice(self.tasks).process)
+
+    def _kill(self, victim: tuple[str, int]) -> None:
         for handling in {task.handling for task in self.tasks if task.process == victim}:
             if handling is not None:
                 handling.delivery.hands -= 1
@@ -274,3 +323,16 @@ class World:
         participant = self.outline.saga.start.participant
         generator = self.handlers.cancel(self.outline.rules[participant], known, "changed my mind")
         self.tasks.append(Task(generator, known, participant))
+
+
+def too_soon(outline: Outline, step: str, stored: Mapping[Name, Register]) -> Iterator[str]:
+    """An action is called only after its inputs, and, where somebody else may forbid it, after its begin."""
+    heard = []
+    for producer, events in outline.inputs[step].items():
+        event = announced(stored[name]) if (name := registers.end(producer)) in stored else None
+        heard.append(event is not None and event[0] in events)
+    if not (any(heard) if outline.steps[step].join == "any" else all(heard)):
+        yield f"{step} was called before its inputs"
+    begun = stored.get(registers.begin(step))
+    if step not in outline.open and not (begun and isinstance(begun.value, Started)):
+        yield f"{step} was called before its begin"

@@ -107,6 +107,17 @@ SHAPES: dict[str, Saga] = {
     "when at the root": saga(step("a", when=True), step("b", "a.ok")),
     "when before a join": saga(step("a"), step("b", when=True), step("c", ["a.ok", "b.ok"])),
     "readOnly": saga(step("a"), step("b", "a.ok", kind="readOnly"), step("c", "b.ok")),
+    "readOnly in every place": saga(
+        step("r", kind="readOnly"),
+        step("a", "r.ok"),
+        step("s", "a.ok", kind="readOnly"),
+        step("b", "s.ok"),
+        step("t", "b.ok", kind="readOnly"),
+    ),
+    "nothing undoable": saga(step("a", kind="readOnly"), step("b", "a.ok", kind="readOnly")),
+    "nothing undoable before the pivot": saga(
+        step("a", kind="readOnly"), step("p", "a.ok", kind="pivot"), step("b", "p.ok", kind="retriable")
+    ),
     "pivot first": straight(3, pivot=0),
     "pivot in the middle": straight(3, pivot=1),
     "pivot last": straight(3, pivot=2),
@@ -126,6 +137,13 @@ SHAPES: dict[str, Saga] = {
         step("p", "a.big", kind="pivot"),
         step("q", "a.small"),
         step("r", "q.ok"),
+    ),
+    "pivot skipped, and the only sink": choice(step("p", "a.big", kind="pivot")),
+    "pivot skipped, with one sink after it": choice(
+        step("p", "a.big", kind="pivot"), step("b", "p.ok", kind="retriable")
+    ),
+    "pivot behind two roots": saga(
+        step("a"), step("b"), step("p", ["a.ok", "b.ok"], kind="pivot"), step("c", "p.ok", kind="retriable")
     ),
     "pivot that chooses": saga(
         step("a"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
@@ -17,7 +17,6 @@ from sagamesh.log import registers
 from sagamesh.log.registers import (
     ABORT,
     FINISH,
-    OUTCOME,
     SAGA,
     Aborted,
     Absent,
@@ -40,6 +39,7 @@ from sagamesh.log.registers import (
     Value,
 )
 from sagamesh.protocol.effects import CallKind
+from sagamesh.protocol.endings import ending, outcome
 from sagamesh.protocol.view.standing import Trouble, is_parked, is_slow
 from sagamesh.rules.local import LocalRules
 from sagamesh.text import rfc3339
@@ -54,6 +54,14 @@ Calls = Mapping[tuple[str, CallKind], int]
 """Step and kind -> how often the app was called for it so far."""
 
 NO_CALLS: Calls = MappingProxyType({})
+
+
+class Facts(NamedTuple):
+    """What is told of an instance: its registers, the rules, and what they amount to."""
+
+    known: Registers
+    rules: LocalRules
+    outcome: Outcome | None
 
 
 class StepView(Struct, frozen=True, kw_only=True):
@@ -116,24 +124,22 @@ def view(
     timeline = sorted((r for r in stored if not isinstance(r.value, Absent)), key=lambda r: r.sequence)
     known = {register.name: register for register in timeline}
     origin = timeline[0].origin
-    outcome = _outcome(known)
-    end = _finish(known, rules)
+    facts = Facts(known, rules, _outcome(known, rules))
+    end = ending(rules, known) or known.get(FINISH)
     reasons = {trouble.step: trouble.reason for trouble in troubles}
     return View(
         saga=instance.saga,
         id=instance.id,
         run=origin.run,
         revision=origin.revision,
-        state=_state(outcome, end),
+        state=_state(facts.outcome, end),
         parked=end is None and any(map(is_parked, troubles)),
-        slow=end is None and is_slow(_open_since(timeline, known, outcome), now=now, park_after=rules.park_after),
-        outcome=outcome,
-        cause=_cause(known),
+        slow=end is None and is_slow(_open_since(timeline, facts), now=now, park_after=rules.park_after),
+        outcome=facts.outcome,
+        cause=_cause(known, rules),
         started=timestamp(origin.start_time),
         finished=timestamp(end.time) if end else None,
-        steps=tuple(
-            _step(known, name, by, outcome, reasons.get(name), calls) for name, by in _outline(rules, timeline).items()
-        ),
+        steps=tuple(_step(facts, name, by, reasons.get(name), calls) for name, by in _outline(rules, timeline).items()),
         timeline=tuple(_moment(register) for register in timeline),
     )
 
@@ -153,10 +159,10 @@ def _value(known: Registers, name: Name) -> Value | None:
     return register.value if register else None
 
 
-def _outcome(known: Registers) -> Outcome | None:
-    """The decision, as the outcome says it, or whatever follows from it."""
-    for name in (OUTCOME, ABORT, FINISH):
-        match _value(known, name):
+def _outcome(known: Registers, rules: LocalRules) -> Outcome | None:
+    """The decision, as the registers that make it say, or whatever follows from it."""
+    for value in (outcome(rules, known), _value(known, ABORT), _value(known, FINISH)):
+        match value:
             case Committed() | Completed():
                 return "committed"
             case Aborted() | Notice() | Compensated():
@@ -164,19 +170,11 @@ def _outcome(known: Registers) -> Outcome | None:
     return None
 
 
-def _cause(known: Registers) -> Cause | None:
-    for name in (OUTCOME, ABORT):
-        match _value(known, name):
-            case Aborted(cause=cause) | Notice(cause=cause):
-                return cause
+def _cause(known: Registers, rules: LocalRules) -> Cause | None:
+    for value in (outcome(rules, known), _value(known, ABORT)):
+        if isinstance(value, Aborted | Notice):
+            return value.cause
     return None
-
-
-def _finish(known: Registers, rules: LocalRules) -> Register | None:
-    """The register after which nothing happens: without a pivot there is nothing left to do once it is committed."""
-    if rules.pivot is None and isinstance(_value(known, OUTCOME), Committed):
-        return known[OUTCOME]
-    return known.get(FINISH)
 
 
 def _state(outcome: Outcome | None, end: Register | None) -> State:
@@ -191,33 +189,42 @@ def _outline(rules: LocalRules, timeline: Sequence[Register]) -> dict[str, str]:
     return rules.outline | {step: by for step, by in seen.items() if step not in rules.outline}
 
 
-def _open_since(timeline: Sequence[Register], known: Registers, outcome: Outcome | None) -> Iterator[float]:
+def _open_since(timeline: Sequence[Register], facts: Facts) -> Iterator[float]:
     """Since when something is open in an instance that has not ended: each step at work, and the instance as a whole.
 
-    An action is at work from its begin on, a way back from the notice on. And where nothing at all was written lately,
-    something must be due that has not even begun.
+    An action is at work from its begin on, or since its inputs are there; a way back from the notice on. And where
+    nothing at all was written lately, something must be due that has not even begun.
     """
     yield timeline[-1].time
-    notice = known.get(ABORT) or known.get(OUTCOME)
-    for name, begun in known.items():
-        if name.register != "begin":
-            continue
-        if isinstance(begun.value, Started) and registers.end(name.step) not in known:
-            yield begun.time
-        elif outcome == "aborted" and notice and registers.compensation(name.step) not in known:
+    known, rules, outcome = facts
+    notice = known.get(ABORT)
+    for step in rules.outline:
+        if (since := _at_work_since(facts, step)) is not None:
+            yield since
+        elif outcome == "aborted" and notice and step in rules.undoable and registers.compensation(step) not in known:
             yield notice.time
 
 
-def _step(
-    known: Registers, name: str, participant: str, outcome: Outcome | None, trouble: str | None, calls: Calls
-) -> StepView:
-    end = _value(known, registers.end(name))
+def _at_work_since(facts: Facts, step: str) -> float | None:
+    """When a step began that has not ended; of one that needs no begin: since the youngest of its inputs is there."""
+    known = facts.known
+    if registers.end(step) in known:
+        return None
+    begun = known.get(registers.begin(step))
+    if begun is not None:
+        return begun.time if isinstance(begun.value, Started) else None
+    ends = [known.get(registers.end(producer)) for producer in facts.rules.open.get(step, ())]
+    return max((end.time for end in ends if end), default=None) if all(ends) else None
+
+
+def _step(facts: Facts, name: str, participant: str, trouble: str | None, calls: Calls) -> StepView:
+    end = _value(facts.known, registers.end(name))
     return StepView(
         name=name,
         participant=participant,
-        state=_step_state(known, name, outcome),
+        state=_step_state(facts, name),
         event=end.event if isinstance(end, Done | Satisfied) else None,
-        calls=_calls(known, name, calls),
+        calls=_calls(facts.known, name, calls),
         reason=trouble or (end.reason if isinstance(end, Failed) else None),
     )
 
@@ -229,8 +236,8 @@ def _calls(known: Registers, name: str, so_far: Calls) -> int:
         ("action", registers.end(name)),
         ("compensation", registers.compensation(name)),
     )
-    for kind, ending in ways:
-        match _value(known, ending):
+    for kind, name_of_end in ways:
+        match _value(known, name_of_end):
             case Done(called=called) | Failed(called=called) | Undone(called=called):
                 total += called
             case None:
@@ -238,16 +245,17 @@ def _calls(known: Registers, name: str, so_far: Calls) -> int:
     return total
 
 
-def _step_state(known: Registers, name: str, outcome: Outcome | None) -> StepState:
+def _step_state(facts: Facts, name: str) -> StepState:
     """How far a step has come. A step with nothing to undo keeps the state that it had before."""
+    known, rules, outcome = facts
     end, back = _value(known, registers.end(name)), _value(known, registers.compensation(name))
     if isinstance(back, Undone):
         return "compensated"
-    if isinstance(end, Done | Failed) and outcome == "aborted" and back is None:
+    if isinstance(end, Done | Failed) and outcome == "aborted" and back is None and name in rules.undoable:
         return "compensating"
     match end or _value(known, registers.begin(name)):
-        case None:
-            return "waiting"
+        case None if _at_work_since(facts, name) is None:
+            return "cancelled" if outcome == "aborted" else "waiting"
         case Done():
             return "done"
         case Failed():

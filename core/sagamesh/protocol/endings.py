@@ -1,0 +1,109 @@
+"""What registers say of an instance as a whole: which way it goes, and with which register it has ended.
+
+What follows from other registers is not written again. So the outcome is the pivot's to say, and only where there is
+none, or it was skipped, there is a register `_.outcome`; and an instance has ended with the last register that the
+saga's shape leaves to be written. Decisions, views and counts ask here; what follows from the answer is theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sagamesh.log import registers
+from sagamesh.log.registers import (
+    ABORT,
+    FINISH,
+    OUTCOME,
+    Aborted,
+    Cancelled,
+    Cause,
+    Committed,
+    Dead,
+    Done,
+    Failed,
+    Name,
+    Register,
+    Skipped,
+    Started,
+    Value,
+)
+from sagamesh.rules.local import LocalRules
+
+Registers = Mapping[Name, Register]
+Outcome = Committed | Aborted
+
+
+def outcome_names(rules: LocalRules) -> tuple[Name, ...]:
+    """The registers that say the outcome; together they are there before anything that follows from it."""
+    if rules.pivot is None:
+        return (OUTCOME,)
+    pivot = (registers.begin(rules.pivot), registers.end(rules.pivot))
+    return (*pivot, OUTCOME) if rules.pivot_skippable else pivot
+
+
+def outcome(rules: LocalRules, known: Registers) -> Outcome | None:
+    """The decision, as far as these registers tell. The cause stands in the one that decided."""
+    said = _value(known, OUTCOME)
+    if rules.pivot is not None:
+        match _begun(rules.pivot, known), _value(known, registers.end(rules.pivot)):
+            case Cancelled(cause=cause), _:
+                return Aborted(cause)
+            case _, Done():
+                return Committed()
+            case _, Failed(kind=kind, reason=reason):
+                return Aborted(Cause(kind, reason, rules.pivot))
+            case (Skipped(), _) | (_, Dead()) if not rules.pivot_skippable:
+                return Aborted(Cause("cancelled", "the pivot says that it was skipped", rules.pivot))
+            case Started() | None, None:
+                return None
+    return said if isinstance(said, Committed | Aborted) else None
+
+
+def implausible(rules: LocalRules, known: Registers) -> Name | None:
+    """A register that says something else than those that it has to follow: nobody honest has written it."""
+    if rules.pivot is not None and OUTCOME in known and not isinstance(_begun(rules.pivot, known), Skipped | None):
+        return OUTCOME
+    return ABORT if isinstance(outcome(rules, known), Committed) and ABORT in known else None
+
+
+def ending(rules: LocalRules, known: Registers) -> Register | None:
+    """The register with which an instance has ended; None: it goes on, as far as these registers tell."""
+    match outcome(rules, known):
+        case Committed():
+            return known.get(_committed(rules, known))
+        case Aborted():
+            return known.get(_undone(rules))
+    return None
+
+
+def ending_names(rules: LocalRules) -> tuple[Name, ...]:
+    """Every register that may be an ending of some instance."""
+    sink = () if rules.pivot is None or len(rules.sinks) > 1 else (registers.end(rules.sinks[0]),)
+    return tuple(dict.fromkeys((FINISH, OUTCOME, *sink, _undone(rules))))
+
+
+def _committed(rules: LocalRules, known: Registers) -> Name:
+    if rules.pivot is None:
+        return OUTCOME
+    if len(rules.sinks) > 1:
+        return FINISH
+    skipped = isinstance(_begun(rules.pivot, known), Skipped)
+    return OUTCOME if skipped else registers.end(rules.sinks[0])
+
+
+def _undone(rules: LocalRules) -> Name:
+    match rules.last:
+        case []:
+            return ABORT
+        case [only]:
+            return registers.compensation(only)
+    return FINISH
+
+
+def _begun(pivot: str, known: Registers) -> Value | None:
+    return _value(known, registers.begin(pivot))
+
+
+def _value(known: Registers, name: Name) -> Value | None:
+    register = known.get(name)
+    return register.value if register else None
