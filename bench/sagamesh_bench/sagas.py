@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from sagamesh.language.model import Action, Compensation, Emit, Saga, StartSpec, Step
-from sagamesh.log.registers import FINISH, OUTCOME, Name
+from sagamesh.log.registers import OUTCOME, Name, compensation
 
 NAMESPACE = "bench"
 FLOOR = "floor"
@@ -55,7 +55,7 @@ SHAPES = {
     ),
     "undone": Shape(
         _saga("undone", step("a", f"undone.{START}"), B, step("c", "b.done", path=REFUSE)),
-        FINISH,
+        compensation("a"),
     ),
 }
 PARTICIPANTS = ("a", "b", "c", "d")

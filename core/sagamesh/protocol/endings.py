@@ -8,6 +8,7 @@ saga's shape leaves to be written. Decisions, views and counts ask here; what fo
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal, NamedTuple
 
 from sagamesh.log import registers
 from sagamesh.log.registers import (
@@ -23,14 +24,24 @@ from sagamesh.log.registers import (
     Failed,
     Name,
     Register,
+    Satisfied,
     Skipped,
     Started,
     Value,
 )
+from sagamesh.protocol.effects import Known
+from sagamesh.rules.compiled import OwnStep, Rules
 from sagamesh.rules.local import LocalRules
 
 Registers = Mapping[Name, Register]
 Outcome = Committed | Aborted
+
+
+class Ended(NamedTuple):
+    """How an instance ended, and with which register."""
+
+    outcome: Literal["committed", "aborted"]
+    register: Register
 
 
 def outcome_names(rules: LocalRules) -> tuple[Name, ...]:
@@ -74,6 +85,22 @@ def ending(rules: LocalRules, known: Registers) -> Register | None:
         case Aborted():
             return known.get(_undone(rules))
     return None
+
+
+def ended_by(rules: Rules, known: Known, step: OwnStep | None = None) -> Ended | None:
+    """How an instance ended, and with which register, where this attempt wrote that one; else None.
+
+    `step`: the own step that it was an attempt for. The end of the only sink after the pivot says how: it follows from
+    the pivot's, which nobody has to read for that.
+    """
+    local = rules.local
+    only = step if step is not None and step.must_succeed and local.sinks == (step.name,) else None
+    if only and known.mine(only.end) and isinstance(known.value(only.end), Done | Satisfied):
+        return Ended("committed", known.registers[only.end])
+    last = ending(local, known.registers)
+    if last is None or not known.mine(last.name):
+        return None
+    return Ended("committed" if isinstance(outcome(local, known.registers), Committed) else "aborted", last)
 
 
 def ending_names(rules: LocalRules) -> tuple[Name, ...]:

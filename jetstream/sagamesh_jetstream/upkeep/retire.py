@@ -16,7 +16,9 @@ from sagamesh.distribution.buckets import RULES_STREAM
 from sagamesh.distribution.plan import installation_of, readable
 from sagamesh.errors import UnreadableError
 from sagamesh.log import codec, registers
-from sagamesh.log.registers import FINISH, OUTCOME, START, Instance, Name, SagaKey
+from sagamesh.log.registers import FINISH, START, Instance, Name, Register, SagaKey
+from sagamesh.protocol.endings import ending, ending_names, outcome_names
+from sagamesh.rules.local import LocalRules
 from sagamesh_jetstream.client.ports import JetStream, JsonObject
 from sagamesh_jetstream.upkeep.distribute import PAGE, read_entries
 from sagamesh_jetstream.upkeep.lookups import ask, subjects_in
@@ -44,8 +46,8 @@ async def retire(js: JetStream, key: SagaKey, *, starting: Collection[str], inst
     entries = await read_entries(js, await _entries(js, ours, bucket))
     for subject in _active(key, entries, starting if bucket else ()):
         await js.publish(subject, b"")
-    if log is not None and not await _end(js, key, log["config"], _pivots(entries), wait=bool(starting)):
-        return Retiring(await running(js, key, _pivots(entries)))
+    if log is not None and not await _end(js, key, log["config"], _revisions(entries), wait=bool(starting)):
+        return Retiring(await running(js, key, _revisions(entries)))
     await _clear(js, entries)
     return None
 
@@ -64,27 +66,30 @@ async def left_over(js: JetStream, installation: str) -> set[SagaKey]:
     return sagas
 
 
-async def running(js: JetStream, key: SagaKey, pivots: Mapping[str, bool]) -> int:
-    """How many instances have not ended. `pivots`: revision -> whether it has a pivot."""
+async def running(js: JetStream, key: SagaKey, revisions: Mapping[str, LocalRules]) -> int:
+    """How many instances have not ended. `revisions`: rules of any participant, by their revision."""
     started = await _ids(js, key, START)
-    open_ = started - await _ids(js, key, FINISH)
-    # A saga without a pivot that has committed is finished by that alone; only the register says which it was.
-    subjects = sorted(Instance(*key, name).subject(OUTCOME) for name in open_)
+    open_ = sorted(started - await _ids(js, key, FINISH))
+    # Of the others only their registers say whether one of them was the last.
+    names = {name for rules in revisions.values() for name in (*outcome_names(rules), *ending_names(rules))}
     [stream] = registers.streams(*key)
     ended = 0
-    for page in _pages(subjects):
-        ended += sum(_is_end(message, pivots) for message in await js.last(stream, page))
+    for page in _pages(open_, max(1, PAGE // max(1, len(names)))):
+        subjects = [Instance(*key, name).subject(register) for name in page for register in sorted(names)]
+        ended += _ended(await js.last(stream, subjects), revisions)
     return len(open_) - ended
 
 
-async def _end(js: JetStream, key: SagaKey, config: JsonObject, pivots: Mapping[str, bool], *, wait: bool) -> bool:
+async def _end(
+    js: JetStream, key: SagaKey, config: JsonObject, revisions: Mapping[str, LocalRules], *, wait: bool
+) -> bool:
     """Delete the log if nothing runs in it; whether that was done."""
-    if wait or await running(js, key, pivots):
+    if wait or await running(js, key, revisions):
         return False
     name = config["name"]
     # From here on a start is answered by nobody: its sender hears that it is unknown, and sends it again.
     await ask(js, f"STREAM.UPDATE.{name}", topology.retired_log(config, *key))
-    if await running(js, key, pivots):
+    if await running(js, key, revisions):
         await ask(js, f"STREAM.UPDATE.{name}", {**config, "subjects": [*registers.subjects(*key)]})
         return False
     await ask(js, f"STREAM.DELETE.{name}")  # which another operator may have done
@@ -107,17 +112,23 @@ def _active(key: SagaKey, entries: Mapping[str, bytes], starting: Collection[str
     return sorted(found | (told - entries.keys()))
 
 
-def _pivots(entries: Mapping[str, bytes]) -> dict[str, bool]:
-    return {rules.revision: rules.pivot is not None for rules in readable(entries.values())}
+def _revisions(entries: Mapping[str, bytes]) -> dict[str, LocalRules]:
+    return {rules.revision: rules for rules in readable(entries.values())}
 
 
-def _is_end(message: codec.Message, pivots: Mapping[str, bool]) -> bool:
-    """What cannot be read may be anything, hence no end."""
-    with suppress(UnreadableError):
-        register = codec.decode(message)
-        has_pivot = pivots.get(register.origin.revision, True)
-        return registers.finishes(register, has_pivot=has_pivot) is not None
-    return False
+def _ended(messages: Iterable[codec.Message], revisions: Mapping[str, LocalRules]) -> int:
+    """Of how many instances these registers say that they have ended. What cannot be read may be anything."""
+    instances: dict[Instance, dict[Name, Register]] = {}
+    for message in messages:
+        with suppress(UnreadableError):
+            instance, name = registers.parse(message.subject)
+            instances.setdefault(instance, {})[name] = codec.decode(message)
+    return sum(_has_ended(known, revisions) for known in instances.values())
+
+
+def _has_ended(known: Mapping[Name, Register], revisions: Mapping[str, LocalRules]) -> bool:
+    rules = {revisions.get(register.origin.revision) for register in known.values()}
+    return any(ending(one, known) is not None for one in rules if one is not None)
 
 
 async def _ids(js: JetStream, key: SagaKey, name: Name) -> set[str]:
@@ -156,5 +167,5 @@ def _is_foreign(info: JsonObject | None, installation: str) -> bool:
     return info is not None and installation_of(info["config"]) != installation
 
 
-def _pages(subjects: Sequence[str]) -> Iterable[Sequence[str]]:
-    return (subjects[at : at + PAGE] for at in range(0, len(subjects), PAGE))
+def _pages(names: Sequence[str], size: int) -> Iterable[Sequence[str]]:
+    return (names[at : at + size] for at in range(0, len(names), size))

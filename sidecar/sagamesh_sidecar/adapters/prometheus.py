@@ -69,6 +69,7 @@ class PrometheusMetrics:
         self._writes = counter("writes", "Writes of registers, by the log's answer.", "register", "result")
         self._rules = gauge("rules_info", "Rules that are held, as labels.", "saga", "revision")
         self._unreadable = counter("unreadable_registers", "Deliveries that this version cannot read.")
+        self._implausible = counter("implausible_registers", "Registers that contradict others: held.", "register")
         self._consumers = gauge("consumer_up", "Whether the saga's consumer hands out deliveries.", "saga")
         gauge("in_flight", "Deliveries in hand.").set_function(in_flight)
         gauge("app_up", "Whether the app can be reached.").set_function(app_up)
@@ -115,6 +116,9 @@ class PrometheusMetrics:
 
     def unreadable(self) -> None:
         self._unreadable.inc()
+
+    def implausible(self, register: str) -> None:
+        self._child(self._implausible, register).inc()
 
     def exposition(self) -> tuple[bytes, str]:
         """What a scrape gets, and its content type."""

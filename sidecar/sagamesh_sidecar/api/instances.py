@@ -67,4 +67,5 @@ class Instances:
         known = Known(attempt_id=self.executor.attempt_id(), registers={START: start}, late=True)
         origin = start.origin._replace(pod=self.pod, attempt_id=known.attempt_id)
         await self.executor.run(Work(instance, origin), commands.cancel(rules, known, reason))
+        self.executor.count_end(rules, known)
         return known

@@ -20,7 +20,9 @@ from sagamesh.log.registers import START, Instance, Name, Origin, Register
 from sagamesh.protocol import calls
 from sagamesh.protocol.answers import Away
 from sagamesh.protocol.attempt import Fetch, Given, Operation, Pause, Put, Reply, Result, Steps, TooLarge, WriteRefused
-from sagamesh.protocol.effects import Call, Tell
+from sagamesh.protocol.effects import Call, Known, Tell
+from sagamesh.protocol.endings import ended_by
+from sagamesh.rules.compiled import OwnStep, Rules
 from sagamesh_sidecar.deliveries.availability import Availability
 from sagamesh_sidecar.deliveries.tally import CallCount
 from sagamesh_sidecar.deliveries.wiring import Wiring
@@ -125,6 +127,13 @@ class Executor:
                 settled: Settled = stop.value
                 return settled
             result = Result(await self.execute(work, operation))
+
+    def count_end(self, rules: Rules, known: Known, step: OwnStep | None = None) -> None:
+        """Count an instance's end, where this attempt wrote it; also where the log's answer to that was lost."""
+        ended = ended_by(rules, known, step)
+        if ended is not None:
+            last = ended.register
+            self.metrics.finished(rules.local.saga, ended.outcome, max(0.0, last.time - last.origin.start_time))
 
     async def _put(self, work: Work, put: Put) -> Register | WriteRefused | TooLarge:
         headers, body = codec.encode(put.name, put.value, work.origin, self.participant, work.trace)

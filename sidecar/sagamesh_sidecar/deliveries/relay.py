@@ -13,7 +13,6 @@ from typing import Any
 
 from sagamesh.errors import UnreadableError
 from sagamesh.log import codec, registers
-from sagamesh.log.registers import FINISH, OUTCOME
 from sagamesh.protocol.attempt import Result, attempt, settle
 from sagamesh.protocol.decision import APP_AWAY, FORWARD
 from sagamesh.protocol.effects import Ack, CallKind, Delivery, Known, Nak
@@ -145,6 +144,8 @@ class Relay:
         key = (delivery.subject, step.name)
         result = await self._safely(delivery.subject, self._attempt(hand, rules, delivery, step))
         self.tally.put_down(key, ended=isinstance(result, Ack))
+        if isinstance(result, Nak) and result.implausible:
+            self.metrics.implausible(result.implausible)
         if isinstance(result, Ack) or not result.reason:
             self.parking.clear(key)
         else:
@@ -172,6 +173,7 @@ class Relay:
             app_away=not self.availability.admit(),
             failures=self.parking.failures(key),
             called=count.made,
+            began=self.executor.log.now(),
         )
         origin = delivery.register.origin._replace(pod=self.pod, attempt_id=known.attempt_id)
         trace = codec.trace_of(hand.lease.message.headers)
@@ -182,23 +184,12 @@ class Relay:
             try:
                 operation = next(generator) if result is None else generator.send(result)
             except StopIteration as stop:
-                self._count_end(rules, known)
+                self.executor.count_end(rules, known, step)
                 hand.spent += work.spent
                 settled: Ack | Nak = stop.value
                 return settled
             given = await self.executor.execute(work, operation)
             result = Result(given, lease_lost=not self._is_ours(hand))
-
-    def _count_end(self, rules: Rules, known: Known) -> None:
-        """Count a saga's end, where this attempt wrote it; also where the log's answer to that was lost."""
-        for name in (OUTCOME, FINISH):
-            register = known.registers.get(name)
-            if register is None or not known.mine(name):
-                continue
-            outcome = registers.finishes(register, has_pivot=rules.local.pivot is not None)
-            if outcome is not None:
-                seconds = max(0.0, register.time - register.origin.start_time)
-                self.metrics.finished(rules.local.saga, outcome, seconds)
 
     async def _reply(self, hand: Hand, settled: Ack | Nak) -> None:
         lease = hand.lease
