@@ -6,7 +6,7 @@ out right because every participant asks this function about every delivery. It 
 
 1. *Present is final, absent proves nothing.* What was read in a register stands there for ever, so `known` only grows,
    and every call starts at the top and runs down to the first thing that is not known yet. A read that finds nothing
-   may be stale. It may spare work (`latched` and `act` look before they write); nothing follows from it.
+   may be stale. It may spare work (`forward` and `carry_on` look before they write); nothing follows from it.
 
 2. *Who needs "it is not there" writes something that the server refuses if it is there.* Mostly the register itself,
    since the one write that wins decides for all: the `begin` of a latched step says whether it runs, that of the pivot
@@ -16,20 +16,21 @@ out right because every participant asks this function about every delivery. It 
 
 3. *A write that timed out is written again with the same attempt id; a refused one is read until it is there.* So
    after each `Write` it is known what stands, and by the attempt id who wrote it. Who has won `begin` knows that nobody
-   has called the app before (`act`, `wait_for_app`).
+   has called the app before (`carry_on`, `wait_for_app`).
 
 4. *Acks are an optimisation.* Any delivery may come again, at any time, in any order, to any replica. So every rule
    asks first what stands, and what follows from an `end` is done by whoever sees it, not by whoever wrote it (`tail`):
    what one attempt left undone, the next carries on.
 
 5. *The outcome is one write-once register, and what follows from others is not written again.* With a pivot it is the
-   pivot's: its `begin` cancelled, or its `end`; else `_.outcome` (`endings`). Write-once is enforced where a message is
-   stored, but a guard is looked at where it is proposed, when another write may be on its way. So guards protect
-   progress: a marker, or the write of somebody who comes `late`; the outcome is written without any.
+   pivot's: its `begin` cancelled, or its `end`; else `_.outcome`. Write-once is enforced where a message is stored, but a
+   guard is looked at where it is proposed, when another write may be on its way. So guards protect progress: a marker,
+   or the write of somebody who comes `late`; the outcome is written without any.
 
 The functions follow the two lists of rules in `docs/protocol.md`, in their order: forward 1 to 5, backward 1 to 5.
-Neighbours: `situation` asks what is known, `answers` says what the app's answer means, `calls` what a call carries,
-`attempt` makes operations of effects. Whoever carries these out owes them this, in this order:
+Neighbours: `situation` asks what is known, `endings` what that says of the instance, `answers` says what the app's
+answer means, `calls` what a call carries, `attempt` makes operations of effects. Whoever carries these out owes them
+this, in this order:
 
 1. *One attempt id for each generator*, never used before: in `Known`, and in every register that is written for it,
    however often that is tried. By it an attempt knows its own writes.
@@ -79,25 +80,25 @@ from sagamesh.log.registers import (
 from sagamesh.protocol import calls
 from sagamesh.protocol.answers import Again, Answered, Away, Refusal, Success, judge_action, judge_compensation
 from sagamesh.protocol.effects import Delivery, Effects, Known, Read, Tell, Write
-from sagamesh.protocol.endings import implausible, outcome, outcome_names
+from sagamesh.protocol.endings import closed, implausible, outcome, outcome_names
 from sagamesh.protocol.situation import (
     ACK,
     Need,
     Situation,
     are_certain,
     are_there,
-    brings,
+    began_rightly,
     come_back,
     decided,
     hold,
     is_material_known,
     looked_at,
-    pivot_is_there,
+    pivot_agrees,
     retry,
     runs_by_all,
     runs_by_any,
 )
-from sagamesh.protocol.variables import inputs, needed
+from sagamesh.protocol.variables import needed
 from sagamesh.rules.compiled import OwnStep, Rules
 
 APP_AWAY = "the app is away"
@@ -126,11 +127,13 @@ def forward(at: Situation) -> Effects:
         return (Read((step.begin, step.end)),)  # begun or ended, most likely: an earlier attempt may have got further
     if step.rules.open:
         return tail(at, ended) if (ended := known.value(step.end)) is not None else take_up(at)
+    if step.rules.pivot and (cause := closed(at.rules.local, known.value(step.begin))) is not None:
+        return give_notice(known, cause)
     match known.value(step.begin):
         case None:
             return take_up(at)
-        case Cancelled(cause=cause):
-            return give_notice(known, cause) if step.rules.pivot else ACK
+        case Cancelled():
+            return ACK
         case Started(delivery=subject) | Skipped(delivery=subject) if subject != at.delivery.subject:
             return ACK  # begun by another delivery: that one owns the step
         case Skipped(because=because):
@@ -183,7 +186,12 @@ def close_skipped(at: Situation, because: str) -> Effects:
     if (ended := at.known.value(at.step.end)) is not None:
         return tail(at, ended)
     last = at.step.emits[-1][0]
-    return (Write(at.step.end, Dead() if because == "dead" else Satisfied(last)),)
+    return end(at, Dead() if because == "dead" else Satisfied(last))
+
+
+def end(at: Situation, value: Value) -> Effects:
+    """Of an open step it may be the first register: then it is what shows that the instance is still there."""
+    return (Write(at.step.end, value, guarded=at.known.late and at.step.begin not in at.known.registers),)
 
 
 def carry_on(at: Situation) -> Effects:
@@ -191,14 +199,8 @@ def carry_on(at: Situation) -> Effects:
     step, known = at.step, at.known
     if (ended := known.value(step.end)) is not None:
         return tail(at, ended)
-    if not known.mine(step.begin):
-        heard = inputs(step, at.incoming)
-        if isinstance(looked := looked_at(at, step.end, *heard), Need):
-            return looked.effects
-        if isinstance(material := is_material_known(at, at.incoming), Need):
-            return material.effects
-        if not all(brings(at, name) for name in heard):
-            return hold(step.begin, f"{step.name} was begun, and its inputs do not say so")
+    if not known.mine(step.begin) and isinstance(begun := began_rightly(at), Need):
+        return begun.effects
     return act(at)
 
 
@@ -256,13 +258,13 @@ def succeed(at: Situation, answer: Answered, success: Success) -> Effects:
     except EvaluationError as error:
         event, told = at.step.emits[-1][0], (Tell(error.place, str(error)),)
     if event is not None:
-        return (*told, Write(at.step.end, Done(event, success.data, at.delivery.delivered, known.called, known.began)))
+        return (*told, *end(at, Done(event, success.data, at.delivery.delivered, known.called, known.began)))
     unfit = calls.unfit(known, success)
     return retry(at, at.step.rules.action.retry, unfit) if at.step.must_succeed else end_failed(at, "unknown", unfit)
 
 
 def end_failed(at: Situation, kind: FailureKind, reason: str) -> Effects:
-    return (Write(at.step.end, Failed(kind, reason, at.delivery.delivered, at.known.called, at.known.began)),)
+    return end(at, Failed(kind, reason, at.delivery.delivered, at.known.called, at.known.began))
 
 
 def wait_for_app(at: Situation) -> Effects:
@@ -315,7 +317,7 @@ def commit(at: Situation, ended: Value) -> Effects:
         return ACK
     if isinstance(ends := are_there(at, *others), Need):
         return ends.effects
-    if isinstance(pivot := pivot_is_there(at), Need):
+    if isinstance(pivot := pivot_agrees(at), Need):
         return pivot.effects
     match decided(at):
         case None:

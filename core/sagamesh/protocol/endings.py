@@ -19,14 +19,12 @@ from sagamesh.log.registers import (
     Cancelled,
     Cause,
     Committed,
-    Dead,
     Done,
     Failed,
     Name,
     Register,
     Satisfied,
     Skipped,
-    Started,
     Value,
 )
 from sagamesh.protocol.effects import Known
@@ -52,21 +50,29 @@ def outcome_names(rules: LocalRules) -> tuple[Name, ...]:
     return (*pivot, OUTCOME) if rules.pivot_skippable else pivot
 
 
+def closed(rules: LocalRules, begun: Value | None) -> Cause | None:
+    """Why the pivot never runs, by what its `begin` says. A `skipped` that no event can have caused is a cancel."""
+    if isinstance(begun, Cancelled):
+        return begun.cause
+    if isinstance(begun, Skipped) and not rules.pivot_skippable:
+        return Cause("cancelled", f"{rules.pivot} was skipped, and no event can have caused that")
+    return None
+
+
 def outcome(rules: LocalRules, known: Registers) -> Outcome | None:
     """The decision, as far as these registers tell. The cause stands in the one that decided."""
-    said = _value(known, OUTCOME)
     if rules.pivot is not None:
-        match _begun(rules.pivot, known), _value(known, registers.end(rules.pivot)):
-            case Cancelled(cause=cause), _:
-                return Aborted(cause)
-            case _, Done():
+        begun = _begun(rules.pivot, known)
+        if (cause := closed(rules, begun)) is not None:
+            return Aborted(cause)
+        match _value(known, registers.end(rules.pivot)):
+            case Done():
                 return Committed()
-            case _, Failed(kind=kind, reason=reason):
+            case Failed(kind=kind, reason=reason):
                 return Aborted(Cause(kind, reason, rules.pivot))
-            case (Skipped(), _) | (_, Dead()) if not rules.pivot_skippable:
-                return Aborted(Cause("cancelled", "the pivot says that it was skipped", rules.pivot))
-            case Started() | None, None:
-                return None
+        if not isinstance(begun, Skipped):
+            return None
+    said = _value(known, OUTCOME)
     return said if isinstance(said, Committed | Aborted) else None
 
 
@@ -104,9 +110,14 @@ def ended_by(rules: Rules, known: Known, step: OwnStep | None = None) -> Ended |
 
 
 def ending_names(rules: LocalRules) -> tuple[Name, ...]:
-    """Every register that may be an ending of some instance."""
-    sink = () if rules.pivot is None or len(rules.sinks) > 1 else (registers.end(rules.sinks[0]),)
-    return tuple(dict.fromkeys((FINISH, OUTCOME, *sink, _undone(rules))))
+    """The registers of which one is an instance's last."""
+    if rules.pivot is None:
+        committed: tuple[Name, ...] = (OUTCOME,)
+    elif len(rules.sinks) > 1:
+        committed = (FINISH,)
+    else:
+        committed = (registers.end(rules.sinks[0]), *((OUTCOME,) if rules.pivot_skippable else ()))
+    return tuple(dict.fromkeys((*committed, _undone(rules))))
 
 
 def _committed(rules: LocalRules, known: Registers) -> Name:

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from sagamesh.language.model import Retry
 from sagamesh.log import registers
-from sagamesh.log.registers import Failed, Name, Started
+from sagamesh.log.registers import Done, Failed, Name, Started
 from sagamesh.protocol.answers import Answer, Away
 from sagamesh.protocol.effects import Ack, Delivery, Effects, Known, Nak, Prove, Read
 from sagamesh.protocol.endings import Outcome, outcome
@@ -142,15 +142,32 @@ def brings(at: Situation, name: Name) -> bool:
     return heard is not None and heard[0] in at.step.heard[name.step]
 
 
-def pivot_is_there(at: Situation) -> Judged:
-    """Whether it is known what the pivot says: its `begin`, and, where it was started, its `end`. Both came before."""
+def began_rightly(at: Situation) -> Judged:
+    """Whether the inputs are such that a `begin` of somebody else may stand: they were there before it."""
+    heard = inputs(at.step, at.incoming)
+    if isinstance(looked := looked_at(at, at.step.end, *heard), Need):
+        return looked
+    if isinstance(material := is_material_known(at, at.incoming), Need):
+        return material
+    if all(brings(at, name) for name in heard):
+        return YES
+    return Need(hold(at.step.begin, f"{at.step.name} was begun, and its inputs do not say so"))
+
+
+def pivot_agrees(at: Situation) -> Judged:
+    """Whether the pivot lets a sink go on. What it says stands before the sinks' ends: it is read until it is there.
+
+    One that was started, and is not done, has the last word itself.
+    """
     if (pivot := at.rules.local.pivot) is None:
         return YES
     if (name := registers.begin(pivot)) not in at.known.registers:
         return Need((Read((name,), present=True),))
-    if isinstance(at.known.value(name), Started) and (name := registers.end(pivot)) not in at.known.registers:
+    if not isinstance(at.known.value(name), Started):
+        return YES
+    if (name := registers.end(pivot)) not in at.known.registers:
         return Need((Read((name,), present=True),))
-    return YES
+    return YES if isinstance(at.known.value(name), Done) else LEAVE_IT
 
 
 def come_back(at: Situation, reason: str = "") -> Effects:

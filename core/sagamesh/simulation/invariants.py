@@ -17,6 +17,8 @@ from sagamesh.log.registers import (
     Aborted,
     Cancelled,
     Committed,
+    Compensated,
+    Completed,
     Dead,
     Done,
     Failed,
@@ -45,6 +47,7 @@ def mistakes(world: World) -> Iterator[str]:
     """What must not be, at any time and whatever happens."""
     yield from (*world.wrongs, *world.apps.wrongs)
     yield from _against_the_pivot(world)
+    yield from _superfluous(world)
     match outcome(world.local, world.broker.registers):
         case Committed():
             yield from _wrong_in_committed(world)
@@ -82,9 +85,23 @@ def _against_the_pivot(world: World) -> Iterator[str]:
         yield "an outcome beside the pivot's"
 
 
+def _superfluous(world: World) -> Iterator[str]:
+    """Nothing is written that follows from other registers."""
+    local = world.local
+    for name, register in world.broker.registers.items():
+        if name == registers.compensation(name.step) and name.step not in world.outline.behind:
+            yield f"{name.step} cannot be undone, but its compensation was written"
+        if isinstance(register.value, Completed) and (local.pivot is None or len(local.sinks) < 2):
+            yield "completed, though another register is the last"
+        if isinstance(register.value, Compensated) and len(local.last) < 2:
+            yield "compensated, though another register is the last"
+
+
 def _wrong_in_committed(world: World) -> Iterator[str]:
     """Something is undone, has ended otherwise than the events say, or was done though it is not live."""
     apps, expected = world.apps, _expected(world)
+    if ABORT in world.broker.registers and not world.forged:
+        yield "committed, but there is a notice"
     yield from (f"committed, but {name} was undone" for name in apps.undone)
     for name in world.outline.steps:
         end = _value(world, registers.end(name))
