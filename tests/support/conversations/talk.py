@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from sagamesh.language.model import Saga
-from sagamesh.log.registers import OUTCOME, START, Name, Register, Start, finishes
-from sagamesh.protocol import commands, effects
+from sagamesh.log.registers import START, Name, Register, Start, Value
+from sagamesh.protocol import commands, effects, endings
 from sagamesh.protocol.answers import Answer, Answered
 from sagamesh.protocol.attempt import Fetch, Operation, Put, Reply, WriteRefused
 from sagamesh.protocol.effects import Ack, Call, Known, Nak, Tell
@@ -138,6 +138,11 @@ class Talk:
         put, attempt_id, participant = held
         self.rows.append(wording.write(put, self.broker.store(put, attempt_id, participant)))
 
+    def forge(self, name: Name, value: Value) -> None:
+        """Somebody who may write a register does so, though the protocol would not."""
+        put = Put(name, value)
+        self.rows.append(wording.write(put, self.broker.store(put, "forged", "somebody")))
+
     def delete(self) -> None:
         """All registers of the instance are deleted."""
         self.broker.registers.clear()
@@ -154,10 +159,11 @@ class Talk:
         """The log, what was decided, and what is still to come."""
         found = sorted(self.broker.registers.values(), key=lambda register: register.sequence)
         self.rows += wording.log(found)
-        outcome = self.broker.registers.get(OUTCOME)
-        decided = wording.word_of(outcome.value) if outcome else "undecided"
-        ended = any(finishes(register, has_pivot=self.saga.pivot is not None) for register in found)
-        self.rows.append(Row("", f"{decided}, and {'finished' if ended else 'not finished'}"))
+        local = next(iter(self.rules.values())).local
+        outcome, last = (ask(local, self.broker.registers) for ask in (endings.outcome, endings.ending))
+        decided = wording.word_of(outcome) if outcome else "undecided"
+        ended = f"ended by {dotted(last.name)}" if last else "not ended"
+        self.rows.append(Row("", f"{decided}, and {ended}"))
         waiting = [f"{dotted(d.register.name)} to {d.participant}" for d in self.broker.deliveries if not d.acked]
         self.rows.append(Row("", f"on the way: {', '.join(waiting) or 'nothing'}"))
 
@@ -170,7 +176,8 @@ class Talk:
 
     def _known(self, conditions: Conditions) -> Known:
         self._numbers += 1
-        known = Known(attempt_id=f"attempt {self._numbers}", late=conditions.late, app_away=conditions.app_away)
+        now = float(self.broker.sequence)
+        known = Known(f"attempt {self._numbers}", late=conditions.late, app_away=conditions.app_away, began=now)
         known.registers.update((name, self.there(name)) for name in conditions.knows)
         return known
 
