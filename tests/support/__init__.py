@@ -3,6 +3,7 @@
 builders    values in a few words each; no I/O
     documents, spec_cases, check_examples    Sagas as YAML: whole ones, tables of right and wrong, docs/checks.md
     shapes, attempts      sagas as the model has them, and questions to the decision about their instances
+    views                 registers of an instance, and what people are shown of them
     orders, pods          orders of example 02 and what must come of them; pods as people write them
     seeds                 which seeds a simulation runs, each day some others
     oracle                whether the registers of a finished instance agree with each other

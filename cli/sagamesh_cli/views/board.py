@@ -12,7 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from sagamesh.log.registers import Instance, Register
-from sagamesh.protocol.view.instance import StepState, View, finished, view
+from sagamesh.protocol.view.instance import View, finished, view
+from sagamesh.protocol.view.steps import StepState
 from sagamesh.rules.local import LocalRules
 
 ROWS = 18
