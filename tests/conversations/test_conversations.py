@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Container, Mapping
 from pathlib import Path
 
 import pytest
@@ -20,7 +20,6 @@ from support.conversations.talk import Talk
 HERE = Path(__file__).parent
 TEXTS = {path.stem: path.read_text() for path in sorted(HERE.glob("*.txt"))}
 ACKED_FIRST = "a delivery is acked before anything is written"
-LEAVES = "only leaves are sinks"
 
 
 def difference(path: Path, *, rewrite: bool) -> str:
@@ -88,7 +87,7 @@ def test_no_mutation_breaks_none() -> None:
 
 def test_every_mutant_that_is_named_is_one() -> None:
     named = {mutant for text in TEXTS.values() for mutant in read(text).mutants}
-    assert named == {*(mutant.name for mutant in MUTANTS), ACKED_FIRST, LEAVES}
+    assert named == {*(mutant.name for mutant in MUTANTS), ACKED_FIRST, *WRONG_GRAPHS}
 
 
 class AcksFirst(Talk):
@@ -105,10 +104,23 @@ def test_ack_before_write_breaks_the_conversation_that_names_it() -> None:
     assert breaks(ACKED_FIRST, lambda text: play(text, kind=AcksFirst))
 
 
-def test_leaves_alone_as_sinks_break_the_conversation_that_names_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    def leaves(saga: Saga) -> tuple[str, ...]:
-        return tuple(step.name for step in saga.steps if not graph.successors(saga)[step.name])
+def leaves(saga: Saga) -> tuple[str, ...]:
+    return tuple(step.name for step in saga.steps if not graph.successors(saga)[step.name])
 
-    monkeypatch.setattr(graph, "sinks", leaves)
-    assert broken_by(LEAVES)
-    assert breaks(LEAVES, play)
+
+def next_alone(name: str, after: Mapping[str, tuple[str, ...]], wanted: Container[str]) -> tuple[str, ...]:
+    return tuple(step for step in after[name] if step in wanted)
+
+
+WRONG_GRAPHS: dict[str, tuple[str, Callable[..., object]]] = {
+    "only leaves are sinks": ("sinks", leaves),
+    "what only reads is not looked through": ("_nearest", next_alone),
+}
+"""Mutant -> the function of `graph` that it puts another in the place of."""
+
+
+@pytest.mark.parametrize("mutant", WRONG_GRAPHS)
+def test_a_wrong_projection_breaks_the_conversations_that_name_it(mutant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graph, *WRONG_GRAPHS[mutant])
+    assert broken_by(mutant)
+    assert breaks(mutant, play)

@@ -108,7 +108,7 @@ MUTANTS = (
     Mutant(
         "whichever delivery wins begin owns the step",
         ("diamond", "pivot behind a diamond"),
-        ((decision, "register.sequence > at.delivery.register.sequence or ", ""),),
+        ((situation, "register.sequence > at.delivery.register.sequence or ", ""),),
     ),
     Mutant(
         "the notice is acked where it should come back",
@@ -134,7 +134,7 @@ MUTANTS = (
     Mutant(
         "a failed step is not compensated",
         ("straight 2", "straight 3"),
-        ((decision, "if not isinstance(ended, Done | Failed):", "if not isinstance(ended, Done):"),),
+        ((decision, "or not isinstance(ended, Done | Failed):", "or not isinstance(ended, Done):"),),
     ),
     Mutant(
         "an open root that hears of the abort counts as never run",
@@ -223,8 +223,8 @@ MUTANTS = (
         (
             (
                 decision,
-                "        return calls.compensation(step, at.known, at.delivery, begun, ended)",
-                "        made = calls.compensation(step, at.known, at.delivery, begun, ended)\n"
+                "        return calls.compensation(step, known, at.delivery, begun, ended, cause)",
+                "        made = calls.compensation(step, known, at.delivery, begun, ended, cause)\n"
                 "        return made if len(made) == 1 else come_back(at)",
             ),
         ),
@@ -232,7 +232,7 @@ MUTANTS = (
     Mutant(
         "an any-merge waits for absent inputs",
         ("choice and merge of unequal branches", "choice and merge"),
-        ((decision, "    if brings(at, at.incoming):\n        return YES\n", ""),),
+        ((situation, "    if brings(at, at.incoming):\n        return YES\n", ""),),
     ),
     Mutant(
         "a delivery is acked when its first own step is settled",

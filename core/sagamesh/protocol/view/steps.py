@@ -14,7 +14,6 @@ from msgspec import Struct
 
 from sagamesh.log import registers
 from sagamesh.log.registers import (
-    Cancelled,
     Dead,
     Done,
     Failed,
@@ -63,9 +62,9 @@ class StepView(Struct, frozen=True, kw_only=True):
     name: str
     participant: str
     state: StepState
-    event: str | None = None
-    calls: int = 0
-    reason: str | None = None
+    event: str | None
+    calls: int
+    reason: str | None
 
 
 def view_step(facts: Facts, name: str, participant: str, trouble: str | None, so_far: Calls) -> StepView:
@@ -123,8 +122,6 @@ def _state(facts: Facts, name: str) -> StepState:
             return "dead"
         case Satisfied() | Skipped():
             return "skipped"
-        case Cancelled():
-            return "cancelled"
     if at_work_since(facts, name) is not None:
         return "started"
     return "cancelled" if facts.outcome == "aborted" else "waiting"
