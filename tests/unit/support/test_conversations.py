@@ -132,3 +132,18 @@ def test_what_is_handed_out_again_comes_again_though_it_was_acked() -> None:
 def test_of_two_writes_that_were_held_up_the_one_that_is_meant_arrives() -> None:
     held = ("start", "deliver _.start to credit, credit.begin held up", "credit answers 200, then credit.end held up")
     assert told(*held, "credit.end arrives").split()[:3] == ["write", "credit.end", "refused"]
+
+
+def test_what_the_protocol_would_not_write_may_be_forged() -> None:
+    assert told("start", "forge _.abort").split()[:4] == ["write", "_.abort", "stored", "2"]
+    assert "started by _.start" in told("start", "forge credit.begin started by _.start")
+    assert "skipped (dead)" in told("start", "forge credit.begin skipped by _.start", "log")
+    assert "undecided" in told("start", "forge _.outcome", "log"), "with a pivot nobody has a right to it"
+    with pytest.raises(ScriptError):
+        told("start", "forge credit.end")
+
+
+def test_the_log_says_what_was_decided_and_which_register_was_the_last() -> None:
+    assert "undecided, and not ended" in told("start", "log")
+    assert "committed, and not ended" in told("start", "carry on until credit.end", "log")
+    assert "committed, and ended by ship.end" in told("start", "carry on", "log")

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from sagamesh.log import registers
 from sagamesh.log.registers import (
@@ -217,6 +218,14 @@ def test_slow_is_what_the_registers_show_as_open_for_longer_than_park_after(
 )
 def test_slow_with_a_pivot(written: list[Written], after: float, slow: bool) -> None:
     assert seen(BEGAN, *written, pivot=True, after=after).slow is slow
+
+
+def test_where_all_is_undone_only_the_finish_is_due() -> None:
+    """Since the youngest register, and not since the notice: nothing is open since then."""
+    written = [A_DONE, *NOTICED, back("b", Nothing()), back("a", Undone())]
+    several = replace(rules(), last=("a", "b"))
+    assert not view(PLACE, at(BEGAN, *written), several, BEGUN + 605.0).slow
+    assert view(PLACE, at(BEGAN, *written), several, BEGUN + 606.0).slow
 
 
 PARKED = Trouble("a", "the printer jams", since=BEGUN, seen=BEGUN + 601.0, park_after=PARK_AFTER)
