@@ -71,6 +71,8 @@ STOPPED = """        case Aborted(cause=cause):
             return ACK"""
 UNDECIDED = """        case None:
             return (Write(OUTCOME, Committed()),) if local.pivot is None else ACK"""
+CANCELLED = """        return ACK
+    match known.value(step.begin):"""
 SKIPPED_TOO = """            case Started() | Skipped():
                 return ACK"""
 
@@ -173,7 +175,7 @@ MUTANTS = (
     Mutant(
         "a pivot that sees cancelled does not carry the abort on",
         ("pivot in the middle", "pivot last"),
-        ((decision, "return give_notice(known, cause) if step.rules.pivot else ACK", "return ACK"),),
+        ((decision, "        return give_notice(known, cause)\n    match known.value(step.begin):", CANCELLED),),
     ),
     Mutant(
         "an abort goes past the pivot's latch",

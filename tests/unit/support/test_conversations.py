@@ -139,8 +139,9 @@ def test_what_the_protocol_would_not_write_may_be_forged() -> None:
     assert "started by _.start" in told("start", "forge credit.begin started by _.start")
     assert "skipped (dead)" in told("start", "forge credit.begin skipped by _.start", "log")
     assert "undecided" in told("start", "forge _.outcome", "log"), "with a pivot nobody has a right to it"
+    assert "dead" in told("start", "forge credit.end")
     with pytest.raises(ScriptError):
-        told("start", "forge credit.end")
+        told("start", "forge _.finish")
 
 
 def test_the_log_says_what_was_decided_and_which_register_was_the_last() -> None:
