@@ -23,9 +23,9 @@ out right because every participant asks this function about every delivery. It 
    what one attempt left undone, the next carries on.
 
 5. *The outcome is one write-once register, and what follows from others is not written again.* With a pivot it is the
-   pivot's: its `begin` cancelled, or its `end`; else `_.outcome`. Write-once is enforced where a message is stored, but a
-   guard is looked at where it is proposed, when another write may be on its way. So guards protect progress: a marker,
-   or the write of somebody who comes `late`; the outcome is written without any.
+   pivot's: its `begin` cancelled, or its `end`; else `_.outcome`. Write-once is enforced where a message is stored, but
+   a guard is looked at where it is proposed, when another write may be on its way. So guards protect progress: a
+   marker, or the write of somebody who comes `late`; the outcome is written without any.
 
 The functions follow the two lists of rules in `docs/protocol.md`, in their order: forward 1 to 5, backward 1 to 5.
 Neighbours: `situation` asks what is known, `endings` what that says of the instance, `answers` says what the app's

@@ -47,7 +47,7 @@ from sagamesh.protocol import decision
 from sagamesh.protocol.answers import Answer, Answered, Away, Unanswered
 from sagamesh.protocol.attempt import Fetch, Put, Reply, attempt
 from sagamesh.protocol.decision import APP_AWAY, ONLY_PEOPLE_CAN
-from sagamesh.protocol.effects import Ack, Call, Delivery, Effects, Known, Nak, Prove, Read, Tell, Write
+from sagamesh.protocol.effects import Ack, Await, Call, Delivery, Effects, Known, Nak, Prove, Read, Tell, Write
 from support.builders import shapes
 from support.builders.attempts import (
     CAUSE,
@@ -73,10 +73,14 @@ Log = dict[Name, Value]
 
 ACK: Effects = (Ack(),)
 NOTICE = Notice(CAUSE)
+ABORTED: Log = {OUTCOME: Aborted(CAUSE), ABORT: NOTICE}
+"""What stands where a saga without a pivot is aborted."""
+BEGUN: Log = {end("s0"): done("s0.ok"), begin("s1"): started(end("s0"))}
+"""The middle step of a chain is at work, or the pivot."""
 AWAY = "the app is away"
 
-CHAIN = shapes.straight(3)  # s0 - s1 - s2
-PIVOT = shapes.straight(3, pivot=1)  # s0 - s1, the pivot - s2, retriable
+CHAIN = shapes.straight(3)  # s0, open - s1 - s2
+PIVOT = shapes.straight(3, pivot=1)  # s0, open - s1, the pivot - s2, retriable, hence open
 JOIN = shapes.saga(step("a"), step("b"), step("c", ["a.ok", "b.ok"]), step("d", "c.ok"))
 CHOICE = shapes.saga(
     step("a", emits={"a.big": "response.body.big", "a.small": None}), step("b", "a.big"), step("c", "a.small")
@@ -114,7 +118,7 @@ def only(effects: Effects, kind: type[Any]) -> Any:
 def test_what_the_decision_rests_on_is_told_by_functions_that_are_there() -> None:
     essay = decision.__doc__ or ""
     told = {name for group in re.findall(r"\(((?:`\w+`(?:, | and )?)+)", essay) for name in re.findall(r"\w+", group)}
-    assert {"abort", "tail", "runs_by_all", "conclude_abort"} <= told
+    assert {"abort", "tail", "runs_by_all", "carry_on"} <= told
     assert all(hasattr(decision, name) for name in told - {"and"})
 
 
@@ -128,11 +132,18 @@ def test_a_step_that_was_cancelled_is_settled() -> None:
 
 def test_a_cancelled_pivot_carries_the_abort_on() -> None:
     log: Log = {end("s0"): done("s0.ok"), begin("s1"): Cancelled(CAUSE)}
-    assert ask(PIVOT, "s1", end("s0"), log) == write(OUTCOME, Aborted(CAUSE))
-    log[OUTCOME] = Aborted(CAUSE)
     assert ask(PIVOT, "s1", end("s0"), log) == write(ABORT, NOTICE)
     log[ABORT] = NOTICE
     assert ask(PIVOT, "s1", end("s0"), log) == ACK
+
+
+def test_a_skipped_that_no_event_can_have_caused_reads_as_a_pivot_that_is_cancelled() -> None:
+    log: Log = {end("s0"): done("s0.ok"), begin("s1"): Skipped(INSTANCE.subject(end("s0")), "dead")}
+    cause = Cause("cancelled", "s1 was skipped, and no event can have caused that")
+    assert ask(PIVOT, "s1", end("s0"), log) == write(ABORT, Notice(cause))
+    skippable = shape("pivot skipped")
+    log = {end("a"): done("a.small"), begin("p"): Skipped(INSTANCE.subject(end("a")), "dead")}
+    assert ask(skippable, "p", end("a"), log) == write(end("p"), Dead())
 
 
 @pytest.mark.parametrize(
@@ -145,31 +156,53 @@ def test_a_step_begun_by_another_delivery_belongs_to_that_one(begun: Value) -> N
 
 
 def test_who_won_the_begin_calls_without_looking_for_an_end() -> None:
-    log: Log = {START: start(), begin("s0"): started(START)}
-    assert only(ask(CHAIN, "s0", START, log, mine=[begin("s0")]), Call).path == "/s0"
+    assert only(ask(CHAIN, "s1", end("s0"), BEGUN, mine=[begin("s1")]), Call).path == "/s1"
 
 
 def test_who_finds_the_step_begun_by_an_earlier_attempt_looks_for_its_end_before_calling() -> None:
-    log: Log = {START: start(), begin("s0"): started(START)}
-    assert ask(CHAIN, "s0", START, log) == read(end("s0"))
-    assert only(ask(CHAIN, "s0", START, log, unseen=[end("s0")]), Call).path == "/s0"
+    assert ask(CHAIN, "s1", end("s0"), BEGUN) == read(end("s1"))
+    assert only(ask(CHAIN, "s1", end("s0"), BEGUN, unseen=[end("s1")]), Call).path == "/s1"
 
 
-def test_a_late_delivery_looks_first_whether_the_step_has_begun() -> None:
-    assert ask(CHAIN, "s0", START, {START: start()}, late=True) == read(begin("s0"), end("s0"))
+def test_a_begin_of_somebody_else_is_not_believed_before_all_inputs_are_read() -> None:
+    log: Log = {end("b"): done("b.ok"), begin("c"): started(end("b"))}
+    assert ask(JOIN, "c", end("b"), log) == read(end("c"), end("a"))
+    assert ask(JOIN, "c", end("b"), log, unseen=[end("c"), end("a")]) == (Await((end("a"),)),)
+    log[end("a")] = done("a.ok")
+    assert only(ask(JOIN, "c", end("b"), log, unseen=[end("c")]), Call).path == "/c"
+
+
+@pytest.mark.parametrize("input_", [Dead(), Failed("refused", "no"), done("a.other")], ids=lambda v: type(v).__name__)
+def test_a_begin_that_its_inputs_contradict_is_held_for_people(input_: Value) -> None:
+    log: Log = {end("b"): done("b.ok"), begin("c"): started(end("b")), end("a"): input_}
+    held = Nak(60.0, "c was begun, and its inputs do not say so", at_least=60.0, implausible="begin")
+    assert ask(JOIN, "c", end("b"), log, unseen=[end("c")]) == (held,)
+
+
+def test_a_merge_that_another_began_must_have_heard_what_its_delivery_brings() -> None:
+    log: Log = {end("b"): done("b.ok"), begin("d"): started(end("b"))}
+    assert ask(MERGE, "d", end("b"), log) == read(end("d"))
+    assert only(ask(MERGE, "d", end("b"), log, unseen=[end("d")]), Call).path == "/d"
+    log[end("b")] = Dead()
+    assert only(ask(MERGE, "d", end("b"), log, unseen=[end("d")]), Nak).implausible == "begin"
+
+
+@pytest.mark.parametrize(("name", "on", "cause"), [("s0", START, start()), ("s1", end("s0"), done("s0.ok"))])
+def test_a_late_delivery_looks_first_how_far_the_step_has_come(name: str, on: Name, cause: Value) -> None:
+    assert ask(CHAIN, name, on, {on: cause}, late=True) == read(begin(name), end(name))
 
 
 def test_the_begin_of_a_late_delivery_is_guarded_by_the_start() -> None:
-    looked = [begin("s0"), end("s0")]
-    effects = ask(CHAIN, "s0", START, {START: start()}, late=True, unseen=looked)
-    assert effects == write(begin("s0"), started(START), guarded=True)
+    looked = [begin("s1"), end("s1")]
+    effects = ask(CHAIN, "s1", end("s0"), {end("s0"): done("s0.ok")}, late=True, unseen=looked)
+    assert effects == write(begin("s1"), started(end("s0")), guarded=True)
 
 
 @pytest.mark.parametrize(
     ("log", "value"),
     [
         ({end("a"): done("a.small")}, Skipped(INSTANCE.subject(end("a")), "dead")),
-        ({end("a"): done("a.big"), ABORT: NOTICE}, Cancelled(CAUSE)),
+        ({end("a"): done("a.big"), **ABORTED}, Cancelled(CAUSE)),
     ],
     ids=["skipped", "cancelled"],
 )
@@ -178,17 +211,75 @@ def test_every_late_begin_is_guarded(log: Log, value: Value) -> None:
     assert effects == write(begin("b"), value, guarded=True)
 
 
+# -- forward 1: an open step, which nobody can keep from running -------------------------------------------------------
+
+
+def test_an_open_step_is_called_at_once() -> None:
+    assert only(ask(CHAIN, "s0", START, {START: start()}), Call).path == "/s0"
+    assert only(ask(PIVOT, "s2", end("s1"), {end("s1"): done("s1.ok")}), Call).path == "/s2"
+
+
+def test_a_late_call_of_an_open_step_is_guarded_by_its_begin() -> None:
+    looked = [begin("s0"), end("s0")]
+    log: Log = {START: start()}
+    assert ask(CHAIN, "s0", START, log, late=True, unseen=looked) == write(begin("s0"), started(START), guarded=True)
+    log[begin("s0")] = started(START)
+    assert only(ask(CHAIN, "s0", START, log, late=True, unseen=looked), Call).path == "/s0"
+
+
+def test_the_begin_of_an_open_step_says_nothing_of_who_owns_it() -> None:
+    log: Log = {end("p"): done("p.ok"), begin("b"): started(end("x"))}
+    assert only(ask(PIVOT_FIRST, "b", end("p"), log, late=True, unseen=[end("b")]), Call).path == "/b"
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_an_open_step_that_has_ended_runs_its_tail_whoever_ended_it(late: bool) -> None:
+    assert ask(CHAIN, "s0", START, {START: start(), end("s0"): done("s0.ok")}, late=late) == ACK
+    log: Log = {START: start(), end("s0"): Failed("refused", "no")}
+    assert ask(CHAIN, "s0", START, log, late=late) == write(OUTCOME, Aborted(Cause("refused", "no", "s0")))
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize(
+    ("total", "aborted", "value"),
+    [
+        (1, False, Satisfied("a.ok")),
+        ("much", False, Failed),
+        (20, True, Failed),
+    ],
+    ids=["skipped", "not to be evaluated", "aborted"],
+)
+def test_an_open_step_that_ends_late_without_a_call_ends_guarded(
+    total: object, aborted: bool, value: Any, late: bool
+) -> None:
+    log: Log = {START: start({"total": total}), **(ABORTED if aborted else {})}
+    written = ask(WHEN, "a", START, log, late=late, unseen=[begin("a"), end("a")])[-1]
+    assert isinstance(written, Write)
+    assert (written.name, written.guarded) == (end("a"), late)
+    assert written.value == value or isinstance(written.value, value)
+
+
+def test_an_end_after_a_begin_needs_no_guard() -> None:
+    log: Log = {START: start(), begin("s0"): started(START)}
+    ended = only(ask(CHAIN, "s0", START, log, late=True, unseen=[end("s0")], answer=ok()), Write)
+    assert (ended.name, ended.guarded) == (end("s0"), False)
+
+
 @pytest.mark.parametrize("on", [START, ABORT, compensation("s1")], ids=lambda name: name.register)
 def test_an_instance_that_is_gone_is_settled_whatever_is_known(on: Name) -> None:
-    log: Log = {START: start(), ABORT: NOTICE, compensation("s1"): Nothing(), begin("s0"): started(START)}
+    log: Log = {START: start(), ABORT: NOTICE, compensation("s1"): Nothing()}
     assert ask(CHAIN, "s0", on, log, gone=True) == ACK
 
 
 # -- forward 2, join `all`: do the inputs make the step run? ---------------------------------------------------------
 
 
-def test_a_root_begins_on_the_start() -> None:
-    assert ask(CHAIN, "s0", START, {START: start()}) == write(begin("s0"), started(START))
+def test_a_root_runs_on_the_start() -> None:
+    assert only(ask(CHAIN, "s0", START, {START: start()}), Call).event == "start"
+
+
+def test_a_pivot_that_is_a_root_begins_first() -> None:
+    assert ask(PIVOT_FIRST, "p", START, {START: start()}) == write(begin("p"), started(START))
 
 
 def test_a_step_begins_on_the_event_that_it_listens_to() -> None:
@@ -259,56 +350,99 @@ def test_a_join_with_the_start_waits_for_both() -> None:
     assert ask(saga, "b", end("a"), log) == write(begin("b"), started(end("a")))
 
 
-def test_a_step_begins_cancelled_where_the_notice_is_known() -> None:
+def test_a_step_begins_cancelled_where_the_saga_is_known_to_be_aborted() -> None:
     log: Log = {end("s0"): done("s0.ok"), ABORT: NOTICE}
+    assert ask(CHAIN, "s1", end("s0"), log) == read(OUTCOME)
+    log[OUTCOME] = Aborted(CAUSE)
     assert ask(CHAIN, "s1", end("s0"), log) == write(begin("s1"), Cancelled(CAUSE))
 
 
-def test_the_notice_comes_before_being_dead_and_before_when() -> None:
-    assert ask(CHOICE, "b", end("a"), {end("a"): done("a.small"), ABORT: NOTICE}) == write(begin("b"), Cancelled(CAUSE))
-    saga = shapes.saga(step("a", when="false"))
-    assert ask(saga, "a", START, {START: start(), ABORT: NOTICE}) == write(begin("a"), Cancelled(CAUSE))
+@pytest.mark.parametrize("outcome", [None, Committed()], ids=["undecided", "committed"])
+def test_a_notice_that_the_outcome_does_not_bear_out_is_as_if_it_were_not_there(outcome: Value | None) -> None:
+    log: Log = {end("s0"): done("s0.ok"), ABORT: NOTICE} | ({OUTCOME: outcome} if outcome else {})
+    effects = ask(CHAIN, "s1", end("s0"), log, unseen=[OUTCOME])
+    assert effects == write(begin("s1"), started(end("s0")))
+
+
+def test_a_pivot_that_knows_of_the_notice_looks_at_its_own_begin() -> None:
+    log: Log = {end("s0"): done("s0.ok"), ABORT: NOTICE}
+    assert ask(PIVOT, "s1", end("s0"), log) == read(begin("s1"), end("s1"))
+    effects = ask(PIVOT, "s1", end("s0"), log, unseen=[begin("s1"), end("s1")])
+    assert effects == write(begin("s1"), started(end("s0")))
+
+
+@pytest.mark.parametrize(("late", "kind"), [(False, "refused"), (True, "unknown")])
+def test_an_open_root_that_knows_of_the_abort_fails_for_it_may_have_been_called_before(late: bool, kind: Any) -> None:
+    log: Log = {START: start(), **ABORTED}
+    failed = Failed(kind, "the saga was aborted before it was called", called=0)
+    effects = ask(CHAIN, "s0", START, log, late=late, unseen=[begin("s0"), end("s0")])
+    assert effects == write(end("s0"), failed, guarded=late)
+    assert ask(CHAIN, "s0", START, {**log, end("s0"): failed}) == ACK
+
+
+def test_downstream_of_the_pivot_nobody_looks_for_an_abort() -> None:
+    log: Log = {end("s1"): done("s1.ok"), ABORT: NOTICE, begin("s1"): Cancelled(CAUSE)}
+    assert only(ask(PIVOT, "s2", end("s1"), log), Call).path == "/s2"
+
+
+def test_the_abort_comes_before_being_dead_and_before_when() -> None:
+    log: Log = {end("a"): done("a.small"), **ABORTED}
+    assert ask(CHOICE, "b", end("a"), log) == write(begin("b"), Cancelled(CAUSE))
+    saga = shapes.saga(step("a"), step("b", "a.ok", when="false"))
+    log = {end("a"): done("a.ok"), **ABORTED}
+    assert ask(saga, "b", end("a"), log) == write(begin("b"), Cancelled(CAUSE))
+
+
+def test_inputs_come_before_the_abort() -> None:
+    """Whoever an event does not make run leaves the step to another delivery, or to the notice."""
+    assert ask(JOIN, "c", end("a"), {end("a"): done("a.ok"), **ABORTED}, absent=[end("b")]) == ACK
 
 
 def test_the_notice_is_not_looked_for() -> None:
     """Whether it is known makes a step begin or not, but the hot path has no reads."""
-    assert not any(isinstance(effect, Read) for effect in ask(CHAIN, "s0", START, {START: start()}))
+    assert not any(isinstance(effect, Read) for effect in ask(CHAIN, "s1", end("s0"), {end("s0"): done("s0.ok")}))
 
 
 # -- forward 2, `when` -----------------------------------------------------------------------------------------------
 
 WHEN = shapes.saga(step("a", when="event.data.total > 10.0"), step("b", "a.ok"))
+WHEN_LATER = shapes.saga(step("a"), step("b", "a.ok", when="event.data.total > 10.0"))
 
 
 @pytest.mark.parametrize("total", [11, 11.5, 1e30])
 def test_a_step_whose_when_holds_begins(total: float) -> None:
-    assert ask(WHEN, "a", START, {START: start({"total": total})}) == write(begin("a"), started(START))
+    log: Log = {end("a"): done("a.ok", {"total": total})}
+    assert ask(WHEN_LATER, "b", end("a"), log) == write(begin("b"), started(end("a")))
+    assert only(ask(WHEN, "a", START, {START: start({"total": total})}), Call).path == "/a"
 
 
 @pytest.mark.parametrize("total", [10, 0, -1.5])
 def test_a_step_whose_when_does_not_hold_is_skipped(total: float) -> None:
-    effects = ask(WHEN, "a", START, {START: start({"total": total})})
-    assert effects == write(begin("a"), Skipped(INSTANCE.subject(START), "when"))
+    log: Log = {end("a"): done("a.ok", {"total": total})}
+    assert ask(WHEN_LATER, "b", end("a"), log) == write(begin("b"), Skipped(INSTANCE.subject(end("a")), "when"))
+    assert ask(WHEN, "a", START, {START: start({"total": total})}) == write(end("a"), Satisfied("a.ok"))
 
 
 @pytest.mark.parametrize("data", [None, {}, {"total": "much"}, {"total": None}, [], 7], ids=repr)
 def test_a_step_whose_when_cannot_be_evaluated_begins_and_fails_without_a_call(data: object) -> None:
-    log: Log = {START: start(data)}
-    assert ask(WHEN, "a", START, log) == write(begin("a"), started(START))
-    log[begin("a")] = started(START)
-    told, failed = ask(WHEN, "a", START, log, mine=[begin("a")])
+    log: Log = {end("a"): done("a.ok", data)}
+    assert ask(WHEN_LATER, "b", end("a"), log) == write(begin("b"), started(end("a")))
+    log[begin("b")] = started(end("a"))
+    assert_hopeless("b", ask(WHEN_LATER, "b", end("a"), log, mine=[begin("b")]))
+    assert_hopeless("a", ask(WHEN, "a", START, {START: start(data)}))
+
+
+def assert_hopeless(name: str, effects: Effects) -> None:
+    told, failed = effects
     assert isinstance(told, Tell)
     assert told.place == "when"
     assert told.reason.startswith("event.data.total > 10.0: ")
-    assert failed == Write(end("a"), Failed("expression", told.reason, 1, 0))
+    assert failed == Write(end(name), Failed("expression", told.reason, 1, 0))
 
 
 def test_a_retriable_step_whose_when_cannot_be_evaluated_parks() -> None:
     saga = shapes.saga(step("p", kind="pivot"), step("b", "p.ok", kind="retriable", when="event.data.x"))
-    log: Log = {end("p"): done("p.ok", {})}
-    assert ask(saga, "b", end("p"), log) == write(begin("b"), started(end("p")))
-    log[begin("b")] = started(end("p"))
-    told, nak = ask(saga, "b", end("p"), log, mine=[begin("b")], failures=3)
+    told, nak = ask(saga, "b", end("p"), {end("p"): done("p.ok", {})}, failures=3)
     assert isinstance(told, Tell)
     assert nak == Nak(1.6, f"when: {told.reason}; {ONLY_PEOPLE_CAN}")
 
@@ -338,19 +472,26 @@ def test_a_when_sees_the_saga_and_the_event() -> None:
     )
     when += " && event.time == timestamp('1970-01-01T00:16:41Z') && saga.started == event.time"
     saga = shapes.saga(step("a", when=when))
-    assert ask(saga, "a", START, {START: start()}) == write(begin("a"), started(START))
+    assert only(ask(saga, "a", START, {START: start()}), Call).path == "/a"
 
 
-@pytest.mark.parametrize(("because", "value"), [("dead", Dead()), ("when", Satisfied("a.small"))])
+@pytest.mark.parametrize(("because", "value"), [("dead", Dead()), ("when", Satisfied("b.small"))])
 def test_a_skipped_step_ends_dead_or_satisfied(because: Any, value: Value) -> None:
-    log: Log = {START: start(), begin("a"): Skipped(INSTANCE.subject(START), because)}
-    assert ask(CHOICE, "a", START, log) == write(end("a"), value)
+    saga = shapes.saga(step("a"), step("b", "a.ok", emits={"b.big": "true", "b.small": None}))
+    log: Log = {end("a"): done("a.ok"), begin("b"): Skipped(INSTANCE.subject(end("a")), because)}
+    assert ask(saga, "b", end("a"), log) == write(end("b"), value)
 
 
-@pytest.mark.parametrize("ended", [Dead(), Satisfied("s0.ok")])
+def test_an_open_step_that_is_dead_has_no_begin() -> None:
+    """Its pivot has chosen another event."""
+    saga = shape("pivot that chooses")
+    assert ask(saga, "c", end("p"), {end("p"): done("p.big")}) == write(end("c"), Dead())
+
+
+@pytest.mark.parametrize("ended", [Dead(), Satisfied("s1.ok")])
 def test_a_skipped_step_that_has_ended_is_settled(ended: Value) -> None:
-    log: Log = {START: start(), begin("s0"): Skipped(INSTANCE.subject(START), "when"), end("s0"): ended}
-    assert ask(CHAIN, "s0", START, log) == ACK
+    log: Log = {end("s0"): Dead(), begin("s1"): Skipped(INSTANCE.subject(end("s0")), "when"), end("s1"): ended}
+    assert ask(CHAIN, "s1", end("s0"), log) == ACK
 
 
 # -- forward 2, join `any` -------------------------------------------------------------------------------------------
@@ -393,53 +534,67 @@ def test_a_merge_of_two_events_of_one_step_begins_on_either(event: str) -> None:
 
 
 def test_no_step_begins_while_the_app_is_away() -> None:
-    nak = only(ask(CHAIN, "s0", START, {START: start()}, app_away=True), Nak)
+    nak = only(ask(CHAIN, "s1", end("s0"), {end("s0"): done("s0.ok")}, app_away=True), Nak)
     assert nak.reason == AWAY
 
 
 @pytest.mark.parametrize(
-    ("saga", "name", "log", "value"),
+    ("saga", "name", "log", "name_", "value"),
     [
-        (CHOICE, "b", {end("a"): done("a.small")}, Skipped(INSTANCE.subject(end("a")), "dead")),
-        (WHEN, "a", {START: start({"total": 1})}, Skipped(INSTANCE.subject(START), "when")),
-        (CHAIN, "s0", {START: start(), ABORT: NOTICE}, Cancelled(CAUSE)),
+        (CHOICE, "b", {end("a"): done("a.small")}, begin("b"), Skipped(INSTANCE.subject(end("a")), "dead")),
+        (WHEN, "a", {START: start({"total": 1})}, end("a"), Satisfied("a.ok")),
+        (CHAIN, "s1", {end("s0"): done("s0.ok"), **ABORTED}, begin("s1"), Cancelled(CAUSE)),
     ],
     ids=["dead", "when", "cancelled"],
 )
-def test_what_needs_no_app_goes_on_while_it_is_away(saga: Saga, name: str, log: Log, value: Value) -> None:
+def test_what_needs_no_app_goes_on_while_it_is_away(saga: Saga, name: str, log: Log, name_: Name, value: Value) -> None:
     on = next(iter(log))
-    assert ask(saga, name, on, log, app_away=True) == write(begin(name), value)
+    assert ask(saga, name, on, log, app_away=True) == write(name_, value)
 
 
 def test_ends_and_outcomes_are_written_while_the_app_is_away() -> None:
-    log: Log = {START: start(), begin("s0"): Skipped(INSTANCE.subject(START), "dead")}
-    assert ask(CHAIN, "s0", START, log, app_away=True) == write(end("s0"), Dead())
+    log: Log = {end("s0"): Dead(), begin("s1"): Skipped(INSTANCE.subject(end("s0")), "dead")}
+    assert ask(CHAIN, "s1", end("s0"), log, app_away=True) == write(end("s1"), Dead())
     log = {end("s1"): done("s1.ok"), begin("s2"): started(end("s1")), end("s2"): done("s2.ok")}
     assert ask(CHAIN, "s2", end("s1"), log, app_away=True) == write(OUTCOME, Committed())
 
 
-BEGUN: Log = {START: start(), begin("s0"): started(START)}
 WAYS_TO_BE_AWAY: list[dict[str, Any]] = [{"app_away": True}, {"answer": Away()}, {"answer": no(503)}]
 
 
 @pytest.mark.parametrize("away", WAYS_TO_BE_AWAY, ids=["known before", "refused", "503"])
-def test_a_begun_action_looks_for_the_notice_and_waits_on(away: Mapping[str, Any]) -> None:
-    assert ask(CHAIN, "s0", START, BEGUN, mine=[begin("s0")], **away) == read(ABORT)
-    nak = only(ask(CHAIN, "s0", START, BEGUN, mine=[begin("s0")], unseen=[ABORT], **away), Nak)
+def test_a_begun_action_looks_for_the_outcome_and_waits_on(away: Mapping[str, Any]) -> None:
+    assert ask(CHAIN, "s1", end("s0"), BEGUN, mine=[begin("s1")], **away) == read(OUTCOME)
+    nak = only(ask(CHAIN, "s1", end("s0"), BEGUN, mine=[begin("s1")], unseen=[OUTCOME], **away), Nak)
     assert nak.reason == AWAY
+    assert ask(PIVOT, "s0", START, {START: start()}, **away) == read(begin("s1"), end("s1"))
 
 
 @pytest.mark.parametrize("away", WAYS_TO_BE_AWAY, ids=["known before", "refused", "503"])
-def test_a_begun_action_ends_failed_where_the_notice_is_there(away: Mapping[str, Any]) -> None:
-    log: Log = {**BEGUN, ABORT: NOTICE}
-    effects = ask(CHAIN, "s0", START, log, mine=[begin("s0")], **away)
+def test_an_action_ends_failed_where_the_saga_is_aborted(away: Mapping[str, Any]) -> None:
     called = int(away.get("answer") == no(503))  # it was called, and said so itself
-    assert effects == write(end("s0"), Failed("refused", "the app was away while the saga was aborted", called=called))
+    failed = Failed("refused", "the app was away while the saga was aborted", called=called)
+    log: Log = {**BEGUN, OUTCOME: Aborted(CAUSE)}
+    assert ask(CHAIN, "s1", end("s0"), log, mine=[begin("s1")], **away) == write(end("s1"), failed)
+    assert ask(CHAIN, "s0", START, {START: start(), OUTCOME: Aborted(CAUSE)}, **away) == write(end("s0"), failed)
 
 
-def test_a_begun_action_that_an_earlier_attempt_may_have_called_ends_unknown() -> None:
-    effects = ask(CHAIN, "s0", START, {**BEGUN, ABORT: NOTICE}, unseen=[end("s0")], app_away=True, delivered=3)
-    assert effects == write(end("s0"), Failed("unknown", "the app was away while the saga was aborted", 3, 0))
+@pytest.mark.parametrize("away", WAYS_TO_BE_AWAY, ids=["known before", "refused", "503"])
+def test_an_action_waits_on_where_the_saga_is_committed_or_its_pivot_at_work(away: Mapping[str, Any]) -> None:
+    log: Log = {**BEGUN, OUTCOME: Committed()}
+    assert only(ask(CHAIN, "s1", end("s0"), log, mine=[begin("s1")], **away), Nak).reason == AWAY
+    log = {START: start(), begin("s1"): started(end("s0"))}
+    assert only(ask(PIVOT, "s0", START, log, unseen=[end("s1")], **away), Nak).reason == AWAY
+
+
+def test_an_action_that_an_earlier_attempt_may_have_called_ends_unknown() -> None:
+    failed = Failed("unknown", "the app was away while the saga was aborted", 3, 0)
+    log: Log = {**BEGUN, OUTCOME: Aborted(CAUSE)}
+    facts: dict[str, Any] = {"app_away": True, "delivered": 3, "late": True}
+    assert ask(CHAIN, "s1", end("s0"), log, unseen=[end("s1")], **facts) == write(end("s1"), failed)
+    log = {START: start(), OUTCOME: Aborted(CAUSE)}
+    effects = ask(CHAIN, "s0", START, log, unseen=[begin("s0"), end("s0")], **facts)
+    assert effects == write(end("s0"), failed, guarded=True)
 
 
 @pytest.mark.parametrize("away", WAYS_TO_BE_AWAY, ids=["known before", "refused", "503"])
@@ -450,13 +605,14 @@ def test_the_pivot_and_retriable_steps_wait_without_looking(name: str, on: Name,
 
 
 def test_within_is_not_looked_at_while_the_app_is_away() -> None:
-    effects = ask(CHAIN, "s0", START, BEGUN, mine=[begin("s0")], unseen=[ABORT], answer=Away(), within_passed=True)
+    facts: dict[str, Any] = {"unseen": [OUTCOME], "answer": Away(), "within_passed": True}
+    effects = ask(CHAIN, "s1", end("s0"), BEGUN, mine=[begin("s1")], **facts)
     assert only(effects, Nak).reason == AWAY
 
 
 def test_an_answer_counts_even_where_the_app_was_said_to_be_away() -> None:
-    effects = ask(CHAIN, "s0", START, BEGUN, mine=[begin("s0")], app_away=True, answer=ok())
-    assert effects == write(end("s0"), Done("s0.ok", NULL))
+    effects = ask(CHAIN, "s1", end("s0"), BEGUN, mine=[begin("s1")], app_away=True, answer=ok())
+    assert effects == write(end("s1"), Done("s1.ok", NULL))
 
 
 # -- forward 3: the call ---------------------------------------------------------------------------------------------
@@ -546,11 +702,6 @@ def test_an_event_that_an_expression_only_names_for_the_answer_is_read_before_th
     assert ask(saga, "b", end("a"), log, mine=[begin("b")]) == read(START)
 
 
-def test_a_join_taken_up_again_reads_its_inputs_before_it_calls() -> None:
-    log: Log = {end("b"): done("b.ok"), begin("c"): started(end("b"))}
-    assert ask(JOIN, "c", end("b"), log, unseen=[end("c")]) == read(end("a"))
-
-
 @pytest.mark.parametrize("body", ['{"x": event.data.missing}', '{"x": 1 / 0}'])
 def test_a_plain_step_whose_body_cannot_be_evaluated_fails_without_a_call(body: str) -> None:
     saga = shapes.saga(step("a", body=body))
@@ -614,17 +765,21 @@ def test_a_begun_action_that_cannot_be_evaluated_fails_though_its_app_is_away() 
 
 
 def test_who_lost_the_lease_starts_no_call() -> None:
-    assert ask(CHAIN, "s0", START, BEGUN, mine=[begin("s0")], lease_lost=True) == (Nak(0.2),)
+    assert ask(CHAIN, "s1", end("s0"), BEGUN, mine=[begin("s1")], lease_lost=True) == (Nak(0.2),)
+    assert ask(CHAIN, "s0", START, {START: start()}, lease_lost=True) == (Nak(0.2),)
+    late = ask(CHAIN, "s0", START, {START: start()}, lease_lost=True, late=True, unseen=[begin("s0"), end("s0")])
+    assert late == (Nak(0.2),)
 
 
 def test_who_lost_the_lease_finishes_what_runs() -> None:
-    effects = ask(CHAIN, "s0", START, BEGUN, mine=[begin("s0")], lease_lost=True, answer=ok())
-    assert effects == write(end("s0"), Done("s0.ok", NULL))
+    effects = ask(CHAIN, "s1", end("s0"), BEGUN, mine=[begin("s1")], lease_lost=True, answer=ok())
+    assert effects == write(end("s1"), Done("s1.ok", NULL))
 
 
 def test_who_lost_the_lease_still_begins_and_ends_what_needs_no_call() -> None:
-    assert ask(CHAIN, "s0", START, {START: start()}, lease_lost=True) == write(begin("s0"), started(START))
-    log: Log = {end("a"): done("a.small"), begin("b"): Skipped(INSTANCE.subject(end("a")), "dead")}
+    log: Log = {end("s0"): done("s0.ok")}
+    assert ask(CHAIN, "s1", end("s0"), log, lease_lost=True) == write(begin("s1"), started(end("s0")))
+    log = {end("a"): done("a.small"), begin("b"): Skipped(INSTANCE.subject(end("a")), "dead")}
     assert ask(CHOICE, "b", end("a"), log, lease_lost=True) == write(end("b"), Dead())
 
 
@@ -731,10 +886,17 @@ def test_an_end_counts_the_calls(called: int) -> None:
     assert only(answered("plain", no(422), called=called), Write).value.called == called
 
 
+@pytest.mark.parametrize("began", [0.0, 1234.5])
+def test_an_end_says_when_its_attempt_began(began: float) -> None:
+    assert only(answered("plain", ok(), began=began), Write).value.begun == began
+    assert only(answered("plain", no(422), began=began), Write).value.begun == began
+
+
 @pytest.mark.parametrize("called", [0, 3])
 def test_an_end_without_an_answer_counts_the_calls_of_before(called: int) -> None:
-    log: Log = {**BEGUN, ABORT: NOTICE}
-    away = only(ask(CHAIN, "s0", START, log, unseen=[end("s0")], app_away=True, delivered=29, called=called), Write)
+    log: Log = {START: start(), OUTCOME: Aborted(CAUSE)}
+    facts: dict[str, Any] = {"app_away": True, "delivered": 29, "called": called}
+    away = only(ask(CHAIN, "s0", START, log, **facts), Write)
     assert (away.value.deliveries, away.value.called) == (29, called)
 
 
@@ -771,7 +933,7 @@ def test_an_app_is_not_called_before_it_wants_to_be(kind: str, status: int) -> N
 
 @pytest.mark.parametrize(("delivered", "delay"), [(1, 0.2), (2, 0.4), (3, 0.8), (4, 1.6), (5, 2.0), (99, 2.0)])
 def test_who_waits_without_calling_comes_back_within_two_seconds(delivered: int, delay: float) -> None:
-    nak = only(ask(CHAIN, "s0", START, {START: start()}, app_away=True, delivered=delivered), Nak)
+    nak = only(ask(CHAIN, "s1", end("s0"), {end("s0"): done("s0.ok")}, app_away=True, delivered=delivered), Nak)
     assert nak == Nak(pytest.approx(delay), AWAY)
 
 
@@ -870,24 +1032,28 @@ def test_a_when_after_the_one_that_holds_is_not_evaluated() -> None:
 # -- forward 3: whoever loses the end --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("ended", [done("s0.ok"), Satisfied("s0.ok"), Dead()], ids=lambda v: type(v).__name__)
+@pytest.mark.parametrize("ended", [done("s1.ok"), Satisfied("s1.ok"), Dead()], ids=lambda v: type(v).__name__)
 def test_an_end_that_stands_is_settled_whatever_the_answer(ended: Value) -> None:
-    log: Log = {**BEGUN, end("s0"): ended}
-    assert ask(CHAIN, "s0", START, log, mine=[begin("s0")], answer=no(422)) == ACK
+    log: Log = {**BEGUN, end("s1"): ended}
+    assert ask(CHAIN, "s1", end("s0"), log, mine=[begin("s1")], answer=no(422)) == ACK
 
 
 def test_the_tail_is_that_of_the_end_that_stands() -> None:
-    log: Log = {**BEGUN, end("s0"): Failed("unknown", "reset")}
-    effects = ask(CHAIN, "s0", START, log, mine=[begin("s0")], answer=ok())
-    assert effects == write(OUTCOME, Aborted(Cause("unknown", "reset", "s0")))
+    log: Log = {**BEGUN, end("s1"): Failed("unknown", "reset")}
+    effects = ask(CHAIN, "s1", end("s0"), log, mine=[begin("s1")], answer=ok())
+    assert effects == write(OUTCOME, Aborted(Cause("unknown", "reset", "s1")))
 
 
-# -- forward 4: abort and commit by the pivot ------------------------------------------------------------------------
+# -- forward 4: abort -------------------------------------------------------------------------------------------------
+
+
+FAILED_FIRST: Log = {START: start(), end("s0"): Failed("refused", "sold out")}
+"""The first step of a chain has failed."""
 
 
 def test_a_failed_step_aborts_a_saga_without_a_pivot() -> None:
     cause = Cause("refused", "sold out", "s0")
-    log: Log = {**BEGUN, end("s0"): Failed("refused", "sold out")}
+    log: Log = {**FAILED_FIRST}
     assert ask(CHAIN, "s0", START, log) == write(OUTCOME, Aborted(cause))
     log[OUTCOME] = Aborted(cause)
     assert ask(CHAIN, "s0", START, log) == write(ABORT, Notice(cause))
@@ -895,63 +1061,78 @@ def test_a_failed_step_aborts_a_saga_without_a_pivot() -> None:
     assert ask(CHAIN, "s0", START, log) == ACK
 
 
-def test_a_failed_step_closes_the_pivot_s_latch_first() -> None:
+def test_a_failed_step_closes_the_pivot_s_latch_which_is_the_outcome() -> None:
     cause = Cause("refused", "sold out", "s0")
-    log: Log = {**BEGUN, end("s0"): Failed("refused", "sold out")}
+    log: Log = {**FAILED_FIRST}
     assert ask(PIVOT, "s0", START, log) == write(begin("s1"), Cancelled(cause))
-
-
-@pytest.mark.parametrize(
-    "latched", [Cancelled(CAUSE), Skipped(INSTANCE.subject(end("s0")), "dead")], ids=lambda v: type(v).__name__
-)
-def test_a_latch_that_is_closed_or_skipped_lets_the_abort_go_on(latched: Value) -> None:
-    log: Log = {**BEGUN, end("s0"): Failed("refused", "sold out"), begin("s1"): latched}
-    assert ask(PIVOT, "s0", START, log) == write(OUTCOME, Aborted(Cause("refused", "sold out", "s0")))
-
-
-def test_a_pivot_that_has_started_decides_alone() -> None:
-    log: Log = {**BEGUN, end("s0"): Failed("refused", "sold out"), begin("s1"): started(end("s0"))}
+    log[begin("s1")] = Cancelled(cause)
+    assert ask(PIVOT, "s0", START, log) == write(ABORT, Notice(cause))
+    log[ABORT] = Notice(cause)
     assert ask(PIVOT, "s0", START, log) == ACK
 
 
+def test_a_latch_that_is_skipped_makes_the_outcome_a_register_of_its_own() -> None:
+    saga = shape("pivot skipped")
+    failed = Failed("refused", "sold out")
+    cause = Cause("refused", "sold out", "q")
+    log: Log = {end("a"): done("a.small"), begin("q"): started(end("a")), end("q"): failed}
+    assert ask(saga, "q", end("a"), log) == write(begin("p"), Cancelled(cause))
+    log[begin("p")] = Skipped(INSTANCE.subject(end("a")), "dead")
+    assert ask(saga, "q", end("a"), log) == write(OUTCOME, Aborted(cause))
+    log[OUTCOME] = Aborted(CAUSE)
+    assert ask(saga, "q", end("a"), log) == write(ABORT, NOTICE)
+    log[OUTCOME] = Committed()
+    assert ask(saga, "q", end("a"), log) == ACK
+
+
+def test_a_latch_that_nothing_can_have_skipped_is_closed() -> None:
+    log: Log = {**FAILED_FIRST, begin("s1"): Skipped(INSTANCE.subject(end("s0")), "dead")}
+    assert only(ask(PIVOT, "s0", START, log), Write).name == ABORT
+
+
+@pytest.mark.parametrize("ended", [{}, {end("s1"): done("s1.ok")}, {end("s1"): Failed("refused", "no")}])
+def test_a_pivot_that_has_started_decides_alone(ended: Log) -> None:
+    assert ask(PIVOT, "s0", START, {**FAILED_FIRST, begin("s1"): started(end("s0")), **ended}) == ACK
+
+
 def test_the_latch_of_a_late_delivery_is_guarded() -> None:
-    log: Log = {**BEGUN, end("s0"): Failed("refused", "sold out")}
-    assert only(ask(PIVOT, "s0", START, log, late=True), Write).guarded
+    assert only(ask(PIVOT, "s0", START, FAILED_FIRST, late=True), Write).guarded
+    assert not only(ask(PIVOT, "s0", START, FAILED_FIRST), Write).guarded
 
 
 def test_a_failed_step_stops_at_a_saga_that_is_committed() -> None:
-    log: Log = {**BEGUN, end("s0"): Failed("refused", "no"), OUTCOME: Committed()}
-    assert ask(CHAIN, "s0", START, log) == ACK
-    assert ask(PIVOT, "s0", START, {**log, begin("s1"): Cancelled(CAUSE)}) == ACK
+    assert ask(CHAIN, "s0", START, {**FAILED_FIRST, OUTCOME: Committed()}) == ACK
 
 
-def test_the_notice_tells_the_cause_that_the_outcome_says() -> None:
-    log: Log = {**BEGUN, end("s0"): Failed("refused", "mine"), OUTCOME: Aborted(CAUSE)}
-    assert ask(CHAIN, "s0", START, log) == write(ABORT, NOTICE)
+@pytest.mark.parametrize(
+    ("saga", "decided"),
+    [(CHAIN, {OUTCOME: Aborted(CAUSE)}), (PIVOT, {begin("s1"): Cancelled(CAUSE)})],
+    ids=["without a pivot", "with one"],
+)
+def test_the_notice_tells_the_cause_that_the_outcome_says(saga: Saga, decided: Log) -> None:
+    assert ask(saga, "s0", START, {**FAILED_FIRST, **decided}) == write(ABORT, NOTICE)
 
 
-def test_a_failed_pivot_aborts_without_a_latch() -> None:
-    cause = Cause("refused", "no", "s1")
-    log: Log = {end("s0"): done("s0.ok"), begin("s1"): started(end("s0")), end("s1"): Failed("refused", "no")}
-    assert ask(PIVOT, "s1", end("s0"), log) == write(OUTCOME, Aborted(cause))
-    log[OUTCOME] = Aborted(cause)
-    assert ask(PIVOT, "s1", end("s0"), log) == write(ABORT, Notice(cause))
-
-
-def test_a_pivot_that_is_done_commits() -> None:
-    log: Log = {end("s0"): done("s0.ok"), begin("s1"): started(end("s0")), end("s1"): done("s1.ok")}
-    assert ask(PIVOT, "s1", end("s0"), log) == write(OUTCOME, Committed())
-    log[OUTCOME] = Committed()
+def test_a_failed_pivot_needs_only_the_notice() -> None:
+    log: Log = {**BEGUN, end("s1"): Failed("refused", "no")}
+    assert ask(PIVOT, "s1", end("s0"), log) == write(ABORT, Notice(Cause("refused", "no", "s1")))
+    log[ABORT] = NOTICE
     assert ask(PIVOT, "s1", end("s0"), log) == ACK
 
 
-def test_a_pivot_that_is_dead_commits_nothing() -> None:
+def test_a_pivot_that_is_done_writes_nothing_more() -> None:
+    assert ask(PIVOT, "s1", end("s0"), {**BEGUN, end("s1"): done("s1.ok")}) == ACK
+    log: Log = {end("s1"): done("s1.ok"), begin("s2"): started(end("s1")), end("s2"): done("s2.ok")}
+    assert ask(shape("pivot last"), "s2", end("s1"), log) == ACK
+
+
+def test_a_pivot_that_is_dead_and_no_sink_commits_nothing() -> None:
     log: Log = {
-        end("s0"): Dead(),
-        begin("s1"): Skipped(INSTANCE.subject(end("s0")), "dead"),
-        end("s1"): Dead(),
+        end("a"): done("a.small"),
+        begin("p"): Skipped(INSTANCE.subject(end("a")), "dead"),
+        end("p"): Dead(),
     }
-    assert ask(PIVOT, "s1", end("s0"), log) == ACK
+    assert ask(shape("pivot skipped, with one sink after it"), "p", end("a"), log) == ACK
 
 
 # -- forward 5: the last sink commits --------------------------------------------------------------------------------
@@ -1008,95 +1189,236 @@ def test_every_input_of_a_merge_is_a_sink() -> None:
     assert ask(MERGE, "b", end("a"), log) == write(OUTCOME, Committed())
 
 
-def test_a_retriable_sink_looks_for_the_outcome_that_the_pivot_wrote() -> None:
-    log = ended_at("s2", done("s2.ok"), end("s1"))
-    assert ask(PIVOT, "s2", end("s1"), log) == read(OUTCOME)
-    assert ask(PIVOT, "s2", end("s1"), log, unseen=[OUTCOME]) == write(OUTCOME, Committed())
+@pytest.mark.parametrize("ended", [done("s2.ok"), Satisfied("s2.ok")], ids=lambda v: type(v).__name__)
+def test_the_only_sink_after_the_pivot_has_nothing_to_say(ended: Value) -> None:
+    assert ask(PIVOT, "s2", end("s1"), {end("s1"): done("s1.ok"), end("s2"): ended}) == ACK
 
 
-def test_the_last_sink_of_a_saga_with_a_pivot_finishes_it() -> None:
-    log = {**ended_at("s2", done("s2.ok"), end("s1")), OUTCOME: Committed()}
-    assert ask(PIVOT, "s2", end("s1"), log) == write(FINISH, Completed())
-    assert ask(PIVOT, "s2", end("s1"), {**log, FINISH: Completed()}) == ACK
+SKIPPED_PIVOT: Log = {
+    end("a"): done("a.small"),
+    begin("p"): Skipped(INSTANCE.subject(end("a")), "dead"),
+    end("p"): Dead(),
+}
 
 
-def test_a_pivot_that_is_a_sink_commits_and_finishes() -> None:
-    saga = shape("pivot last")
-    log = ended_at("s2", done("s2.ok"), end("s1"))
-    assert ask(saga, "s2", end("s1"), log) == write(OUTCOME, Committed())
-    assert ask(saga, "s2", end("s1"), {**log, OUTCOME: Committed()}) == write(FINISH, Completed())
+def test_a_sink_of_a_pivot_that_was_skipped_commits() -> None:
+    alone = shape("pivot skipped, and the only sink")
+    assert ask(alone, "p", end("a"), SKIPPED_PIVOT) == write(OUTCOME, Committed())
+    assert ask(alone, "p", end("a"), {**SKIPPED_PIVOT, OUTCOME: Committed()}) == ACK
+    after = shape("pivot skipped, with one sink after it")
+    log: Log = {end("p"): Dead(), end("b"): Dead()}
+    assert ask(after, "b", end("p"), log) == (Await((begin("p"),)),)
+    log[begin("p")] = SKIPPED_PIVOT[begin("p")]
+    assert ask(after, "b", end("p"), log) == write(OUTCOME, Committed())
+
+
+def test_of_a_skipped_pivot_s_saga_the_finish_is_written_where_there_are_several_sinks() -> None:
+    saga = shape("pivot on one branch")  # sinks: b, after the pivot, and c
+    log: Log = {**SKIPPED_PIVOT, end("b"): Dead(), begin("c"): started(end("a")), end("c"): done("c.ok")}
+    assert ask(saga, "c", end("a"), log) == write(OUTCOME, Committed())
+    assert ask(saga, "c", end("a"), {**log, OUTCOME: Committed()}) == write(FINISH, Completed())
+    assert ask(saga, "c", end("a"), {**log, OUTCOME: Committed(), FINISH: Completed()}) == ACK
+    assert ask(saga, "c", end("a"), {**log, OUTCOME: Aborted(CAUSE)}) == write(ABORT, NOTICE)
+
+
+TWO_SINKS: Log = {end("p"): done("p.ok"), end("b"): done("b.ok"), end("c"): done("c.ok")}
+
+
+def test_the_last_of_several_sinks_reads_what_the_pivot_says_and_finishes_the_saga() -> None:
+    log = {**TWO_SINKS}
+    assert ask(PIVOT_FIRST, "b", end("p"), log) == (Await((begin("p"),)),)
+    log[begin("p")] = started(START)
+    assert ask(PIVOT_FIRST, "b", end("p"), log) == write(FINISH, Completed())
+    log[FINISH] = Completed()
+    assert ask(PIVOT_FIRST, "b", end("p"), log) == ACK
+
+
+@pytest.mark.parametrize("other", [Satisfied("c.ok"), Dead()], ids=lambda v: type(v).__name__)
+def test_of_several_sinks_none_need_have_run(other: Value) -> None:
+    log: Log = {**TWO_SINKS, end("c"): other, begin("p"): started(START)}
+    assert ask(PIVOT_FIRST, "b", end("p"), log) == write(FINISH, Completed())
+
+
+PIVOT_BESIDE = shape("pivot on one branch")  # sinks: b, after the pivot, and c, which excludes it
+
+
+def test_a_sink_waits_for_the_end_of_a_pivot_that_has_started() -> None:
+    log: Log = {end("a"): done("a.big"), end("b"): done("b.ok"), begin("p"): started(end("a")), end("c"): Dead()}
+    log[begin("c")] = Skipped(INSTANCE.subject(end("a")), "dead")
+    assert ask(PIVOT_BESIDE, "c", end("a"), log) == (Await((end("p"),)),)
+    assert ask(PIVOT_BESIDE, "c", end("a"), {**log, end("p"): done("p.ok")}) == write(FINISH, Completed())
+
+
+@pytest.mark.parametrize("ended", [Failed("refused", "no"), Dead()], ids=lambda v: type(v).__name__)
+def test_a_sink_stops_where_the_pivot_has_started_and_is_not_done(ended: Value) -> None:
+    log: Log = {**TWO_SINKS, begin("p"): started(START), end("p"): ended}
+    assert ask(PIVOT_FIRST, "b", end("p"), log) == ACK
+
+
+def test_a_sink_that_finds_the_pivot_cancelled_tells_everybody() -> None:
+    log: Log = {end("a"): done("a.small"), begin("c"): started(end("a")), end("c"): done("c.ok"), end("b"): Dead()}
+    log[begin("p")] = Cancelled(CAUSE)
+    assert ask(PIVOT_BESIDE, "c", end("a"), log) == write(ABORT, NOTICE)
+    assert ask(PIVOT_BESIDE, "c", end("a"), {**log, ABORT: NOTICE}) == ACK
 
 
 def test_a_committed_saga_is_not_finished_before_its_last_sink() -> None:
-    log: Log = {end("p"): done("p.ok"), begin("b"): started(end("p")), end("b"): done("b.ok"), OUTCOME: Committed()}
+    log: Log = {begin("p"): started(START), end("p"): done("p.ok"), end("b"): done("b.ok")}
+    assert ask(PIVOT_FIRST, "b", end("p"), log) == read(end("c"))
+    assert ask(PIVOT_FIRST, "b", end("p"), log, unseen=[end("c")]) == prove(end("c"))
     assert ask(PIVOT_FIRST, "b", end("p"), log, absent=[end("c")]) == ACK
-    assert ask(PIVOT_FIRST, "b", end("p"), {**log, end("c"): done("c.ok")}) == write(FINISH, Completed())
 
 
-# -- backward 1 and 2: is the step at rest? --------------------------------------------------------------------------
+# -- backward 1: is the saga aborted, and the step at rest? -----------------------------------------------------------
 
-LOOKED = [begin("s1"), end("s1"), compensation("s1"), compensation("s2")]
+LOOKED = [OUTCOME, begin("s1"), end("s1"), compensation("s1"), compensation("s2")]
+DECIDED: Log = {OUTCOME: Aborted(CAUSE)}
 
 
 def test_on_the_notice_everything_is_read_at_once() -> None:
     assert ask(CHAIN, "s1", ABORT, {ABORT: NOTICE}) == read(*LOOKED)
 
 
-def test_on_a_compensation_the_notice_is_read_as_well() -> None:
+def test_an_open_step_looks_at_no_begin() -> None:
+    assert ask(CHAIN, "s0", ABORT, {ABORT: NOTICE}) == read(OUTCOME, end("s0"), compensation("s0"), compensation("s1"))
+
+
+@pytest.mark.parametrize(
+    ("name", "outcome"),
+    [
+        ("pivot in the middle", [begin("s1"), end("s1")]),
+        ("pivot skipped, and the only sink", [begin("p"), end("p"), OUTCOME]),
+    ],
+)
+def test_the_outcome_is_read_where_the_saga_s_shape_leaves_it(name: str, outcome: list[Name]) -> None:
+    root = shape(name).steps[0].name
+    effects = ask(shape(name), root, ABORT, {ABORT: NOTICE})
+    assert effects == read(*outcome, end(root), compensation(root))
+
+
+def test_what_only_reads_looks_at_no_compensation() -> None:
+    assert ask(shape("readOnly"), "b", ABORT, {ABORT: NOTICE}) == read(OUTCOME, begin("b"), end("b"))
+
+
+@pytest.mark.parametrize(
+    ("saga", "log"),
+    [
+        (CHAIN, {}),
+        (PIVOT, {begin("s1"): started(end("s0"))}),
+        (PIVOT, {OUTCOME: Aborted(CAUSE)}),
+        (shape("pivot skipped, with one sink after it"), {begin("p"): Skipped("x", "dead"), end("p"): Dead()}),
+        (shape("pivot skipped, with one sink after it"), {end("p"): Dead(), OUTCOME: Aborted(CAUSE)}),
+    ],
+    ids=["undecided", "the pivot is at work", "an outcome that nobody reads", "skipped", "latch unseen"],
+)
+@pytest.mark.parametrize(("delivered", "delay"), [(1, 0.2), (3, 0.8), (50, 2.0)])
+def test_the_notice_is_not_believed_alone(saga: Saga, log: Log, delivered: int, delay: float) -> None:
+    root = saga.steps[0].name
+    everything = [OUTCOME, *(of(s.name) for s in saga.steps for of in (begin, end, compensation))]
+    log = {ABORT: NOTICE, **log}
+    nak = only(ask(saga, root, ABORT, log, unseen=everything, delivered=delivered), Nak)
+    assert nak == Nak(pytest.approx(delay))
+
+
+@pytest.mark.parametrize(
+    ("saga", "log", "register"),
+    [
+        (CHAIN, {OUTCOME: Committed()}, "abort"),
+        (PIVOT, {begin("s1"): started(end("s0")), end("s1"): done("s1.ok")}, "abort"),
+        (shape("pivot skipped, and the only sink"), {begin("p"): Cancelled(CAUSE), OUTCOME: Committed()}, "outcome"),
+    ],
+    ids=["committed", "committed by the pivot", "an outcome beside the pivot's"],
+)
+def test_what_contradicts_the_outcome_is_held_for_people(saga: Saga, log: Log, register: str) -> None:
+    root = saga.steps[0].name
+    everything = [OUTCOME, *(of(s.name) for s in saga.steps for of in (begin, end, compensation))]
+    log = {ABORT: NOTICE, **log}
+    reason = f"_.{register} contradicts what has decided the saga"
+    held = Nak(60.0, reason, at_least=60.0, implausible=register)
+    assert ask(saga, root, ABORT, log, unseen=everything) == (held,)
+
+
+def test_on_a_compensation_the_outcome_is_read_and_not_the_notice() -> None:
     log: Log = {compensation("s2"): Nothing()}
-    assert ask(CHAIN, "s1", compensation("s2"), log) == read(ABORT, begin("s1"), end("s1"), compensation("s1"))
+    assert ask(CHAIN, "s1", compensation("s2"), log) == read(OUTCOME, begin("s1"), end("s1"), compensation("s1"))
 
 
-def test_a_step_that_has_not_begun_is_cancelled() -> None:
-    assert ask(CHAIN, "s1", ABORT, {ABORT: NOTICE}, unseen=LOOKED) == write(begin("s1"), Cancelled(CAUSE))
+@pytest.mark.parametrize("on", [ABORT, compensation("s2")], ids=lambda name: name.register)
+def test_a_step_that_has_not_begun_is_cancelled(on: Name) -> None:
+    log: Log = {on: NOTICE if on == ABORT else Nothing(), **DECIDED}
+    assert ask(CHAIN, "s1", on, log, unseen=LOOKED) == write(begin("s1"), Cancelled(CAUSE))
+
+
+def test_what_only_reads_is_cancelled_too_and_then_left_alone() -> None:
+    log: Log = {ABORT: NOTICE, **DECIDED}
+    saga = shape("readOnly")
+    assert ask(saga, "b", ABORT, log, unseen=[begin("b"), end("b")]) == write(begin("b"), Cancelled(CAUSE))
+    assert ask(saga, "b", ABORT, {**log, begin("b"): Cancelled(CAUSE)}, unseen=[end("b")]) == ACK
+
+
+def test_the_cause_of_a_cancelled_step_is_the_outcome_s() -> None:
+    """Whatever the notice says, which anybody may write."""
+    log: Log = {ABORT: Notice(Cause("cancelled", "forged")), **DECIDED}
+    assert ask(CHAIN, "s1", ABORT, log, unseen=LOOKED) == write(begin("s1"), Cancelled(CAUSE))
 
 
 def test_a_step_is_cancelled_while_the_app_is_away_or_the_lease_is_lost() -> None:
-    effects = ask(CHAIN, "s1", ABORT, {ABORT: NOTICE}, unseen=LOOKED, app_away=True, lease_lost=True)
+    log: Log = {ABORT: NOTICE, **DECIDED}
+    effects = ask(CHAIN, "s1", ABORT, log, unseen=LOOKED, app_away=True, lease_lost=True)
     assert effects == write(begin("s1"), Cancelled(CAUSE))
 
 
 def test_a_late_cancellation_is_guarded() -> None:
-    effects = ask(CHAIN, "s1", ABORT, {ABORT: NOTICE}, unseen=LOOKED, late=True)
+    effects = ask(CHAIN, "s1", ABORT, {ABORT: NOTICE, **DECIDED}, unseen=LOOKED, late=True)
     assert effects == write(begin("s1"), Cancelled(CAUSE), guarded=True)
 
 
-def test_a_notice_that_was_not_seen_is_proven_before_a_step_is_cancelled() -> None:
+def test_a_late_compensation_of_a_deleted_instance_cancels_nothing() -> None:
     log: Log = {compensation("s2"): Nothing()}
-    assert ask(CHAIN, "s1", compensation("s2"), log, unseen=[ABORT, *LOOKED]) == prove(ABORT)
-
-
-def test_without_a_notice_a_late_compensation_of_a_deleted_instance_cancels_nothing() -> None:
-    log: Log = {compensation("s2"): Nothing()}
-    assert ask(CHAIN, "s1", compensation("s2"), log, absent=[ABORT], unseen=LOOKED) == ACK
+    only(ask(CHAIN, "s1", compensation("s2"), log, unseen=LOOKED, late=True), Nak)
 
 
 @pytest.mark.parametrize(("delivered", "delay"), [(1, 0.2), (3, 0.8), (50, 2.0)])
 def test_a_step_that_is_still_at_work_is_waited_for(delivered: int, delay: float) -> None:
-    log: Log = {begin("s1"): started(end("s0")), ABORT: NOTICE}
+    log: Log = {begin("s1"): started(end("s0")), ABORT: NOTICE, **DECIDED}
     nak = only(ask(CHAIN, "s1", ABORT, log, unseen=LOOKED, delivered=delivered), Nak)
     assert nak == Nak(pytest.approx(delay))
 
 
-# -- backward 3: is everything after it undone? ----------------------------------------------------------------------
+@pytest.mark.parametrize("kind", ["", "readOnly"], ids=["undoable", "readOnly"])
+@pytest.mark.parametrize("begun", [False, True])
+def test_an_open_step_that_has_not_ended_is_waited_for_for_the_start_will_end_it(kind: str, begun: bool) -> None:
+    saga = shapes.saga(step("a", kind=kind), step("b", "a.ok"))
+    log: Log = {ABORT: NOTICE, **DECIDED} | ({begin("a"): started(START)} if begun else {})
+    unseen = [begin("a"), end("a"), compensation("a"), compensation("b")]
+    assert ask(saga, "a", ABORT, log, unseen=unseen) == (Nak(0.2),)
+
+
+def test_what_only_reads_and_has_ended_is_left_alone() -> None:
+    log: Log = {begin("b"): started(end("a")), end("b"): done("b.ok"), ABORT: NOTICE, **DECIDED}
+    assert ask(shape("readOnly"), "b", ABORT, log) == ACK
+
+
+# -- backward 2 and 3: is everything behind it undone? ----------------------------------------------------------------
 
 
 def aborted(name: str, on: Name, ended: Value, **more: Value) -> Log:
-    """A step that ran and ended, in a saga that is aborted. `more`: compensations of other steps."""
+    """A step that ran and ended, in a saga without a pivot that is aborted. `more`: compensations of other steps."""
     begun = started(on) if isinstance(ended, Done | Failed) else Skipped(INSTANCE.subject(on), "dead")
     cause: Value = start({"n": 1}) if on == START else done(f"{on.step}.ok", {"n": 2})
+    begins = {} if on == START else {begin(name): begun}
     compensations = {compensation(other): value for other, value in more.items()}
-    return {on: cause, begin(name): begun, end(name): ended, ABORT: NOTICE, **compensations}
+    return {on: cause, **begins, end(name): ended, **ABORTED, **compensations}
 
 
-def test_a_step_waits_for_the_compensation_of_its_successors() -> None:
+def test_a_step_waits_for_the_compensation_of_what_is_behind_it() -> None:
     log = aborted("s1", end("s0"), done("s1.ok"))
     unseen = [compensation("s1"), compensation("s2")]
     assert ask(CHAIN, "s1", ABORT, log, unseen=unseen) == prove(compensation("s2"))
     assert ask(CHAIN, "s1", ABORT, log, unseen=unseen, absent=[compensation("s2")]) == ACK
 
 
-def test_a_step_waits_for_each_of_its_successors() -> None:
+def test_a_step_waits_for_each_of_those_behind_it() -> None:
     diamond = shapes.diamond()
     log = aborted("a", START, done("a.ok"), b=Undone())
     unseen = [compensation("a"), compensation("c")]
@@ -1105,11 +1427,35 @@ def test_a_step_waits_for_each_of_its_successors() -> None:
     assert only(ask(diamond, "a", compensation("c"), log, unseen=unseen), Call).path == "/a/undo"
 
 
+def test_what_only_reads_is_looked_through() -> None:
+    saga = shape("readOnly")  # a - b, which only reads - c
+    log = aborted("a", START, done("a.ok"))
+    assert ask(saga, "a", ABORT, log, unseen=[compensation("a")]) == read(compensation("c"))
+
+
+def test_nobody_waits_for_the_pivot_and_what_comes_after_it() -> None:
+    log: Log = {START: start(), end("s0"): done("s0.ok"), begin("s1"): Cancelled(CAUSE), ABORT: NOTICE}
+    assert only(ask(PIVOT, "s0", ABORT, log, unseen=[end("s1"), compensation("s0")]), Call).path == "/s0/undo"
+
+
+def test_a_step_that_never_ran_waits_for_nobody() -> None:
+    log: Log = {begin("s1"): Cancelled(CAUSE), **ABORTED}
+    effects = ask(CHAIN, "s1", ABORT, log, unseen=[end("s1"), compensation("s1"), compensation("s2")])
+    assert effects == write(compensation("s1"), Nothing())
+
+
+@pytest.mark.parametrize("ended", [{}, {end("s1"): Dead()}], ids=["not ended", "ended"])
+def test_a_step_that_was_skipped_waits_for_what_is_behind_it(ended: Log) -> None:
+    log: Log = {begin("s1"): Skipped(INSTANCE.subject(end("s0")), "dead"), **ABORTED, **ended}
+    looked = [end("s1"), compensation("s1"), compensation("s2")]
+    assert ask(CHAIN, "s1", ABORT, log, unseen=looked) == prove(compensation("s2"))
+
+
 def test_in_parallel_order_no_step_waits_for_another() -> None:
     saga = shape("parallel order")
     log = aborted("a", START, done("a.ok"))
     assert only(ask(saga, "a", ABORT, log, unseen=[compensation("a")]), Call).path == "/a/undo"
-    assert ask(saga, "a", ABORT, {ABORT: NOTICE}) == read(begin("a"), end("a"), compensation("a"))
+    assert ask(saga, "a", ABORT, {ABORT: NOTICE}) == read(OUTCOME, end("a"), compensation("a"))
 
 
 # -- backward 4: undo ------------------------------------------------------------------------------------------------
@@ -1155,26 +1501,19 @@ def test_request_and_result_are_passed_on_byte_by_byte() -> None:
 )
 @pytest.mark.parametrize("away", [False, True])
 def test_what_never_ran_has_nothing_to_undo(begun: Value, ended: Value | None, away: bool) -> None:
-    log: Log = {begin("s2"): begun, ABORT: NOTICE} | ({end("s2"): ended} if ended else {})
+    log: Log = {begin("s2"): begun, **ABORTED} | ({end("s2"): ended} if ended else {})
     effects = ask(CHAIN, "s2", ABORT, log, unseen=[end("s2"), compensation("s2")], app_away=away)
     assert effects == write(compensation("s2"), Nothing())
 
 
-@pytest.mark.parametrize("ended", [done("b.ok"), Failed("refused", "no")], ids=["done", "failed"])
-def test_what_only_reads_has_nothing_to_undo(ended: Value) -> None:
-    saga = shape("readOnly")
-    log = aborted("b", end("a"), ended, c=Nothing())
-    assert ask(saga, "b", ABORT, log, unseen=[compensation("b")]) == write(compensation("b"), Nothing())
-
-
-def test_a_failed_pivot_has_nothing_to_undo() -> None:
-    log = aborted("s1", end("s0"), Failed("refused", "no"), s2=Nothing())
-    assert ask(PIVOT, "s1", ABORT, log, unseen=[compensation("s1")]) == write(compensation("s1"), Nothing())
+def test_an_open_root_that_was_skipped_has_nothing_to_undo() -> None:
+    log = aborted("a", START, Satisfied("a.ok"), b=Nothing())
+    assert ask(WHEN, "a", ABORT, log, unseen=[compensation("a")]) == write(compensation("a"), Nothing())
 
 
 def test_the_request_is_made_again_from_what_the_step_began_with() -> None:
     """On the notice the inputs are not known yet."""
-    log: Log = {begin("s1"): started(end("s0")), end("s1"): done("s1.ok"), ABORT: NOTICE, compensation("s2"): Undone()}
+    log: Log = {begin("s1"): started(end("s0")), end("s1"): done("s1.ok"), **ABORTED, compensation("s2"): Undone()}
     assert ask(CHAIN, "s1", ABORT, log, unseen=[compensation("s1")]) == read(end("s0"))
     assert ask(CHAIN, "s1", ABORT, log, unseen=[compensation("s1"), end("s0")]) == read_until(end("s0"))
 
@@ -1193,8 +1532,13 @@ def test_what_a_begun_step_implies_is_read_until_it_is_there_whatever_a_marker_s
     assert ask(CHAIN, "s0", undone, {**log, ABORT: NOTICE}, unseen=looked, absent=absent) == read_until(START)
 
 
+def test_the_request_of_an_open_step_is_made_again_from_the_start() -> None:
+    log: Log = {end("s0"): done("s0.ok"), **ABORTED, compensation("s1"): Undone()}
+    assert ask(CHAIN, "s0", ABORT, log, unseen=[compensation("s0")]) == read(START)
+
+
 def test_the_request_of_a_join_is_made_again_from_all_its_inputs() -> None:
-    log: Log = {begin("c"): started(end("b")), end("c"): done("c.ok"), ABORT: NOTICE, compensation("d"): Undone()}
+    log: Log = {begin("c"): started(end("b")), end("c"): done("c.ok"), **ABORTED, compensation("d"): Undone()}
     assert ask(JOIN, "c", ABORT, log, unseen=[compensation("c")]) == read(end("a"), end("b"))
     log |= {end("a"): done("a.ok", 1), end("b"): done("b.ok", 2)}
     body = only(ask(JOIN, "c", ABORT, log, unseen=[compensation("c")]), Call).body
@@ -1202,7 +1546,7 @@ def test_the_request_of_a_join_is_made_again_from_all_its_inputs() -> None:
 
 
 def test_the_request_of_a_merge_is_made_again_from_the_input_that_came() -> None:
-    log: Log = {begin("d"): started(end("c")), end("d"): done("d.ok"), ABORT: NOTICE}
+    log: Log = {begin("d"): started(end("c")), end("d"): done("d.ok"), **ABORTED}
     assert ask(MERGE, "d", ABORT, log, unseen=[compensation("d")]) == read(end("c"))
 
 
@@ -1304,32 +1648,35 @@ def test_who_lost_the_lease_starts_no_compensation_but_writes_what_was_undone() 
     assert undoing(lease_lost=True, answer=ok()) == write(compensation("s2"), Undone())
 
 
-# -- backward 5: the last root finishes ------------------------------------------------------------------------------
+# -- backward 5: the last of several finishes -------------------------------------------------------------------------
 
 
-def test_a_root_finishes_the_saga() -> None:
+def test_the_only_step_that_is_undone_last_writes_nothing_more() -> None:
     log = aborted("s0", START, done("s0.ok"), s1=Undone(), s0=Undone())
-    assert ask(CHAIN, "s0", compensation("s1"), log) == write(FINISH, Compensated())
-    assert ask(CHAIN, "s0", compensation("s1"), {**log, FINISH: Compensated()}) == ACK
+    assert ask(CHAIN, "s0", compensation("s1"), log) == ACK
 
 
-def test_a_step_that_is_no_root_finishes_nothing() -> None:
+def test_a_step_with_an_undoable_one_before_it_finishes_nothing() -> None:
     log = aborted("s1", end("s0"), done("s1.ok"), s2=Undone(), s1=Undone())
     assert ask(CHAIN, "s1", compensation("s2"), log) == ACK
+    log = aborted("c", end("b"), done("c.ok"), a=Undone(), b=Undone(), c=Undone(), d=Undone())
+    assert ask(JOIN, "c", compensation("d"), log) == ACK
 
 
 def test_a_step_whose_compensation_stands_needs_neither_app_nor_lease() -> None:
-    log = aborted("s0", START, done("s0.ok"), s1=Undone(), s0=Undone())
-    effects = ask(CHAIN, "s0", compensation("s1"), log, app_away=True, lease_lost=True)
+    log = aborted("a", START, done("a.ok"), a=Undone(), b=Undone())
+    effects = ask(ROOTS, "a", ABORT, log, app_away=True, lease_lost=True)
     assert effects == write(FINISH, Compensated())
 
 
-def test_the_last_of_several_roots_finishes_the_saga() -> None:
+def test_the_last_of_several_that_are_undone_last_finishes_the_saga() -> None:
     log = aborted("a", START, done("a.ok"), a=Undone())
     assert ask(ROOTS, "a", ABORT, log) == read(compensation("b"))
     assert ask(ROOTS, "a", ABORT, log, unseen=[compensation("b")]) == prove(compensation("b"))
     assert ask(ROOTS, "a", ABORT, log, absent=[compensation("b")]) == ACK
-    assert ask(ROOTS, "a", ABORT, {**log, compensation("b"): Nothing()}) == write(FINISH, Compensated())
+    log[compensation("b")] = Nothing()
+    assert ask(ROOTS, "a", ABORT, log) == write(FINISH, Compensated())
+    assert ask(ROOTS, "a", ABORT, {**log, FINISH: Compensated()}) == ACK
 
 
 def test_in_parallel_order_the_last_of_all_steps_finishes_the_saga() -> None:
@@ -1344,16 +1691,19 @@ def test_in_parallel_order_the_last_of_all_steps_finishes_the_saga() -> None:
 
 
 HOT = {
-    "a root": (CHAIN, "s0", ["s0.begin", "s0.end"]),
+    "a root": (CHAIN, "s0", ["s0.end"]),
     "in the middle": (CHAIN, "s1", ["s1.begin", "s1.end"]),
     "the only sink": (CHAIN, "s2", ["s2.begin", "s2.end", "_.outcome"]),
-    "before the pivot": (PIVOT, "s0", ["s0.begin", "s0.end"]),
-    "the pivot": (PIVOT, "s1", ["s1.begin", "s1.end", "_.outcome"]),
-    "alone": (shapes.straight(1), "s0", ["s0.begin", "s0.end", "_.outcome"]),
-    "before a fan-out": (shape("fan-out"), "a", ["a.begin", "a.end"]),
+    "before the pivot": (PIVOT, "s0", ["s0.end"]),
+    "the pivot": (PIVOT, "s1", ["s1.begin", "s1.end"]),
+    "a pivot that is a root": (PIVOT_FIRST, "p", ["p.begin", "p.end"]),
+    "after the pivot": (PIVOT, "s2", ["s2.end"]),
+    "one sink of several after the pivot": (PIVOT_FIRST, "b", ["b.end"]),
+    "alone": (shapes.straight(1), "s0", ["s0.end", "_.outcome"]),
+    "before a fan-out": (shape("fan-out"), "a", ["a.end"]),
     "one sink of several": (shape("fan-out"), "b", ["b.begin", "b.end"]),
     "a merge": (MERGE, "d", ["d.begin", "d.end"]),
-    "with a when": (WHEN, "a", ["a.begin", "a.end"]),
+    "with a when": (WHEN_LATER, "b", ["b.begin", "b.end", "_.outcome"]),
 }
 
 
@@ -1363,7 +1713,7 @@ def test_there_are_no_reads_on_the_hot_path_of_a_plain_step(saga: Saga, name: st
     rules = rules_for(saga, name)
     own = rules.steps[name]
     on = next(reversed([end(producer) for producer in own.heard]))
-    value: Value = start({"total": 20}) if on == START else done(next(iter(own.heard[on.step])))
+    value: Value = start() if on == START else done(next(iter(own.heard[on.step])), {"total": 20})
     known = Known(attempt_id=ME)
     driven = Driven(attempt(rules, known, Delivery(INSTANCE, register(on, value)), own))
     written: list[str] = []
@@ -1385,6 +1735,6 @@ def test_there_are_no_reads_on_the_hot_path_of_a_plain_step(saga: Saga, name: st
 
 def test_decisions_are_the_same_whoever_wrote_what_is_not_one_s_own_begin() -> None:
     """But for the begin, an attempt id decides nothing."""
-    log: Log = {**BEGUN, end("s0"): Failed("refused", "no"), OUTCOME: Aborted(CAUSE)}
+    log: Log = {**FAILED_FIRST, OUTCOME: Aborted(CAUSE)}
     assert {r.origin.attempt_id for r in stored(log).values()} == {OTHER}
     assert ask(CHAIN, "s0", START, log) == ask(CHAIN, "s0", START, log, mine=list(log))
