@@ -298,7 +298,7 @@ async def test_look_at_an_instance(world: World) -> None:
     assert reply.status == 200
     assert reply.headers["content-type"] == "application/json"
     assert (reply.json["run"], reply.json["state"], reply.json["parked"]) == (run, "running", False)
-    assert [step["state"] for step in reply.json["steps"]] == ["waiting", "waiting"]
+    assert [step["state"] for step in reply.json["steps"]] == ["started", "waiting"]
     assert [moment["register"] for moment in reply.json["timeline"]] == ["start"]
     head = await world.call("HEAD", "/v1/sagas/checkout/o-1")
     assert (head.status, head.body) == (200, b"")
@@ -410,12 +410,12 @@ def test_a_stopping_server_answers_who_waits() -> None:
 async def test_cancel(world: World) -> None:
     await world.start()
     await world.start(ce_type="order.audited")
-    for path in ["checkout/o-1", "audit/e-1"]:
+    for path, decides in [("checkout/o-1", "begin"), ("audit/e-1", "outcome")]:  # of the pivot; without one
         reply = await world.cancel(path, "changed my mind")
         assert reply.status == 200
         assert (reply.json["state"], reply.json["outcome"]) == ("aborting", "aborted")
         assert reply.json["cause"] == {"kind": "cancelled", "reason": "changed my mind"}
-        assert [m["register"] for m in reply.json["timeline"]][-2:] == ["outcome", "abort"]
+        assert [m["register"] for m in reply.json["timeline"]][-2:] == [decides, "abort"]
         again = await world.cancel(path, "changed my mind")
         assert (again.status, again.json) == (200, reply.json)
         other = await world.cancel(path)
