@@ -16,6 +16,7 @@ from sagamesh.log.registers import (
     Cause,
     Committed,
     Compensated,
+    Completed,
     Dead,
     Done,
     Failed,
@@ -23,6 +24,7 @@ from sagamesh.log.registers import (
     Nothing,
     Notice,
     Register,
+    Satisfied,
     Skipped,
     Started,
     Undone,
@@ -58,6 +60,7 @@ from support.builders.attempts import (
     ok,
     register,
     rules_for,
+    shape,
     start,
     started,
     step,
@@ -111,23 +114,39 @@ class Attempt(Driven[Ack | Nak]):
 
 
 STARTED_IT = register(START, start({"n": 1}), 1)
+FIRST_IS_DONE = register(end("s0"), done("s0.ok", {"n": 1}), 2)
+BEGUN = started(end("s0"))
 
 
 def at_root(**options: bool) -> Attempt:
-    """The first step of a chain, on the start."""
+    """The first step of a chain, which is open, on the start."""
     return Attempt(CHAIN, "s0", STARTED_IT, **options)
 
 
+def at_step(**options: bool) -> Attempt:
+    """The second step of a chain, on the end of the first."""
+    return Attempt(CHAIN, "s1", FIRST_IS_DONE, **options)
+
+
 def at_call() -> Attempt:
-    driven = at_root()
+    driven = at_step()
     driven.store()
     return driven
 
 
 def test_a_plain_step_begins_calls_ends_and_acks() -> None:
-    driven = at_root()
-    assert driven.operation == Put(begin("s0"), started(START))
+    driven = at_step()
+    assert driven.operation == Put(begin("s1"), BEGUN)
     driven.store()
+    assert driven.operation == Call("action", "/s1", b'{"n":1}', 5.0, "s0.ok")
+    driven.answer(ok([7]))
+    assert driven.operation == Put(end("s1"), done("s1.ok", [7]))
+    driven.store()
+    assert driven.result == Ack()
+
+
+def test_an_open_step_calls_ends_and_acks() -> None:
+    driven = at_root()
     assert driven.operation == Call("action", "/s0", b'{"n":1}', 5.0, "start")
     driven.answer(ok([7]))
     assert driven.operation == Put(end("s0"), done("s0.ok", [7]))
@@ -135,14 +154,21 @@ def test_a_plain_step_begins_calls_ends_and_acks() -> None:
     assert driven.result == Ack()
 
 
-def test_no_call_begins_once_it_is_told_that_the_lease_is_lost() -> None:
+def test_an_end_says_when_the_attempt_began_that_wrote_it() -> None:
     driven = at_root()
+    driven.known.began = 1005.5
+    driven.answer(ok())
+    assert driven.written(end("s0")) == Done("s0.ok", begun=1005.5)
+
+
+def test_no_call_begins_once_it_is_told_that_the_lease_is_lost() -> None:
+    driven = at_step()
     driven.store(lease_lost=True)
     assert driven.result == Nak(0.2)
 
 
 def test_the_lease_is_what_the_last_result_says_of_it() -> None:
-    driven = at_root()
+    driven = at_step()
     driven.send(UNKNOWN, lease_lost=True)
     driven.send(None, lease_lost=False)  # the pause
     driven.store()
@@ -152,7 +178,7 @@ def test_the_lease_is_what_the_last_result_says_of_it() -> None:
 def test_a_call_that_runs_is_finished_though_the_lease_is_lost() -> None:
     driven = at_call()
     driven.send(Reply(ok([7]), 1010.0), lease_lost=True)
-    assert driven.operation == Put(end("s0"), done("s0.ok", [7]))
+    assert driven.operation == Put(end("s1"), done("s1.ok", [7]))
 
 
 @pytest.mark.parametrize("given", [(), (register(begin("s0"), started(START), 2, OTHER),)])
@@ -168,7 +194,7 @@ def test_the_lease_may_be_lost_while_registers_are_read(given: tuple[Register, .
 
 @pytest.mark.parametrize("times", [1, 2, WRITES_UNTIL_KNOWN - 1])
 def test_an_unknown_write_is_written_again_as_it_was_however_often(times: int) -> None:
-    driven = at_root()
+    driven = at_step()
     first = driven.put()
     for turn in range(times):
         driven.send(UNKNOWN)
@@ -179,19 +205,61 @@ def test_an_unknown_write_is_written_again_as_it_was_however_often(times: int) -
 
 
 def test_a_refused_write_is_read_until_it_is_there() -> None:
-    driven = at_root()
+    driven = at_step()
     driven.send(EXISTS)
     for turn in range(2):  # absent twice, which proves nothing
-        assert driven.operation == Fetch((begin("s0"),))
+        assert driven.operation == Fetch((begin("s1"),))
         driven.find()
         driven.pause(turn)
-    assert driven.operation == Fetch((begin("s0"),))
-    driven.find(register(begin("s0"), Skipped("somebody else's", "dead"), 2))
+    assert driven.operation == Fetch((begin("s1"),))
+    driven.find(register(begin("s1"), Skipped("somebody else's", "dead"), 3))
     assert driven.result == Ack()
 
 
+def test_what_came_before_something_that_stands_is_read_until_it_is_there() -> None:
+    """The last of several sinks after the pivot: the pivot has begun, or it would not run."""
+    two_sinks = shape("pivot with two retriable sinks")
+    driven = Attempt(two_sinks, "b", register(end("p"), done("p.ok"), 5))
+    driven.answer(ok())
+    driven.store()
+    assert driven.operation == Fetch((end("c"),))
+    driven.find(register(end("c"), done("c.ok"), 6))
+    for turn in range(2):
+        assert driven.operation == Fetch((begin("p"),))
+        driven.find()
+        driven.pause(turn)
+    driven.find(register(begin("p"), started(end("a")), 4))
+    assert driven.written(FINISH) == Completed()
+    driven.store()
+    assert driven.result == Ack()
+
+
+def test_of_several_that_must_be_there_each_is_read_until_it_is() -> None:
+    joined = shapes.saga(step("a"), step("b"), step("x"), step("c", ["a.ok", "b.ok", "x.ok"]))
+    driven = Attempt(joined, "c", register(end("x"), done("x.ok"), 5), late=True)
+    driven.find(register(begin("c"), started(end("x")), 6))
+    assert driven.operation == Fetch((end("a"), end("b")))
+    driven.find()
+    assert driven.operation == Fetch((end("a"),))
+    driven.find(register(end("a"), done("a.ok"), 3))
+    assert driven.operation == Fetch((end("b"),))
+    driven.find(register(end("b"), done("b.ok"), 4))
+    assert isinstance(driven.operation, Call)
+
+
+def test_what_must_be_there_and_cannot_be_read_gives_the_delivery_back() -> None:
+    driven = Attempt(shape("pivot skipped, with one sink after it"), "b", register(end("p"), Dead(), 5))
+    assert driven.written(end("b")) == Dead()
+    driven.store()
+    for turn in range(READS_UNTIL_PRESENT):
+        assert driven.operation == Fetch((begin("p"),))
+        driven.find()
+        driven.pause(turn)
+    assert driven.result == Nak(1.0, "the log neither takes a register nor shows it")
+
+
 def test_a_write_that_stays_unknown_gives_the_delivery_back() -> None:
-    driven = at_root()
+    driven = at_step()
     for turn in range(WRITES_UNTIL_KNOWN):
         driven.send(UNKNOWN)
         driven.pause(turn)
@@ -199,7 +267,7 @@ def test_a_write_that_stays_unknown_gives_the_delivery_back() -> None:
 
 
 def test_a_refused_write_that_cannot_be_read_gives_the_delivery_back() -> None:
-    driven = at_root()
+    driven = at_step()
     driven.send(EXISTS)
     for turn in range(READS_UNTIL_PRESENT):
         driven.find()
@@ -208,27 +276,27 @@ def test_a_refused_write_that_cannot_be_read_gives_the_delivery_back() -> None:
 
 
 def test_a_lost_begin_is_won_by_the_attempt_whose_id_stands_in_it() -> None:
-    driven = at_root()
+    driven = at_step()
     driven.send(UNKNOWN)  # stored, but the reply was lost
     driven.pause(0)
     driven.send(EXISTS)
-    driven.find(register(begin("s0"), started(START), 2, ME))
+    driven.find(register(begin("s1"), BEGUN, 3, ME))
     assert isinstance(driven.operation, Call), "no earlier attempt can have called"
 
 
 def test_a_begin_of_another_attempt_at_this_delivery_looks_for_its_end() -> None:
-    driven = at_root()
+    driven = at_step()
     driven.send(UNKNOWN)
     driven.pause(0)
     driven.send(EXISTS)
-    driven.find(register(begin("s0"), started(START), 2, OTHER))
-    assert driven.operation == Fetch((end("s0"),))
+    driven.find(register(begin("s1"), BEGUN, 3, OTHER))
+    assert driven.operation == Fetch((end("s1"),))
     driven.find()
     assert isinstance(driven.operation, Call)
 
 
 def test_a_begin_of_another_delivery_is_left_to_it() -> None:
-    driven = Attempt(shapes.SHAPES["join with the start"], "b", register(end("a"), done("a.ok"), 3))
+    driven = Attempt(shape("join with the start"), "b", register(end("a"), done("a.ok"), 3))
     assert driven.operation == Fetch((START,))
     driven.find(STARTED_IT)
     driven.send(EXISTS)
@@ -237,9 +305,9 @@ def test_a_begin_of_another_delivery_is_left_to_it() -> None:
 
 
 def test_a_begin_that_was_cancelled_meanwhile_ends_the_attempt() -> None:
-    driven = at_root()
+    driven = at_step()
     driven.send(EXISTS)
-    driven.find(register(begin("s0"), Cancelled(CAUSE), 2))
+    driven.find(register(begin("s1"), Cancelled(CAUSE), 3))
     assert driven.result == Ack()
 
 
@@ -247,10 +315,10 @@ def test_the_end_that_stands_is_carried_on_whatever_this_attempt_was_answered() 
     driven = at_call()
     driven.answer(ok())
     driven.send(EXISTS)
-    driven.find(register(end("s0"), Failed("refused", "no"), 5))
-    assert driven.written(OUTCOME) == Aborted(Cause("refused", "no", "s0"))
+    driven.find(register(end("s1"), Failed("refused", "no"), 5))
+    assert driven.written(OUTCOME) == Aborted(Cause("refused", "no", "s1"))
     driven.store()
-    assert driven.written(ABORT) == Notice(Cause("refused", "no", "s0"))
+    assert driven.written(ABORT) == Notice(Cause("refused", "no", "s1"))
     driven.store()
     assert driven.result == Ack()
 
@@ -275,27 +343,33 @@ def test_an_outcome_lost_to_aborted_is_carried_on_with_the_cause_that_stands() -
 
 
 @pytest.mark.parametrize(
-    ("winner", "goes_on"),
-    [(Started("x"), False), (Skipped("x", "dead"), True), (Cancelled(CAUSE), True)],
-    ids=lambda value: type(value).__name__ if isinstance(value, Value) else None,
+    ("winner", "goes_on"), [(Started("x"), False), (Cancelled(CAUSE), True)], ids=["started", "cancelled"]
 )
 def test_a_latch_that_was_lost_goes_on_unless_the_pivot_has_started(winner: Value, goes_on: bool) -> None:
     driven = Attempt(shapes.straight(3, pivot=1), "s0", STARTED_IT)
-    driven.store()
     driven.answer(no(422))
     driven.store()
     assert driven.written(begin("s1")) == Cancelled(Cause("refused", "because", "s0"))
     driven.send(EXISTS)
     driven.find(register(begin("s1"), winner, 6))
     if goes_on:
-        driven.written(OUTCOME)
+        assert driven.written(ABORT) == Notice(CAUSE)
     else:
         assert driven.result == Ack()
 
 
+def test_a_latch_that_was_lost_to_skipped_leaves_the_outcome_to_a_register_of_its_own() -> None:
+    driven = Attempt(shape("pivot skipped"), "q", register(end("a"), done("a.small"), 2))
+    driven.store()
+    driven.answer(no(422))
+    driven.store()
+    driven.send(EXISTS)
+    driven.find(register(begin("p"), Skipped(INSTANCE.subject(end("a")), "dead"), 6))
+    assert driven.written(OUTCOME) == Aborted(Cause("refused", "because", "q"))
+
+
 def test_people_are_told_of_what_failed() -> None:
     driven = Attempt(shapes.saga(step("a", body='{"x": event.data.missing}')), "a", register(START, start({})))
-    driven.store()
     told = driven.operation
     assert isinstance(told, Tell)
     driven.send(None, lease_lost=True)
@@ -308,16 +382,25 @@ def test_a_pivot_that_cannot_be_evaluated_fails_only_where_it_has_begun() -> Non
     driven = Attempt(shapes.saga(step("a", kind="pivot", body='{"x": event.data.no}')), "a", register(START, start({})))
     driven.send(EXISTS)
     driven.find(register(begin("a"), Cancelled(CAUSE), 2))
-    assert driven.written(OUTCOME) == Aborted(CAUSE)
+    assert driven.written(ABORT) == Notice(CAUSE)
 
 
-def test_a_late_delivery_writes_its_begin_only_while_the_start_stands() -> None:
-    driven = at_root(late=True)
-    assert driven.operation == Fetch((begin("s0"), end("s0")))
+@pytest.mark.parametrize("name", ["s0", "s1"], ids=["open", "latched"])
+def test_a_late_delivery_writes_its_begin_only_while_the_start_stands(name: str) -> None:
+    driven = at_root(late=True) if name == "s0" else at_step(late=True)
+    assert driven.operation == Fetch((begin(name), end(name)))
     driven.find()
-    assert driven.operation == Put(begin("s0"), started(START), while_started=True)
+    assert driven.operation == Put(begin(name), started(START if name == "s0" else end("s0")), while_started=True)
     driven.send(GUARD)
     assert driven.known.gone
+    assert driven.result == Ack()
+
+
+def test_a_late_open_step_that_is_skipped_writes_its_end_only_while_the_start_stands() -> None:
+    driven = Attempt(shapes.saga(step("a", when="false")), "a", STARTED_IT, late=True)
+    driven.find()
+    assert driven.operation == Put(end("a"), Satisfied("a.ok"), while_started=True)
+    driven.send(GUARD)
     assert driven.result == Ack()
 
 
@@ -326,7 +409,7 @@ def test_a_late_delivery_of_an_instance_that_stands_goes_on() -> None:
     driven.find()
     driven.store()
     driven.answer(ok())
-    assert driven.operation == Put(end("s0"), Done("s0.ok")), "only a begin is guarded"
+    assert driven.operation == Put(end("s0"), Done("s0.ok")), "the first write alone is guarded"
 
 
 def test_a_late_delivery_goes_on_where_it_stopped() -> None:
@@ -350,7 +433,6 @@ MARKER = marker("a", 1, end("b"))
 def at_marker() -> Attempt:
     """A sink that has ended, and did not see the end of the other."""
     driven = Attempt(ROOTS, "a", STARTED_IT)
-    driven.store()
     driven.answer(ok())
     driven.store()
     assert driven.operation == Fetch((end("b"),))
@@ -424,62 +506,79 @@ def at_seven() -> Register:
 def test_the_reply_to_a_call_says_how_often_the_app_was_called() -> None:
     driven = at_call()
     driven.answer(no(422), called=3)
-    assert driven.written(end("s0")) == Failed("refused", "because", called=3)
+    assert driven.written(end("s1")) == Failed("refused", "because", called=3)
 
 
 # -- calls and time --------------------------------------------------------------------------------------------------
 
 
-def begun_at(time: float) -> Attempt:
-    driven = at_root()
-    driven.send(register(begin("s0"), started(START), 2, ME, time=time))
-    return driven
+WITHIN = [(0.0, False), (119.9, False), (120.0, True), (120.1, True), (1e6, True), (-5.0, False)]
+"""Seconds from the beginning to the answer, and whether that is the end of a step."""
 
 
-@pytest.mark.parametrize(
-    ("seconds", "ends"), [(0.0, False), (119.9, False), (120.0, True), (120.1, True), (1e6, True), (-5.0, False)]
-)
+@pytest.mark.parametrize(("seconds", "ends"), WITHIN)
 def test_within_counts_from_the_server_s_time_of_the_begin_to_that_of_the_answer(seconds: float, ends: bool) -> None:
-    driven = begun_at(5000.0)
-    driven.answer(no(409), 5000.0 + seconds)
+    driven = at_step()
+    driven.known.began = 4000.0
+    driven.send(register(begin("s1"), BEGUN, 3, ME, time=5000.0))
+    assert_within(driven, 5000.0 + seconds, ends)
+
+
+@pytest.mark.parametrize(("seconds", "ends"), WITHIN)
+def test_of_an_open_step_within_counts_from_the_attempt_s_own_begin(seconds: float, ends: bool) -> None:
+    driven = at_root()
+    driven.known.began = 5000.0
+    assert_within(driven, 5000.0 + seconds, ends, 5000.0)
+
+
+@pytest.mark.parametrize(("seconds", "ends"), WITHIN)
+def test_of_an_open_step_that_an_earlier_attempt_began_within_counts_from_there(seconds: float, ends: bool) -> None:
+    driven = at_root(late=True)
+    driven.known.began = 6000.0
+    driven.find(register(begin("s0"), started(START), 2, time=5000.0))
+    assert_within(driven, 5000.0 + seconds, ends, 6000.0)
+
+
+def assert_within(driven: Attempt, time: float, ends: bool, begun: float = 4000.0) -> None:
+    name = driven.operation.path if isinstance(driven.operation, Call) else ""
+    driven.answer(no(409), time)
     assert driven.known.within_passed is ends
     if ends:
-        assert driven.written(end("s0")) == Failed("refused", "POST /s0 answered 409: because")
+        assert driven.put().value == Failed("refused", f"POST {name} answered 409: because", begun=begun)
     else:
-        assert driven.result == Nak(0.2, "POST /s0 answered 409: because")
+        assert driven.result == Nak(0.2, f"POST {name} answered 409: because")
 
 
 @pytest.mark.parametrize(("failures", "delay"), [(0, 0.2), (1, 0.4), (2, 0.8), (5, 6.4), (6, 10.0), (99, 10.0)])
 def test_delays_grow_with_the_failures_and_are_capped(failures: int, delay: float) -> None:
-    driven = Attempt(CHAIN, "s0", STARTED_IT)
+    driven = at_call()
     driven.known.failures = failures
-    driven.store()
     driven.answer(no(500))
-    assert driven.result == Nak(pytest.approx(delay), "POST /s0 answered 500: because")
+    assert driven.result == Nak(pytest.approx(delay), "POST /s1 answered 500: because")
 
 
 @pytest.mark.parametrize(("header", "at_least"), [("3", 3.0), ("90", 60.0), ("soon", 0.0)])
 def test_retry_after_is_the_least_delay(header: str, at_least: float) -> None:
     driven = at_call()
     driven.answer(no(429, retry_after=header))
-    assert driven.result == Nak(0.2, "POST /s0 answered 429: because", at_least=at_least)
+    assert driven.result == Nak(0.2, "POST /s1 answered 429: because", at_least=at_least)
 
 
 def test_no_step_begins_while_the_app_is_away() -> None:
-    assert at_root(app_away=True).result == Nak(0.2, "the app is away")
+    assert at_step(app_away=True).result == Nak(0.2, "the app is away")
 
 
-def test_a_begun_action_that_finds_the_app_away_and_the_notice_there_ends_failed() -> None:
+def test_a_begun_action_that_finds_the_app_away_and_the_saga_aborted_ends_failed() -> None:
     driven = at_call()
     driven.answer(no(503))
-    driven.find(register(ABORT, Notice(CAUSE), 9))
-    assert driven.written(end("s0")) == Failed("refused", "the app was away while the saga was aborted")
+    driven.find(register(OUTCOME, Aborted(CAUSE), 9))
+    assert driven.written(end("s1")) == Failed("refused", "the app was away while the saga was aborted")
 
 
-def test_a_begun_action_that_finds_the_app_away_looks_for_the_notice_and_waits_on() -> None:
+def test_a_begun_action_that_finds_the_app_away_looks_for_the_outcome_and_waits_on() -> None:
     driven = at_call()
     driven.answer(no(503))
-    assert driven.operation == Fetch((ABORT,))
+    assert driven.operation == Fetch((OUTCOME,))
     driven.find()
     assert driven.result == Nak(0.2, "the app is away")
 
@@ -529,38 +628,47 @@ def test_a_marker_that_is_too_large_proves_nothing() -> None:
 
 
 def test_a_step_is_undone_and_the_saga_finished() -> None:
-    driven = Attempt(CHAIN, "s0", register(compensation("s1"), Undone(), 12))
-    assert driven.operation == Fetch((ABORT, begin("s0"), end("s0"), compensation("s0")))
-    driven.find(
-        register(ABORT, Notice(CAUSE), 9),
-        register(begin("s0"), started(START), 2),
-        register(end("s0"), done("s0.ok"), 3),
-    )
+    saga = shapes.saga(step("a"), step("b", "a.ok"), step("z"))
+    driven = Attempt(saga, "a", register(compensation("b"), Undone(), 12))
+    assert driven.operation == Fetch((OUTCOME, end("a"), compensation("a")))
+    driven.find(DECIDED, register(end("a"), done("a.ok"), 3))
     assert driven.operation == Fetch((START,))
     driven.find(STARTED_IT)
     assert isinstance(driven.operation, Call)
     assert driven.operation.kind == "compensation"
     driven.answer(ok(status=204))
-    assert driven.written(compensation("s0")) == Undone()
+    assert driven.written(compensation("a")) == Undone()
     driven.store()
+    assert driven.operation == Fetch((compensation("z"),))
+    driven.find(register(compensation("z"), Undone(), 13))
     assert driven.written(FINISH) == Compensated()
     driven.send(EXISTS)
     driven.find(register(FINISH, Compensated(), 20))
     assert driven.result == Ack()
 
 
+NOTICED = register(ABORT, Notice(CAUSE), 9)
+DECIDED = register(OUTCOME, Aborted(CAUSE), 8)
+
+
 def test_a_step_that_begins_just_before_it_is_cancelled_is_waited_for() -> None:
-    driven = Attempt(CHAIN, "s0", register(ABORT, Notice(CAUSE), 9))
-    driven.find()
-    assert driven.written(begin("s0")) == Cancelled(CAUSE)
+    driven = Attempt(CHAIN, "s1", NOTICED)
+    driven.find(DECIDED)
+    assert driven.written(begin("s1")) == Cancelled(CAUSE)
     driven.send(EXISTS)
-    driven.find(register(begin("s0"), started(START), 8))
+    driven.find(register(begin("s1"), BEGUN, 8))
+    assert driven.result == Nak(0.2)
+
+
+def test_a_notice_that_nothing_bears_out_comes_back() -> None:
+    driven = Attempt(CHAIN, "s1", NOTICED)
+    driven.find()
     assert driven.result == Nak(0.2)
 
 
 def test_a_step_that_is_cancelled_has_nothing_to_undo() -> None:
-    driven = Attempt(CHAIN, "s2", register(ABORT, Notice(CAUSE), 9))
-    driven.find()
+    driven = Attempt(CHAIN, "s2", NOTICED)
+    driven.find(DECIDED)
     driven.store()
     assert driven.written(compensation("s2")) == Nothing()
     driven.store()
@@ -568,8 +676,8 @@ def test_a_step_that_is_cancelled_has_nothing_to_undo() -> None:
 
 
 def test_a_dead_step_has_nothing_to_undo() -> None:
-    driven = Attempt(CHAIN, "s2", register(ABORT, Notice(CAUSE), 9))
-    driven.find(register(begin("s2"), Skipped("x", "dead"), 5), register(end("s2"), Dead(), 6))
+    driven = Attempt(CHAIN, "s2", NOTICED)
+    driven.find(DECIDED, register(begin("s2"), Skipped("x", "dead"), 5), register(end("s2"), Dead(), 6))
     assert driven.written(compensation("s2")) == Nothing()
 
 
