@@ -105,7 +105,12 @@ FILTERS: dict[str, tuple[Saga, str, set[Name]]] = {
     "behind a diamond": (shapes.diamond(), "p-d", {end("b"), end("c"), ABORT}),
     "before a diamond, in parallel order": (shapes.diamond(order="parallel"), "p-a", {START, ABORT}),
     "in the middle, in parallel order": (shapes.diamond(order="parallel"), "p-b", {end("a"), ABORT}),
-    "the pivot": (shapes.straight(3, pivot=1), "p-s1", {end("s0"), ABORT, compensation("s2")}),
+    "before the pivot": (shapes.straight(3, pivot=1), "p-s0", {START, ABORT}),
+    "the pivot": (shapes.straight(3, pivot=1), "p-s1", {end("s0")}),
+    "a pivot that is a root": (shapes.straight(3, pivot=0), "p-s0", {START}),
+    "after the pivot": (shapes.straight(3, pivot=1), "p-s2", {end("s1")}),
+    "before what only reads": (shape("readOnly"), "p-a", {START, ABORT, compensation("c")}),
+    "what only reads": (shape("readOnly"), "p-b", {end("a"), ABORT}),
     "a join with the start": (shape("join with the start"), "p-b", {START, end("a"), ABORT}),
     "two events of one step": (shape("merge of two events of one step"), "p-b", {end("a"), ABORT, compensation("c")}),
     "several steps": (
@@ -132,18 +137,29 @@ def test_who_owns_no_step_listens_to_nothing_and_has_no_consumer() -> None:
     assert needed_filters(documents).keys() == {"p-s0", "p-s1"}
 
 
+def follows(step: str, later: str, heard_by: dict[str, set[str]], undoable: set[str]) -> bool:
+    """Whether a path leads from one step to another on which nothing can be undone."""
+    return any(
+        h == step or (h not in undoable and h != SAGA and follows(step, h, heard_by, undoable)) for h in heard_by[later]
+    )
+
+
 @pytest.mark.parametrize("name", shapes.SHAPES)
 def test_every_register_is_delivered_to_exactly_those_whose_steps_it_concerns(name: str) -> None:
     saga = shape(name)
     reverse = saga.compensation_order == "reverse"
     by_event = {emit.event: step.name for step in saga.steps for emit in step.emits} | {saga.start.event: SAGA}
+    heard_by = {step.name: {by_event[event] for event in step.after} for step in saga.steps}
+    fixed: set[str] = set()  # the pivot, and what comes after it
+    for _ in saga.steps:
+        fixed |= {step.name for step in saga.steps if step.pivot or heard_by[step.name] & fixed}
+    undoable = {step.name for step in saga.steps if not step.read_only} - fixed
     listens: dict[str, set[Name]] = {}
     for step in saga.steps:
-        producers = {by_event[event] for event in step.after}
-        listens.setdefault(step.participant, set()).update({ABORT, *map(end, producers)})
-        for producer in producers - {SAGA} if reverse else ():
-            owner = next(other.participant for other in saga.steps if other.name == producer)
-            listens.setdefault(owner, set()).add(compensation(step.name))
+        back = set() if step.name in fixed else {ABORT}
+        if reverse and step.name in undoable:
+            back |= {compensation(other) for other in undoable if follows(step.name, other, heard_by, undoable)}
+        listens.setdefault(step.participant, set()).update({*map(end, heard_by[step.name]), *back})
     assert {who: heard(saga, who) for who in needed_filters(project(saga))} == listens
 
 

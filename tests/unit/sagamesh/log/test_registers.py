@@ -14,27 +14,12 @@ from sagamesh.log import registers
 from sagamesh.log.registers import (
     ABORT,
     FINISH,
-    NULL,
     OUTCOME,
     SAGA,
     START,
-    Aborted,
-    Cause,
-    Committed,
-    Compensated,
-    Completed,
-    Dead,
-    Done,
     Instance,
     Name,
-    Nothing,
-    Notice,
-    Origin,
-    Register,
     SagaKey,
-    Start,
-    Undone,
-    Value,
 )
 from sagamesh.protocol import effects
 
@@ -238,30 +223,6 @@ def test_these_are_instance_ids(text: str) -> None:
 )
 def test_these_are_none(text: str) -> None:
     assert not registers.is_instance_id(text)
-
-
-@pytest.mark.parametrize(
-    ("value", "with_pivot", "without"),
-    [
-        (Compensated(), "aborted", "aborted"),
-        (Completed(), "committed", "committed"),
-        (Committed(), None, "committed"),
-        (Aborted(Cause("refused")), None, None),
-        (Notice(Cause("refused")), None, None),
-        (Done("x"), None, None),
-        (Undone(), None, None),
-        (Nothing(), None, None),
-        (Dead(), None, None),
-        (Start("e", "1", "app", "d", NULL), None, None),
-    ],
-    ids=lambda value: type(value).__name__ if isinstance(value, Value) else None,
-)
-def test_a_saga_is_finished_by_its_finish_or_without_a_pivot_by_being_committed(
-    value: Value, with_pivot: str | None, without: str | None
-) -> None:
-    register = Register(FINISH, value, 1, 1.0, Origin("run", 1, 1.0, "r", "pod", "a"))
-    assert registers.finishes(register, has_pivot=True) == with_pivot
-    assert registers.finishes(register, has_pivot=False) == without
 
 
 # -- reasons ---------------------------------------------------------------------------------------------------------
