@@ -10,12 +10,20 @@ import hashlib
 from collections.abc import Mapping
 
 import msgspec
-from msgspec import json
+from msgspec import Struct, json
 
 from sagamesh.errors import UnreadableError
 from sagamesh.log.payload import UNDECODABLE
 from sagamesh.rules.local import FORMAT, LocalRules
 
+
+class _Format(Struct):
+    """What is read first, since an unknown format may lack fields that this one must have."""
+
+    format: int = FORMAT
+
+
+_FORMAT = json.Decoder(_Format)
 _READER = json.Decoder(LocalRules)
 
 
@@ -27,12 +35,13 @@ def encode_rules(rules: LocalRules) -> bytes:
 def decode_rules(document: bytes) -> LocalRules:
     """Raises UnreadableError for bytes that are no rules, or of a format that this version cannot read."""
     try:
-        rules = _READER.decode(document)
+        found = _FORMAT.decode(document).format
+        if found == FORMAT:
+            return _READER.decode(document)
     except UNDECODABLE as error:
         raise UnreadableError(f"this is no rules document: {error}") from error
-    if rules.format != FORMAT:
-        raise UnreadableError(f"rules of format {rules.format}; this version reads format {FORMAT}")
-    return rules
+    mend = "delete the saga and apply it again" if found < FORMAT else "upgrade what reads them"
+    raise UnreadableError(f"rules of format {found}; this version reads format {FORMAT}: {mend}")
 
 
 def revision(documents: Mapping[str, LocalRules]) -> str:

@@ -32,9 +32,12 @@ RULES = LocalRules(
     order="reverse",
     park_after=600.0,
     outline={"reserve": "payments", "charge": "payments", "ship": "payments"},
-    roots=("reserve",),
+    open={"reserve": ("_",), "ship": ("charge",)},
+    undoable=("reserve",),
+    last=("reserve",),
     sinks=("ship",),
     pivot="charge",
+    pivot_skippable=True,
     own=(
         StepRules(
             name="reserve",
@@ -45,9 +48,10 @@ RULES = LocalRules(
                 Emit(event="reserved.fully", when="response.body.full"),
                 Emit(event="reserved.partly"),
             ),
-            successors=("charge",),
             when="event.data.total > 0.0",
             compensation=Compensation(path="/release", body='{"id": result.id}', timeout=7.5),
+            open=True,
+            behind=("pack",),
         ),
         StepRules(
             name="charge",
@@ -61,7 +65,6 @@ RULES = LocalRules(
                 retry=Retry(backoff=0.5, max_backoff=20.0),
             ),
             emits=(Emit(event="charged"),),
-            successors=("ship",),
             needs=(("_", "order.placed"),),
             pivot=True,
         ),
@@ -71,12 +74,14 @@ RULES = LocalRules(
             join="all",
             action=Action(path="/ship"),
             emits=(Emit(event="shipped"),),
-            successors=(),
             retriable=True,
+            open=True,
         ),
     ),
 )
-RULES_GOLDEN = (Path(__file__).parent / "golden" / "rules.json").read_bytes().rstrip(b"\n")
+GOLDEN = Path(__file__).parent / "golden"
+RULES_GOLDEN = (GOLDEN / "rules.json").read_bytes().rstrip(b"\n")
+FORMAT_1 = (GOLDEN / "rules-of-format-1.json").read_bytes().rstrip(b"\n")
 PARTS = st.sampled_from([b'{"format":', b"1", b'"own":', b"null", b"[", b"}", b',"order":', b"1e999", b'"\xff"'])
 
 fuzz = settings(deadline=None, max_examples=200)
@@ -100,6 +105,8 @@ def test_the_golden_rules_say_everything_that_rules_can_say() -> None:
     assert charge.action.body
     assert charge.action.retry != Retry()
     assert ship.retriable
+    assert ship.open
+    assert reserve.behind
     assert reserve.when
     assert reserve.compensation is not None
     assert reserve.compensation.body
@@ -109,10 +116,26 @@ def rules_document(**changes: object) -> bytes:
     return json.dumps({**json.loads(RULES_GOLDEN), **changes}).encode()
 
 
-@pytest.mark.parametrize("format_", [0, 2, 3, 99, -1])
-def test_rules_of_another_format_are_unreadable(format_: int) -> None:
-    with pytest.raises(UnreadableError, match=f"rules of format {format_}; this version reads format 1"):
+@pytest.mark.parametrize("format_", [-1, 0, 1])
+def test_rules_of_an_older_format_are_refused_and_it_is_said_what_to_do(format_: int) -> None:
+    told = f"rules of format {format_}; this version reads format 2: delete the saga and apply it again"
+    with pytest.raises(UnreadableError) as refused:
         codec.decode_rules(rules_document(format=format_))
+    assert str(refused.value) == told
+
+
+@pytest.mark.parametrize("format_", [3, 99])
+def test_rules_of_a_newer_format_are_refused_and_it_is_said_what_to_do(format_: int) -> None:
+    told = f"rules of format {format_}; this version reads format 2: upgrade what reads them"
+    with pytest.raises(UnreadableError) as refused:
+        codec.decode_rules(rules_document(format=format_))
+    assert str(refused.value) == told
+
+
+def test_rules_as_format_1_wrote_them_are_refused_for_their_format() -> None:
+    """Not for the fields that they lack, which nobody could mend."""
+    with pytest.raises(UnreadableError, match="rules of format 1; this version reads format 2"):
+        codec.decode_rules(FORMAT_1)
 
 
 def test_fields_of_the_future_in_rules_are_ignored() -> None:

@@ -15,9 +15,10 @@ from sagamesh.language.model import Saga
 from sagamesh.rules import codec
 from sagamesh.rules.local import Input, LocalRules, StepRules
 from sagamesh.rules.projection import project
+from support.builders.attempts import shape
 from support.builders.documents import CHECKOUT
 
-REVISION = "ad37ef7833"
+REVISION = "21a6cc4027"
 
 
 def read(text: str) -> Saga:
@@ -70,7 +71,9 @@ def test_what_all_participants_know() -> None:
                 "charge-card": "payments",
                 "ship": "shipping",
             },
-            roots=("reserve-credit", "reserve-stock"),
+            open={"reserve-credit": ("_",), "reserve-stock": ("_",), "ship": ("charge-card",)},
+            undoable=("reserve-credit", "reserve-stock"),
+            last=("reserve-credit", "reserve-stock"),
             sinks=("ship",),
             pivot="charge-card",
         )
@@ -88,7 +91,6 @@ def test_a_step_is_told_what_it_needs_of_the_others() -> None:
         join="all",
         action=charge.action,
         emits=charge.emits,
-        successors=("ship",),
         needs=(("_", "order.placed"),),
         pivot=True,
     )
@@ -97,6 +99,48 @@ def test_a_step_is_told_what_it_needs_of_the_others() -> None:
 def test_only_what_is_downstream_of_the_pivot_is_retriable() -> None:
     retriable = {name: step.retriable for name, step in rules_of(read(CHECKOUT)).items()}
     assert retriable == {"reserve-credit": False, "reserve-stock": False, "charge-card": False, "ship": True}
+
+
+def test_open_are_roots_and_what_is_downstream_of_the_pivot() -> None:
+    opened = {name: step.open for name, step in rules_of(read(CHECKOUT)).items()}
+    assert opened == {"reserve-credit": True, "reserve-stock": True, "charge-card": False, "ship": True}
+
+
+def test_a_step_is_told_what_is_behind_it() -> None:
+    behind = {name: step.behind for name, step in rules_of(shape("readOnly in every place")).items()}
+    assert behind == {"r": (), "a": ("b",), "s": (), "b": (), "t": ()}
+
+
+@pytest.mark.parametrize(
+    ("name", "undoable", "last"),
+    [
+        ("readOnly in every place", ("a", "b"), ("a",)),
+        ("pivot behind two roots", ("a", "b"), ("a", "b")),
+        ("nothing undoable", (), ()),
+        ("parallel order with two roots", ("a", "b", "c"), ("a", "b", "c")),
+        ("straight 3", ("s0", "s1", "s2"), ("s0",)),
+    ],
+)
+def test_everybody_knows_what_is_undone_and_what_last(
+    name: str, undoable: tuple[str, ...], last: tuple[str, ...]
+) -> None:
+    for rules in project(shape(name)).values():
+        assert (rules.undoable, rules.last) == (undoable, last)
+
+
+@pytest.mark.parametrize(
+    ("name", "skippable"),
+    [
+        ("pivot skipped", True),
+        ("pivot on one branch", True),
+        ("pivot that chooses", False),
+        ("pivot last", False),
+        ("straight 1", False),
+    ],
+)
+def test_everybody_knows_whether_the_pivot_may_be_skipped(name: str, skippable: bool) -> None:
+    for rules in project(shape(name)).values():
+        assert rules.pivot_skippable is skippable
 
 
 def test_needs_are_the_events_that_any_expression_of_the_step_names() -> None:
@@ -164,13 +208,24 @@ def test_every_change_of_meaning_is_a_new_revision() -> None:
 def test_rules_survive_the_wire() -> None:
     for rules in project(read(CHECKOUT)).values():
         assert codec.decode_rules(codec.encode_rules(rules)) == rules
-        assert msgspec.json.decode(codec.encode_rules(rules))["format"] == 1
+        assert msgspec.json.decode(codec.encode_rules(rules))["format"] == 2
 
 
 def test_a_large_saga_is_projected_at_once() -> None:
     chain = [{"name": f"s{n}", "after": [f"s{n - 1}.done" if n else "start"]} for n in range(500)]
     (rules,) = project(steps(*chain)).values()
-    assert [len(step.successors) for step in rules.own] == [1] * 499 + [0]
+    assert [len(step.inputs) for step in rules.own] == [1] * 500
+    assert (rules.open, rules.undoable, rules.last) == ({"s0": ("_",)}, (), ())
+
+
+def test_a_large_saga_that_is_undone_is_projected_at_once() -> None:
+    undo = {"readOnly": False, "compensation": {"path": "/u"}}
+    chain = [
+        {"name": f"s{n}", "after": [f"s{n - 1}.done" if n else "start"], **(undo if n % 2 else {})} for n in range(500)
+    ]
+    (rules,) = project(steps(*chain)).values()
+    assert [step.behind for step in rules.own] == [(f"s{n + 2}",) if n % 2 and n < 499 else () for n in range(500)]
+    assert rules.last == ("s1",)
 
 
 def test_the_whole_saga_is_looked_at_as_often_for_many_participants_as_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
