@@ -80,7 +80,7 @@ class Subscriptions:
 
     async def _finish(self) -> int:
         logger.info("draining", extra={"in_flight": self._relay.in_flight})
-        closing = asyncio.create_task(self._close(), name="close")  # it goes on when the grace is over, even if none is
+        closing = asyncio.create_task(self._close())  # it goes on when the grace is over, even if none is
         await asyncio.wait([closing], timeout=self._grace)
         left = 0 if closing.done() else await self._give_back(closing)
         logger.info("drained", extra={"given_back": left})

@@ -173,13 +173,17 @@ class HeldSubscription:
         self.asked_as = stream, consumer, accept, slots
         self.problem = ""
         self.asks = True
+        self.is_waited_for = False
         self.done = asyncio.Event()
         if not busy:
             self.done.set()
 
     async def close(self) -> None:
-        self.asks = False
-        await self.done.wait()
+        self.asks, self.is_waited_for = False, True
+        try:
+            await self.done.wait()
+        finally:
+            self.is_waited_for = False
 
 
 class Source:
@@ -381,6 +385,8 @@ async def test_who_does_not_let_go_is_waited_for_five_seconds_and_told_of(caplog
         begun = now()
         assert await desk.subscriptions.drain() == 1
         assert now() == begun + GRACE + 5.0
+        await soon()
+        assert not desk.source.given[0].is_waited_for
         assert desk.subscriptions.closed == "drained: no delivery is taken any more"
     [record] = caplog.records
     assert (record.levelname, record.message) == ("ERROR", "what was given back has not let go yet")
