@@ -1,7 +1,8 @@
 """Where a module's source can be changed at a single point, and into what: spans of its text, found in its syntax tree.
 
 Not changed is what has no effect or is no behaviour: docstrings, annotations, types written as expressions, `assert`,
-`if TYPE_CHECKING`, the texts of logging calls, and keywords like `frozen`. What is made of the edits: `changes`.
+`if TYPE_CHECKING`, the texts of logging calls, a bare `return` where the function ends anyway, and keywords like
+`frozen`. What is made of the edits: `changes`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from sagamesh_tools.mutation.syntax import has_contrary, is_nothing, logs, own_lines, rebound
+from sagamesh_tools.mutation.syntax import has_contrary, idle_returns, logs, own_lines, rebound
 
 COMPARISONS: dict[type[ast.cmpop], tuple[str, tuple[str, ...]]] = {
     ast.Lt: ("<", ("<=", ">=")),
@@ -75,6 +76,7 @@ class _Collector(ast.NodeVisitor):
         self._path: list[str] = []
         self._statement = range(0)
         self._rebound: frozenset[str] = frozenset()
+        self._idle: set[ast.AST] = set()
 
     # -- where it is -------------------------------------------------------------------------------------------------
 
@@ -82,7 +84,7 @@ class _Collector(ast.NodeVisitor):
         outer = self._statement
         if isinstance(node, ast.stmt | ast.match_case):
             self._statement = own_lines(node)
-        if isinstance(node, DROPPED):
+        if isinstance(node, DROPPED) and node not in self._idle:
             self._note("statement", node, "pass")
         super().visit(node)
         self._statement = outer
@@ -94,13 +96,11 @@ class _Collector(ast.NodeVisitor):
         self._visit_function(node)
 
     def _visit_function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
-        """A last `return None` says nothing."""
         outer, self._rebound = self._rebound, rebound(node)
+        self._idle.update(idle_returns(node.body))
         self._path.append(node.name)
         self._visit_all([*node.decorator_list, *node.args.defaults, *filter(None, node.args.kw_defaults)])
-        *body, last = node.body
-        ends_with_nothing = isinstance(last, ast.Return) and is_nothing(last.value)
-        self._visit_all(body if ends_with_nothing else node.body)
+        self._visit_all(node.body)
         self._path.pop()
         self._rebound = outer
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import chain
 
 
 def own_lines(node: ast.stmt | ast.match_case) -> range:
@@ -42,8 +43,20 @@ def has_contrary(test: ast.expr) -> bool:
     return isinstance(test, ast.Constant | ast.UnaryOp) or (isinstance(test, ast.Compare) and len(test.ops) == 1)
 
 
-def is_nothing(value: ast.expr | None) -> bool:
-    return value is None or (isinstance(value, ast.Constant) and value.value is None)
+def idle_returns(body: Sequence[ast.stmt]) -> Iterator[ast.Return]:
+    """The returns of nothing at which the function ends anyway: nothing comes after them, whichever branch it is."""
+    match body[-1:]:
+        case [ast.Return(value=None | ast.Constant(value=None)) as last]:
+            yield last
+        case [ast.With(body=inner) | ast.AsyncWith(body=inner)]:
+            yield from idle_returns(inner)
+        case [ast.If(body=inner, orelse=otherwise)]:
+            yield from chain(idle_returns(inner), idle_returns(otherwise))
+        case [ast.Try() as last]:
+            ends = [last.orelse or last.body, *(handler.body for handler in last.handlers)]
+            yield from chain.from_iterable(map(idle_returns, ends))
+        case [ast.Match(cases=cases)]:
+            yield from chain.from_iterable(idle_returns(case.body) for case in cases)
 
 
 def logs(function: ast.expr) -> bool:

@@ -136,6 +136,27 @@ def test_a_last_return_is_dropped_if_it_says_something(value: str, times: int) -
     assert now(f"def f():\n    return {value}", "statement") == ["pass"] * times
 
 
+@pytest.mark.parametrize(
+    ("body", "times"),
+    [
+        ("try:\n        return a\n    except E:\n        return None", 1),  # of a
+        ("try:\n        return\n    except E:\n        b()\n    finally:\n        c()", 2),
+        ("try:\n        return\n    except E:\n        return\n    else:\n        a()", 2),  # after the first, `else`
+        ("try:\n        a()\n    except E:\n        return\n    else:\n        return", 1),
+        ("if a:\n        return\n    elif b:\n        return\n    else:\n        return", 0),
+        ("if a:\n        return\n    b()", 2),
+        ("with a:\n        return", 0),
+        ("with a:\n        return b", 1),
+        ("async with a:\n        return", 0),
+        ("match a:\n        case 1:\n            return\n        case _:\n            return None", 0),
+        ("for a in b:\n        return", 1),
+        ("while a:\n        return", 1),
+    ],
+)
+def test_a_return_of_nothing_is_left_alone_where_the_function_ends_anyway(body: str, times: int) -> None:
+    assert now(f"async def f():\n    {body}", "statement") == ["pass"] * times
+
+
 def test_conditions_are_negated_once() -> None:
     assert now(FUNCTION, "branch") == ["if not a:"]
     assert now(FUNCTION, "negation") == ["elif b:", "while not (a or b):"]
