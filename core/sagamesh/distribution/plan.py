@@ -42,8 +42,6 @@ class ForeignStreamError(SagameshError):
             f"the stream {stream} {whose}, this is the installation {installation!r}: use another NATS account, or "
             f"delete the stream if nobody needs what it holds"
         )
-        self.stream = stream
-        self.owner = owner
 
 
 class ApiRequest(NamedTuple):
@@ -84,7 +82,7 @@ def plan(
     """What is to be done, in this order, until these documents stand. Raises ForeignStreamError before anything is."""
     streams = [
         action
-        for wanted in wanted_streams(documents, replicas)
+        for wanted in _wanted_streams(documents, replicas)
         for action in _plan_stream(wanted, observed.streams.get(wanted["name"]), installation)
     ]
     entries = observed.entries
@@ -93,7 +91,7 @@ def plan(
     return (*streams, *_plan_consumers(documents, observed, installation), *puts)
 
 
-def wanted_streams(documents: Mapping[str, LocalRules], replicas: int) -> tuple[Config, ...]:
+def _wanted_streams(documents: Mapping[str, LocalRules], replicas: int) -> tuple[Config, ...]:
     """The buckets of all sagas, and the saga's log. `replicas`: of each."""
     saga = any_document(documents)
     return (
@@ -122,7 +120,7 @@ def _plan_consumers(documents: Mapping[str, LocalRules], observed: Observed, ins
         standing = observed.consumers.get(participant, {})
         heard = frozenset(standing.get("filter_subjects", ()))
         config = _marked(topology.consumer(participant, needed | heard), installation)
-        if not needed <= heard or _differs(config, standing):
+        if _differs(config, standing):
             # Said explicitly: without an action the server would overwrite whatever somebody else has just created.
             action = "update" if standing else "create"
             body = {"stream_name": stream, "action": action, "config": config}
@@ -224,6 +222,6 @@ def _differs(wanted: Config, standing: Config) -> bool:
     Only our own keys are compared: the server stores more than it was asked for, and `_nats.` metadata beside it.
     """
     marks = _metadata(standing)
-    other = THEIRS | {"metadata", "filter_subjects"}
+    other = THEIRS | {"metadata"}
     drifted = any(standing.get(key) != value for key, value in wanted.items() if key not in other)
     return drifted or any(marks.get(key) != value for key, value in _metadata(wanted).items())

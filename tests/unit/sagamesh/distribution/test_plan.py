@@ -102,6 +102,27 @@ def test_each_bears_the_hash_of_what_was_asked_for_which_no_version_may_change()
     }
 
 
+@pytest.mark.parametrize(("said", "installation"), [({}, "default"), ({"installation": "ours"}, "ours")])
+def test_each_bears_the_name_of_the_installation(said: dict[str, str], installation: str) -> None:
+    """By the key that every version looks for: what does not bear it is foreign."""
+    made = after(NOTHING, plan(ONE, NOTHING, **said))
+    assert {
+        config["metadata"]["sagamesh.dev/installation"] for config in (*made.streams.values(), *made.consumers.values())
+    } == {installation}
+
+
+@pytest.mark.parametrize(("said", "replicas"), [({}, 1), ({"replicas": 3}, 3)])
+def test_a_new_stream_is_on_as_many_servers_as_is_said(said: dict[str, int], replicas: int) -> None:
+    made = after(NOTHING, plan(ONE, NOTHING, **said))
+    assert [config["num_replicas"] for config in made.streams.values()] == [replicas] * 3
+
+
+def test_a_request_for_a_consumer_says_whose_it_is_and_that_it_is_new() -> None:
+    asked = [action for action in plan(ONE, NOTHING) if isinstance(action, ApiRequest)]
+    said = [(each.body["stream_name"], each.body["action"]) for each in asked if each.verb.startswith("CONSUMER")]
+    assert said == [("SAGA_shop_checkout", "create")] * 2
+
+
 def test_active_holds_the_revision() -> None:
     assert plan(ONE, NOTHING)[-1] == BucketPut("$KV.sagamesh-rules.shop.orders.checkout.active", ONE_IS.encode())
 
@@ -136,6 +157,12 @@ def test_filters_never_shrink() -> None:
     back = plan(ONE, two)
     assert not any(isinstance(action, ApiRequest) for action in back)
     assert filters(after(two, back), "payments") == {"credit.end", "stock.end", "_.abort"}
+
+
+def test_a_filter_that_no_document_asks_for_any_more_stays() -> None:
+    there = after(NOTHING, plan(ONE, NOTHING))
+    there.consumers["payments"]["filter_subjects"].append("saga.shop.checkout.*.older.end")
+    assert filters(after(there, plan(ONE, there)), "payments") == {"credit.end", "older.end", "_.abort"}
 
 
 def test_a_filter_that_got_lost_is_put_back() -> None:
