@@ -115,6 +115,14 @@ def test_without_instances_it_is_gone_at_once(server: EmbeddedServer) -> None:
     play(server, scenario)
 
 
+def test_on_a_server_that_holds_nothing_nothing_is_left_over(server: EmbeddedServer) -> None:
+    async def run() -> None:
+        async with connect(server.url) as js:
+            assert await left_over(js, "default") == set()
+
+    asyncio.run(run())
+
+
 def test_what_runs_may_end_first_and_nobody_starts_it_any_more(server: EmbeddedServer) -> None:
     async def scenario(on: Stage) -> None:
         for name in ("a", "b", "c"):

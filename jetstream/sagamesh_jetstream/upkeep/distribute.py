@@ -19,7 +19,6 @@ from sagamesh.distribution.plan import (
     any_document,
     needed_filters,
     plan,
-    wanted_streams,
 )
 from sagamesh.distribution.topology import Config
 from sagamesh.errors import SagameshError
@@ -70,7 +69,6 @@ async def distribute(
     Raises ForeignStreamError, JetStreamError and UnavailableError.
     """
     done: list[Change] = []
-    overtaken: JetStreamError | None = None
     observed = Observed({}, {}, {})
     for _ in range(LOOKS):
         observed = await observe(js, documents, observed.entries)
@@ -85,7 +83,7 @@ async def distribute(
             if refused.err_code not in TOO_FEW_SERVERS or replicas == 1:
                 raise
             replicas = 1
-    raise overtaken or SagameshError(f"{actions[0]} was done {LOOKS} times, and each time somebody undid it")
+    raise overtaken or SagameshError(f"{actions[0][0]} was done {LOOKS} times, and each time somebody undid it")
 
 
 def _replicas(documents: Mapping[str, LocalRules], observed: Observed) -> int:
@@ -114,7 +112,7 @@ async def observe(
     saga = any_document(documents)
     [stream] = registers.streams(saga.namespace, saga.saga)
     ours = buckets.saga_subjects(saga.namespace, saga.saga)
-    names = [wanted["name"] for wanted in wanted_streams(documents, 1)]
+    names = (buckets.RULES_STREAM, buckets.SIDECARS_STREAM, stream)
     streams = await ask_all(js, {name: (f"STREAM.INFO.{name}", {"subjects_filter": ours}) for name in names})
 
     first = streams.get(buckets.RULES_STREAM)

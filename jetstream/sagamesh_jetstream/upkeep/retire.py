@@ -143,7 +143,7 @@ async def _streams(js: JetStream) -> AsyncIterator[JsonObject]:
     offset = 0
     while True:
         page = await js.api("STREAM.LIST", {"offset": offset})
-        for stream in page["streams"] or ():
+        for stream in page["streams"]:
             yield stream
         offset += page["limit"]
         if offset >= page["total"]:
