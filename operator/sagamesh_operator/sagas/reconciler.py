@@ -188,7 +188,6 @@ class Reconciler:
         told = remembered(wanted)
         standing = record.standing or told
         if not acceptance.documents:  # then two operators agree on what the status says, if it says anything
-            record.due = False
             standing = replace(told if told.active else standing, problem=None)
         elif record.due:
             standing = await self._distribute(record, wanted.key, acceptance, standing)
@@ -197,7 +196,8 @@ class Reconciler:
         if acceptance.documents:  # of a refused one only the status tells what another operator has made of it
             record.standing = standing
         participants = readiness(wanted.key, acceptance, self.fleet)
-        said = statuses.status(wanted, acceptance, replace(standing, participants=participants), self._now())
+        as_it_is = replace(wanted, status=record.said)  # the watch may not have told yet what was written
+        said = statuses.status(as_it_is, acceptance, replace(standing, participants=participants), self._now())
         await self._say(record, wanted, said)
         return standing.problem is not None
 
@@ -252,8 +252,7 @@ class Reconciler:
         starting = self.fleet.starters(key.namespace, key.saga)
         left = await retire(self._js, key, starting=starting, installation=self._installation)
         if record.resource is not None:  # it was created again meanwhile
-            record.due = True
-            return True
+            return False  # that has a turn of its own
         self._metrics.retiring(key, left.running if left else None)
         if left is None:
             await self._forget(key, record)
