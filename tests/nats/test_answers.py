@@ -1,0 +1,171 @@
+"""What an app answers, on a real server: slips in paths, mistakes of wiring, a framework's refusals, chosen events."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sagamesh_cli.local.mesh import MeshOptions, read_sagas, running
+from support.fakes.scripted_app import Call, ScriptedApp, http, serving
+from support.processes.command import Apis
+from support.processes.shared import PlayOn, shared
+
+SAGA = """
+apiVersion: sagamesh.dev/v1alpha1
+kind: Saga
+metadata: {name: slots}
+spec:
+  parkAfter: 300ms
+  start: {participant: shop, event: asked, key: event.data.id}
+  steps:
+    - name: reserve
+      participant: shop
+      after: [asked]
+      action: {path: /slots/reserve}
+      compensation: {path: /slots/relaese}
+    - name: book
+      participant: worker
+      after: [reserve.done]
+      action: {path: /book, timeout: 1s, within: 1s, retry: {backoff: 50ms, maxBackoff: 200ms}}
+      emits: [{event: picked.a, when: response.status == 299}, {event: picked.b}]
+      compensation: {path: /unbook}
+"""
+NOT_FOUND = http(404, b'{"detail":"Not Found"}', "Content-Type: application/json")
+FAULTS = [{"type": "missing", "loc": ["body", "amount"], "msg": "Field required", "input": {"card": "4111"}}]
+CHOSEN = {"specversion": "1.0", "id": "1", "source": "/book", "type": "picked.b", "data": {"seat": 7}}
+BOOKED = {
+    "slip": http(422, b'{"detail":"no"}'),
+    "unauthorized": http(401, b'{"detail":"Not authenticated"}'),
+    "moved": http(307, b"", "Location: /book/"),
+    "fastapi": http(422, json.dumps({"detail": FAULTS}).encode()),
+    "chosen": http(200, b"\xef\xbb\xbf{}", 'ce-type: "picked.b"'),
+    "structured": http(200, json.dumps(CHOSEN).encode(), "Content-Type: application/cloudevents+json"),
+}
+
+
+class Slots(Apis):
+    """The saga with its two sidecars, in this process, and an app whose router knows no /slots/relaese."""
+
+    def __init__(self) -> None:
+        self.app = ScriptedApp(self._answer)
+        self.mended: set[str] = set()
+
+    async def _answer(self, call: Call) -> bytes:
+        if call.instance not in self.mended:
+            if call.path == "/slots/relaese":
+                return NOT_FOUND
+            if call.path == "/book":
+                return BOOKED[call.instance]
+        return http(200)
+
+    async def begin(self, instance: str) -> None:
+        answer = await self.start("shop", "asked", {"id": instance})
+        assert answer.status == 202, answer.text
+
+    async def until(self, who: str, instance: str, member: str, value: object) -> Any:
+        """The instance, once it looks so at a participant."""
+        async with asyncio.timeout(30):
+            while (found := await self.get(who, "slots", instance))[member] != value:
+                await asyncio.sleep(0.05)
+        return found
+
+
+@contextlib.asynccontextmanager
+async def slots(directory: Path) -> AsyncIterator[Slots]:
+    file = directory / "saga.yaml"
+    file.write_text(SAGA)
+    on = Slots()
+    async with serving(on.app):
+        options = MeshOptions(files=[str(file)], apps=dict.fromkeys(("shop", "worker"), on.app.url))
+        async with running(options, read_sagas(options.files), lambda *_: None) as built:
+            on.listens = built.listens()
+            yield on
+
+
+@pytest.fixture(scope="module")
+def play(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlayOn[Slots]]:
+    """One server for all, whose instances have names of their own."""
+    with shared(slots(tmp_path_factory.mktemp("slots")), 60) as play:
+        yield play
+
+
+def reason(found: Any, step: str) -> str:
+    return next(str(each["reason"]) for each in found["steps"] if each["name"] == step)
+
+
+def test_a_slip_in_a_compensation_s_path_parks_the_saga_and_names_the_path(
+    play: PlayOn[Slots], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+
+    async def scenario(on: Slots) -> None:
+        await on.begin("slip")
+        found = await on.until("shop", "slip", "parked", True)
+        assert found["state"] == "aborting"
+        assert found["finished"] is None
+        said = "POST /slots/relaese answered 404: is the path right? It says: Not Found"
+        assert reason(found, "reserve") == said
+        assert on.app.paths("slip").count("/slots/relaese") > 1
+        told = [vars(record) for record in caplog.records if record.getMessage() == "a mistake of wiring"]
+        assert [(one["step"], one["reason"]) for one in told] == [("reserve", said)], "at once, and once"
+        on.mended.add("slip")
+        assert (await on.until("shop", "slip", "state", "compensated"))["cause"]["reason"] == "no"
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(
+    ("instance", "said"),
+    [
+        ("unauthorized", "POST /book answered 401: Not authenticated"),
+        ("moved", "POST /book answered 307, Location: /book/"),
+    ],
+)
+def test_a_mistake_of_wiring_is_told_and_called_again_until_within(
+    play: PlayOn[Slots], caplog: pytest.LogCaptureFixture, instance: str, said: str
+) -> None:
+    caplog.set_level(logging.WARNING)
+
+    async def scenario(on: Slots) -> None:
+        await on.begin(instance)
+        found = await on.until("worker", instance, "outcome", "aborted")
+        assert found["cause"] == {"kind": "refused", "reason": said, "step": "book"}
+        assert on.app.paths(instance).count("/book") > 1
+        assert "/book/" not in on.app.paths(instance)
+        told = [vars(record)["reason"] for record in caplog.records if record.getMessage() == "a mistake of wiring"]
+        assert said in told
+        on.mended.add(instance)
+        await on.until("shop", instance, "state", "compensated")
+
+    play(scenario)
+
+
+def test_a_framework_s_own_refusal_names_the_field(play: PlayOn[Slots]) -> None:
+    async def scenario(on: Slots) -> None:
+        await on.begin("fastapi")
+        found = await on.until("worker", "fastapi", "outcome", "aborted")
+        assert found["cause"] == {"kind": "refused", "reason": "body.amount: Field required", "step": "book"}
+        on.mended.add("fastapi")
+        await on.until("shop", "fastapi", "state", "compensated")
+        undo = next(call for call in on.app.calls if (call.instance, call.path) == ("fastapi", "/unbook"))
+        assert undo.data["cause"]["reason"] == "body.amount: Field required"
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("instance", ["chosen", "structured"])
+def test_an_event_is_chosen_by_a_quoted_type_and_by_a_structured_event(play: PlayOn[Slots], instance: str) -> None:
+    async def scenario(on: Slots) -> None:
+        await on.begin(instance)
+        found = await on.until("worker", instance, "state", "completed")
+        assert [step["event"] for step in found["steps"]] == ["reserve.done", "picked.b"]
+        assert on.app.paths(instance).count("/book") == 1
+
+    play(scenario)
