@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+from collections.abc import Mapping
 
 import pytest
 
@@ -29,6 +30,7 @@ from sagamesh.protocol.effects import Nak
 from sagamesh.rules.projection import project
 from sagamesh_sidecar.adapters.memory import MemoryLog
 from sagamesh_sidecar.deliveries.executor import Work
+from sagamesh_sidecar.ports import Guard
 from support.builders import attempts, shapes
 from support.fakes.mesh import LOST, FakeApp, Mesh, Peer, ok, scenario
 
@@ -432,6 +434,36 @@ def test_what_goes_wrong_here_is_told_and_comes_again(
     assert [(r.levelno, r.getMessage(), vars(r)["subject"][-7:]) for r in caplog.records if r.levelno > 30] == [
         (logging.ERROR, told, "_.start")
     ]
+
+
+@pytest.mark.parametrize(("age", "late"), [(0.5, False), (59.9, False), (60.1, True)])
+def test_a_delivery_is_late_a_minute_after_its_register_was_stored(age: float, late: bool) -> None:
+    """And the saga has taken as long as that."""
+
+    @scenario
+    async def test() -> None:
+        mesh, passed, guards = Mesh(shapes.straight(1)), 0.0, []
+        mesh.server.clock = lambda: 1e9 + passed
+        peer = mesh.peers.pop("p-s0")
+        put = peer.log.put
+
+        async def watched(subject: str, headers: Mapping[str, str], body: bytes, *, guard: Guard | None = None):
+            if subject.endswith(".begin"):
+                guards.append(guard)
+            return await put(subject, headers, body, guard=guard)
+
+        peer.log.put = watched
+        async with mesh.running():
+            await mesh.start()
+            passed = age
+            async with peer.running():
+                await mesh.value(OUTCOME)
+                await mesh.until(lambda: not peer.relay.in_flight)
+        assert guards == [Guard(mesh.instance().subject(registers.START), 1) if late else None]
+        ended = peer.metric("saga_duration_seconds_sum", saga="simulated", outcome="committed")
+        assert ended == pytest.approx(age)
+
+    test()
 
 
 def given_back(peer: Peer) -> list[Nak]:
