@@ -60,6 +60,15 @@ READ_AND_BELIEVE = """    known.absent.add(name)
 
 def _fetch"""
 
+LOOKED_FOR = """
+    if isinstance(looked := looked_at(at, *names), Need):
+        return looked
+    if any(name not in at.known.registers for name in names):
+        return LEAVE_IT
+"""
+NO_WAIT = """    if registers.begin(pivot) not in at.known.registers:
+        return YES
+    if (name := registers.begin(pivot)) not in"""
 NEVER = """    if False:
         return (Write(step.compensation"""
 NEVER_RUN = """    if at.step.rules.open:
@@ -81,10 +90,11 @@ MUTANTS = (
         "an absence is believed without a marker",
         ("diamond", "two roots"),
         (
+            (situation, "    return are_certain(at, *names)", LOOKED_FOR + "    return YES"),
             (
                 situation,
-                "return Need((Prove(name),))",
-                "at.known.absent.add(name)\n            return Need((Read(()),))",
+                "    if isinstance(inputs := are_certain(at, *names), Need):\n        return inputs\n",
+                LOOKED_FOR,
             ),
         ),
     ),
@@ -109,13 +119,24 @@ MUTANTS = (
     ),
     Mutant(
         "whichever delivery wins begin owns the step",
-        ("diamond", "pivot behind a diamond"),
+        ("nested diamond with an independent root", "two steps of one participant"),
         ((situation, "register.sequence > at.delivery.register.sequence or ", ""),),
     ),
     Mutant(
         "the notice is acked where it should come back",
         ("straight 2", "two roots"),
         ((decision, "return come_back(at)  # its owner is still at work", "return ACK  #"),),
+    ),
+    Mutant(
+        "the notice is acked while an open step is at work",
+        ("straight 1", "two roots"),
+        (
+            (
+                decision,
+                "return come_back(at)  # its owner is still at work",
+                "return ACK if step.rules.open else come_back(at)  #",
+            ),
+        ),
     ),
     Mutant(
         "compensations do not wait for what is behind",
@@ -134,9 +155,20 @@ MUTANTS = (
         ((decision, "    if isinstance(begun, Cancelled):\n        return (Write(step.compensation", NEVER),),
     ),
     Mutant(
+        "a step that was skipped counts as one that never ran",
+        ("when in mid-chain",),
+        (
+            (
+                decision,
+                "if isinstance(begun, Cancelled):\n        return (Write(step.compensation",
+                "if isinstance(begun, Cancelled | Skipped):\n        return (Write(step.compensation",
+            ),
+        ),
+    ),
+    Mutant(
         "a failed step is not compensated",
         ("straight 2", "straight 3"),
-        ((decision, "or not isinstance(ended, Done | Failed):", "or not isinstance(ended, Done):"),),
+        ((decision, "not isinstance(ended, Done | Failed):", "not isinstance(ended, Done):"),),
     ),
     Mutant(
         "an open root that hears of the abort counts as never run",
@@ -173,9 +205,20 @@ MUTANTS = (
         ((decision, "        case None:\n            return (Write(OUTCOME, Committed()),)", UNDECIDED),),
     ),
     Mutant(
+        "a sink takes a pivot whose begin it does not see for one that was skipped",
+        ("pivot with two retriable sinks", "pivot that chooses"),
+        ((situation, "    if (name := registers.begin(pivot)) not in", NO_WAIT),),
+    ),
+    Mutant(
         "a pivot that sees cancelled does not carry the abort on",
         ("pivot in the middle", "pivot last"),
-        ((decision, "        return give_notice(known, cause)\n    match known.value(step.begin):", CANCELLED),),
+        (
+            (
+                decision,
+                "known.value(step.begin))) is not None:\n        return give_notice(known, cause)",
+                "known.value(step.begin))) is not None:\n        return ACK",
+            ),
+        ),
     ),
     Mutant(
         "an abort goes past the pivot's latch",
