@@ -91,7 +91,7 @@ def headers(call: Call, instance: Instance, run: str, step: str, *, delivered: i
         "ce-specversion": "1.0",
         "ce-id": f"{run}/{step}/{call.kind}",
         "ce-source": f"/sagamesh/{instance.namespace}/{instance.saga}",
-        "ce-type": quote(call.event, safe=""),  # as the HTTP binding says; a type of ours has nothing to be encoded
+        "ce-type": quote(call.event),  # as the HTTP binding says; a type of ours has nothing to be encoded
         "idempotency-key": f'"{key}"',  # a structured field: a string of it has quotes
         "saga-name": instance.saga,
         "saga-id": instance.id,

@@ -125,3 +125,15 @@ def test_the_type_of_an_event_is_percent_encoded_where_it_must_be() -> None:
     assert headers(odd, PLACE, RUN, "s", delivered=1)["ce-type"] == "command%C3%A9%20%E6%B3%A8%E6%96%87%25"
     plain = Call("action", "/a", b"{}", 5.0, "Order.placed_v-2")
     assert headers(plain, PLACE, RUN, "s", delivered=1)["ce-type"] == "Order.placed_v-2"
+
+
+def test_a_step_that_was_begun_by_what_announces_nothing_is_undone_all_the_same() -> None:
+    """No version has written that, but who undoes has no choice."""
+    by, known = registers.begin("s0"), Known("me")
+    begun, ended = Started(INSTANCE.subject(by)), Done("s1.ok")
+    log = {by: Started(""), registers.begin("s1"): begun, registers.end("s1"): ended, ABORT: Notice(Cause("unknown"))}
+    known.registers.update(stored(log))
+    step = rules_for(shapes.straight(2), "s1").steps["s1"]
+    (call,) = compensation(step, known, Delivery(INSTANCE, known.registers[ABORT]), begun, ended)
+    assert isinstance(call, Call)
+    assert call.event == ""

@@ -874,6 +874,14 @@ def test_an_answer_that_cannot_be_used_is_unknown(kind: str, answer: Answer) -> 
         assert passed.value.kind == "unknown"
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_answer_that_the_log_will_never_take_fails_a_plain_step_at_once(kind: str) -> None:
+    effects = answered(kind, ok("x"), unstorable="too large")
+    assert effects == (
+        write(end("s0"), Failed("unknown", "too large")) if kind == "plain" else (Nak(0.2, "too large"),)
+    )
+
+
 @pytest.mark.parametrize("delivered", [1, 2, 7])
 def test_an_end_counts_the_deliveries(delivered: int) -> None:
     assert only(answered("plain", ok(), delivered=delivered), Write).value.deliveries == delivered

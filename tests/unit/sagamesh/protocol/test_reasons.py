@@ -70,6 +70,7 @@ def test_words_are_found_where_frameworks_put_them(body: bytes, said: str) -> No
         ("text/plain", b"x" * 200, "x" * 200),
         ("text/plain", b"x" * 201, ""),
         ("text/plain", "Ä".encode() * 200, "Ä" * 200),
+        ("text/plain", "💸".encode() * 200, "💸" * 200),
         ("text/plain", b" " * 800 + b"x", ""),
         ("text/plain", b"\xff", ""),
         ("text/plain", b"<html>", ""),
