@@ -7,8 +7,9 @@ from collections import Counter
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from sagamesh.log import codec, registers
+from sagamesh.log import codec
 from sagamesh.log.registers import Name, Register
+from sagamesh.protocol.endings import outcome
 from sagamesh.simulation.invariants import violations
 from sagamesh_sidecar.deliveries.parking import FORGET
 
@@ -55,7 +56,12 @@ def _seen(world: World, instance: str) -> Any:
         restless="",
         apps=world.ledgers.of(instance),
         broker=SimpleNamespace(registers=stored, deliveries=[], sequence=last, misled=False),
+        must_settle=lambda _delivery: True,
+        local=world.local,
         cancelled=instance in world.cancelled,
+        forged=False,
+        lost="",
+        applied={},
     )
 
 
@@ -68,10 +74,10 @@ def judge_counts(world: World) -> None:
         return  # which was told
     world.outcomes = [_outcome(world, instance) for instance in world.instances]
     ended = Counter(world.outcomes)
-    for outcome in ("committed", "aborted"):
-        counted = sum(pod.counts.of["finished", outcome] for pod in world.every)
-        if counted > ended[outcome] or (world.gentle and counted < ended[outcome]):
-            world.witness.blame(f"{counted} instances are counted as {outcome}, of {ended[outcome]}")
+    for how in ("committed", "aborted"):
+        counted = sum(pod.counts.of["finished", how] for pod in world.every)
+        if counted > ended[how] or (world.gentle and counted < ended[how]):
+            world.witness.blame(f"{counted} instances are counted as {how}, of {ended[how]}")
     for pod in world.pods:
         if pod.counts.parked_now or pod.relay.in_flight or pod.tally._counts or pod.relay.retry_budget._waiting:
             world.witness.blame(f"{pod.name} has not put everything away")
@@ -81,4 +87,4 @@ def judge_counts(world: World) -> None:
 
 
 def _outcome(world: World, instance: str) -> str:
-    return known(world, instance)[registers.OUTCOME].value.__class__.__name__.lower()
+    return type(outcome(world.local, known(world, instance))).__name__.lower()

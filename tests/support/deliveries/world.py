@@ -20,6 +20,8 @@ from sagamesh.distribution.plan import needed_filters
 from sagamesh.language.model import Saga
 from sagamesh.log import codec, registers
 from sagamesh.log.registers import NULL, START, Instance, Origin, Start
+from sagamesh.protocol.endings import ending
+from sagamesh.rules.local import LocalRules
 from sagamesh.simulation.faults import NONE, Faults
 from sagamesh.simulation.outline import Outline
 from sagamesh_sidecar.adapters.memory import MemoryServer
@@ -259,12 +261,14 @@ class World:
         await instances.cancel(rules, start, instance, "changed my mind")
 
     @property
+    def local(self) -> LocalRules:
+        """What every participant's rules say alike of the saga as a whole."""
+        return next(iter(self.outline.rules.values())).local
+
+    @property
     def unfinished(self) -> list[str]:
         """The instances that have not ended."""
-        has_pivot = self.saga.pivot is not None
         for name in self.instances:
-            if name not in self._ended:
-                stored = rest.known(self, name).values()
-                if any(registers.finishes(register, has_pivot=has_pivot) for register in stored):
-                    self._ended.add(name)
+            if name not in self._ended and ending(self.local, rest.known(self, name)) is not None:
+                self._ended.add(name)
         return [name for name in self.instances if name not in self._ended]
