@@ -42,6 +42,7 @@ from sagamesh.protocol.attempt import (
     Pause,
     Put,
     Reply,
+    Result,
     TooLarge,
     WriteRefused,
     attempt,
@@ -173,6 +174,11 @@ def test_the_lease_is_what_the_last_result_says_of_it() -> None:
     driven.send(None, lease_lost=False)  # the pause
     driven.store()
     assert isinstance(driven.operation, Call)
+
+
+def test_a_result_that_says_nothing_of_the_lease_has_not_lost_it() -> None:
+    """As of what is done for the API, which has none."""
+    assert not Result(None).lease_lost
 
 
 def test_a_call_that_runs_is_finished_though_the_lease_is_lost() -> None:
