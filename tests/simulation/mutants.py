@@ -69,8 +69,6 @@ LOOKED_FOR = """
 NO_WAIT = """    if registers.begin(pivot) not in at.known.registers:
         return YES
     if (name := registers.begin(pivot)) not in"""
-NEVER = """    if False:
-        return (Write(step.compensation"""
 NEVER_RUN = """    if at.step.rules.open:
         return (Write(at.step.end, Dead()),)
         return end_failed(at, """
@@ -152,7 +150,7 @@ MUTANTS = (
     Mutant(
         "a step that never ran waits for what is behind",
         ("straight 3", "straight 5"),
-        ((decision, "    if isinstance(begun, Cancelled):\n        return (Write(step.compensation", NEVER),),
+        ((decision, "if isinstance(known.value(step.begin), Cancelled):", "if False:"),),
     ),
     Mutant(
         "a step that was skipped counts as one that never ran",
@@ -160,8 +158,8 @@ MUTANTS = (
         (
             (
                 decision,
-                "if isinstance(begun, Cancelled):\n        return (Write(step.compensation",
-                "if isinstance(begun, Cancelled | Skipped):\n        return (Write(step.compensation",
+                "if isinstance(known.value(step.begin), Cancelled):",
+                "if isinstance(known.value(step.begin), Cancelled | Skipped):",
             ),
         ),
     ),
@@ -268,9 +266,9 @@ MUTANTS = (
         (
             (
                 decision,
-                "        return calls.compensation(step, known, at.delivery, begun, ended, cause)",
-                "        made = calls.compensation(step, known, at.delivery, begun, ended, cause)\n"
-                "        return made if len(made) == 1 else come_back(at)",
+                "else calls.compensation(step, known, at.delivery, begun, ended, cause)",
+                "else made if len(made := calls.compensation(step, known, at.delivery, begun, ended, cause)) == 1 "
+                "else come_back(at)",
             ),
         ),
     ),

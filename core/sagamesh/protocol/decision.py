@@ -137,7 +137,7 @@ def forward(at: Situation) -> Effects:
         case Started(delivery=subject) | Skipped(delivery=subject) if subject != at.delivery.subject:
             return ACK  # begun by another delivery: that one owns the step
         case Skipped(because=because):
-            return close_skipped(at, because)
+            return skip(at, because)
         case _:
             return carry_on(at)
 
@@ -178,15 +178,12 @@ def cancel_step(at: Situation, cause: Cause) -> Effects:
 
 
 def skip(at: Situation, because: Literal["dead", "when"]) -> Effects:
-    return close_skipped(at, because) if at.step.rules.open else begin(at, Skipped(at.delivery.subject, because))
-
-
-def close_skipped(at: Situation, because: str) -> Effects:
-    """The end of rule 2: a skipped step ends dead, or satisfied."""
+    """The end of rule 2: a skipped step ends dead, or satisfied. A latched one says so in `begin` first."""
+    if not at.step.rules.open and at.step.begin not in at.known.registers:
+        return begin(at, Skipped(at.delivery.subject, because))
     if (ended := at.known.value(at.step.end)) is not None:
         return tail(at, ended)
-    last = at.step.emits[-1][0]
-    return end(at, Dead() if because == "dead" else Satisfied(last))
+    return end(at, Dead() if because == "dead" else Satisfied(at.step.emits[-1][0]))
 
 
 def end(at: Situation, value: Value) -> Effects:
@@ -353,29 +350,33 @@ def backward(at: Situation) -> Effects:
 
 
 def undo(at: Situation, cause: Cause) -> Effects:
-    """Rules 2 to 4: undo what may have to be undone, once everything behind it is; write `compensation`.
-
-    Also after a refusal: it is no proof that nothing happened, since another attempt may have been answered otherwise.
-    """
+    """Rules 2 and 3: once everything behind it is undone, so is the step; what never ran waits for nobody."""
     step, known = at.step, at.known
     if step.compensation in known.registers:
         return finish(at)
-    begun, ended = known.value(step.begin), known.value(step.end)
-    if isinstance(begun, Cancelled):
-        return (Write(step.compensation, Nothing()),)  # it never ran, so nothing that depends on it did
+    nothing: Effects = (Write(step.compensation, Nothing()),)
+    if isinstance(known.value(step.begin), Cancelled):
+        return nothing  # nor did anything run that depends on it
     behind = step.rules.behind if at.rules.local.order == "reverse" else ()
     if isinstance(undone := are_there(at, *map(registers.compensation, behind)), Need):
         return undone.effects
-    compensation = step.rules.compensation
-    if compensation is None or not isinstance(ended, Done | Failed):
-        return (Write(step.compensation, Nothing()),)
+    spec, ended = step.rules.compensation, known.value(step.end)
+    if spec is None or not isinstance(ended, Done | Failed):
+        return nothing
+    return compensate(at, spec.path, ended, cause)
+
+
+def compensate(at: Situation, path: str, ended: Done | Failed, cause: Cause) -> Effects:
+    """Rule 4: call the compensation, write that it is done.
+
+    Also after a refusal: it is no proof that nothing happened, since another attempt may have been answered otherwise.
+    """
+    step, known, begun = at.step, at.known, at.known.value(at.step.begin)
     if isinstance(material := is_material_known(at, calls.incoming(begun)), Need):
         return material.effects
     if (answer := at.answer) is None:
-        if known.lease_lost:
-            return come_back(at)
-        return calls.compensation(step, known, at.delivery, begun, ended, cause)
-    match judge_compensation(answer, compensation.path):
+        return come_back(at) if known.lease_lost else calls.compensation(step, known, at.delivery, begun, ended, cause)
+    match judge_compensation(answer, path):
         case Success():
             return (Write(step.compensation, Undone(at.delivery.delivered, known.called)),)
         case Again(reason=reason, after=after):
@@ -387,7 +388,7 @@ def undo(at: Situation, cause: Cause) -> Effects:
 def finish(at: Situation) -> Effects:
     """Rule 5: of several steps that may be undone last, the one that is finishes the saga."""
     last = at.rules.local.last
-    if at.step.name not in last or not last[1:] or FINISH in at.known.registers:
+    if at.step.name not in last or len(last) == 1 or FINISH in at.known.registers:
         return ACK
     others = (registers.compensation(name) for name in last if name != at.step.name)
     if isinstance(undone := are_there(at, *others), Need):

@@ -47,7 +47,7 @@ from sagamesh.protocol import decision
 from sagamesh.protocol.answers import Answer, Answered, Away, Unanswered
 from sagamesh.protocol.attempt import Fetch, Put, Reply, attempt
 from sagamesh.protocol.decision import APP_AWAY, ONLY_PEOPLE_CAN
-from sagamesh.protocol.effects import Ack, Await, Call, Delivery, Effects, Known, Nak, Prove, Read, Tell, Write
+from sagamesh.protocol.effects import Ack, Call, Delivery, Effects, Known, Nak, Prove, Read, Tell, Write
 from support.builders import shapes
 from support.builders.attempts import (
     CAUSE,
@@ -167,7 +167,7 @@ def test_who_finds_the_step_begun_by_an_earlier_attempt_looks_for_its_end_before
 def test_a_begin_of_somebody_else_is_not_believed_before_all_inputs_are_read() -> None:
     log: Log = {end("b"): done("b.ok"), begin("c"): started(end("b"))}
     assert ask(JOIN, "c", end("b"), log) == read(end("c"), end("a"))
-    assert ask(JOIN, "c", end("b"), log, unseen=[end("c"), end("a")]) == (Await((end("a"),)),)
+    assert ask(JOIN, "c", end("b"), log, unseen=[end("c"), end("a")]) == read_until(end("a"))
     log[end("a")] = done("a.ok")
     assert only(ask(JOIN, "c", end("b"), log, unseen=[end("c")]), Call).path == "/c"
 
@@ -1215,7 +1215,7 @@ def test_a_sink_of_a_pivot_that_was_skipped_commits() -> None:
     assert ask(alone, "p", end("a"), {**SKIPPED_PIVOT, OUTCOME: Committed()}) == ACK
     after = shape("pivot skipped, with one sink after it")
     log: Log = {end("p"): Dead(), end("b"): Dead()}
-    assert ask(after, "b", end("p"), log) == (Await((begin("p"),)),)
+    assert ask(after, "b", end("p"), log) == read_until(begin("p"))
     log[begin("p")] = SKIPPED_PIVOT[begin("p")]
     assert ask(after, "b", end("p"), log) == write(OUTCOME, Committed())
 
@@ -1234,7 +1234,7 @@ TWO_SINKS: Log = {end("p"): done("p.ok"), end("b"): done("b.ok"), end("c"): done
 
 def test_the_last_of_several_sinks_reads_what_the_pivot_says_and_finishes_the_saga() -> None:
     log = {**TWO_SINKS}
-    assert ask(PIVOT_FIRST, "b", end("p"), log) == (Await((begin("p"),)),)
+    assert ask(PIVOT_FIRST, "b", end("p"), log) == read_until(begin("p"))
     log[begin("p")] = started(START)
     assert ask(PIVOT_FIRST, "b", end("p"), log) == write(FINISH, Completed())
     log[FINISH] = Completed()
@@ -1253,7 +1253,7 @@ PIVOT_BESIDE = shape("pivot on one branch")  # sinks: b, after the pivot, and c,
 def test_a_sink_waits_for_the_end_of_a_pivot_that_has_started() -> None:
     log: Log = {end("a"): done("a.big"), end("b"): done("b.ok"), begin("p"): started(end("a")), end("c"): Dead()}
     log[begin("c")] = Skipped(INSTANCE.subject(end("a")), "dead")
-    assert ask(PIVOT_BESIDE, "c", end("a"), log) == (Await((end("p"),)),)
+    assert ask(PIVOT_BESIDE, "c", end("a"), log) == read_until(end("p"))
     assert ask(PIVOT_BESIDE, "c", end("a"), {**log, end("p"): done("p.ok")}) == write(FINISH, Completed())
 
 
