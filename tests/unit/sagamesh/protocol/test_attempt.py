@@ -272,6 +272,11 @@ def test_a_write_that_stays_unknown_gives_the_delivery_back() -> None:
     assert driven.result == Nak(1.0, "the log neither takes a register nor shows it")
 
 
+def test_a_log_that_gives_no_clear_answer_has_some_twenty_seconds() -> None:
+    """Of the sidecar's pauses: another number is another time until a delivery is given back."""
+    assert (READS_UNTIL_PRESENT, WRITES_UNTIL_KNOWN) == (30, 25)
+
+
 def test_a_refused_write_that_cannot_be_read_gives_the_delivery_back() -> None:
     driven = at_step()
     driven.send(EXISTS)
