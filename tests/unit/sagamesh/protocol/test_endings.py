@@ -92,9 +92,8 @@ def test_without_a_pivot_the_outcome_is_a_register_of_its_own(said: Value) -> No
         ({begin("s1"): STARTED, end("s1"): Dead()}, None),
         ({end("s1"): Dead()}, None),
     ],
-    ids=repr,
 )
-@pytest.mark.parametrize("forged", [None, Committed(), Aborted(Cause("cancelled"))], ids=repr)
+@pytest.mark.parametrize("forged", [None, Committed(), Aborted(Cause("cancelled"))], ids=lambda value: type(value).__name__)
 def test_with_a_pivot_the_outcome_is_what_its_registers_say_and_no_other(
     log: Log, said: Value | None, forged: Value | None
 ) -> None:
@@ -102,7 +101,7 @@ def test_with_a_pivot_the_outcome_is_what_its_registers_say_and_no_other(
     assert endings.outcome(local(PIVOT), stored({**log, **beside})) == said
 
 
-@pytest.mark.parametrize("said", [None, Committed(), Aborted(CAUSE)], ids=repr)
+@pytest.mark.parametrize("said", [None, Committed(), Aborted(CAUSE)], ids=lambda value: type(value).__name__)
 @pytest.mark.parametrize("ended", [{}, {end("p"): Dead()}], ids=["not ended", "ended"])
 def test_where_the_pivot_was_skipped_the_outcome_is_a_register_of_its_own(said: Value | None, ended: Log) -> None:
     log: Log = {begin("p"): SKIPPED, **ended} | ({OUTCOME: said} if said else {})
@@ -125,7 +124,7 @@ def test_a_pivot_that_nothing_can_skip_reads_as_cancelled_where_its_begin_says_s
 @pytest.mark.parametrize(
     ("saga", "begun", "cause"),
     [(PIVOT, None, None), (PIVOT, STARTED, None), (PIVOT, CANCELLED, CAUSE), (SKIPPABLE, SKIPPED, None)],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )
 def test_a_pivot_is_closed_by_its_begin(saga: Saga, begun: Value | None, cause: Cause | None) -> None:
     assert endings.closed(local(saga), begun) == cause
@@ -148,7 +147,7 @@ def test_a_pivot_is_closed_by_its_begin(saga: Saga, begun: Value | None, cause: 
         (SKIPPABLE, {OUTCOME: Committed(), begin("p"): STARTED}, OUTCOME),
         (SKIPPABLE, {OUTCOME: Aborted(CAUSE), begin("p"): CANCELLED}, OUTCOME),
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )
 def test_a_register_that_contradicts_what_it_has_to_follow_is_found(saga: Saga, log: Log, wrong: Name | None) -> None:
     assert endings.implausible(local(saga), stored(log)) == wrong
