@@ -12,7 +12,7 @@ held and compared is `choices`'; sentences for authors are made in `checks`.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import combinations
+from itertools import combinations, islice
 
 from sagamesh.language import graph
 from sagamesh.language.choices import Choices, Way
@@ -41,7 +41,8 @@ class Ways:
     def __init__(self, saga: Saga) -> None:
         self.work = 0
         """Ways that were looked at until now."""
-        self._at = graph.START
+        self._at: str
+        """The step that is looked at: who has too many ways."""
         self._producer = graph.producers(saga)
         events_of: dict[str, list[str]] = {}
         for event, step in self._producer.items():
@@ -107,16 +108,13 @@ class Ways:
     def _limited(self, ways: Iterable[Way]) -> list[Way]:
         """Each once. They are counted before that: what says the same again and again takes time, too."""
         room = MOST_IN_ALL // self._choices.weight - self._found
-        kept: dict[Way, None] = {}
-        count = 0
-        for count, way in enumerate(ways):
-            if count >= MOST_WAYS:
-                raise TooManyWaysError(self._at, f"over {MOST_WAYS} to this step")
-            if count >= room:
-                raise TooManyWaysError(self._at, f"over {MOST_IN_ALL} to all steps up to this one")
-            kept[way] = None
-        self._spend(count)
-        return list(kept)
+        found = list(islice(ways, min(MOST_WAYS, room) + 1))
+        self._spend(len(found))
+        if len(found) > MOST_WAYS:
+            raise TooManyWaysError(self._at, f"over {MOST_WAYS} to this step")
+        if len(found) > room:
+            raise TooManyWaysError(self._at, f"over {MOST_IN_ALL} to all steps up to this one")
+        return list(dict.fromkeys(found))
 
     def _spend(self, ways: int) -> None:
         self.work += ways * self._choices.weight

@@ -54,11 +54,39 @@ def codes(found: tuple[Finding, ...]) -> list[str]:
     return [finding.code for finding in found]
 
 
+PLACES = {
+    "SM001": "[1].name",
+    "SM002": "[1].emits[0].event",
+    "SM003": "[0].after[0]",
+    "SM004": "[0].after",
+    "SM005": "[0].after",
+    "SM006": "[0].after",
+    "SM007": "[0]",
+    "SM008": "[0].readOnly",
+    "SM009": "[0].compensation",
+    "SM010": "[1].readOnly",
+    "SM011": "[1].pivot",
+    "SM012": "[0].when",
+    "SM013": "[0]",
+    "SM014": "[2].after",
+    "SM015": "[1].after",
+    "SM017": "[0].emits[1].when",
+    "SM018": "[0].emits[1]",
+    "SM019": "[0].when",
+    "SM020": "[1].action.body",
+    "SM021": "[3].action.body",
+    "SM022": "[0].action.timeout",
+    "SM023": "[0].action.retry.backoff",
+}
+"""Where, below `spec.steps`, each example has its finding."""
+
+
 @pytest.mark.parametrize("code", sorted(CODES.keys() - WITHOUT_EXAMPLE))
 def test_each_code_has_an_example_that_gets_it_and_one_that_is_mended(code: str) -> None:
     wrong, mended = EXAMPLES[code]
     found = check(saga(wrong))
     assert {finding.code for finding in found} == {code}
+    assert {finding.path for finding in found} == {f"spec.steps{PLACES[code]}"}
     assert {finding.level for finding in found} == {"warning" if code in WARNINGS else "error"}
     assert all(finding.message and finding.fix for finding in found)
     assert check(saga(mended)) == ()
@@ -239,6 +267,12 @@ def test_steps_that_may_be_open_when_the_pivot_starts(name: str) -> None:
 def test_each_further_pivot_is_found() -> None:
     found = check(steps(f"a: order.placed; {PIVOT}", f"b: a.done; {PIVOT}", f"c: b.done; {PIVOT}"))
     assert [(f.code, f.path) for f in found] == [("SM011", "spec.steps[1].pivot"), ("SM011", "spec.steps[2].pivot")]
+
+
+def test_of_the_pivot_itself_it_says_nothing_that_it_is_read_only() -> None:
+    found = check(steps(f"p: order.placed; {PIVOT}, readOnly: true"))
+    assert [(f.code, f.path) for f in found] == [("SM010", "spec.steps[0].readOnly")]
+    assert found[0].message == "'p' is the pivot, so it is never undone anyway"
 
 
 def test_a_step_of_a_branch_that_excludes_the_pivot_must_still_be_undone() -> None:

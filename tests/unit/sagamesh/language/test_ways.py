@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sagamesh.language import choices, graph, ways
+from sagamesh.language.choices import VISIT
 from sagamesh.language.model import Action, Emit, Join, Saga, StartSpec, Step
 from sagamesh.language.ways import MOST_WAYS, MOST_WORK, TooManyWaysError, Ways
 
@@ -204,6 +205,30 @@ def test_telling_ways_apart_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     assert caught.value.step == "p"
     assert MOST_WORK // 5 < looked_at < MOST_WORK, "the rest are visits of small groups"
     assert before < MOST_WORK < found.work < MOST_WORK + 4 * MOST_WAYS
+
+
+def test_the_step_that_is_asked_about_is_named() -> None:
+    found = Ways(pairs(12))
+    with pytest.raises(TooManyWaysError) as caught:
+        found.settled("p", "v0")
+    assert caught.value.step == "v0"
+
+
+def test_what_is_counted() -> None:
+    """For a step that waits for one event: a way announced, a visit of two, and one that is kept."""
+    found = Ways(saga(step("a", ("start",))))
+    assert found.work == 1 + (VISIT + 2) + 1
+    assert found.only_after("a", "_")
+    assert found.work == 1 + (VISIT + 2) + 1 + 1
+
+
+def test_a_race_is_the_first_two_events_that_may_both_come() -> None:
+    both = [step("a", ("start",)), step("b", ("start",))]
+    choice = step("c", ("start",), ("yes", "no", "or"))
+    found = Ways(saga(*both, choice))
+    assert found.race(step("x", ("yes", "no", "a.ok", "b.ok"), join="any")) == ("yes", "a.ok")
+    assert found.race(step("x", ("a.ok", "b.ok"))) is None
+    assert found.race(step("x", ("yes", "no", "or"), join="any")) is None
 
 
 def test_every_question_is_counted() -> None:
