@@ -139,7 +139,7 @@ def test_branches_with_thousands_of_ways_are_compared() -> None:
 def test_too_many_ways_to_one_step() -> None:
     with pytest.raises(TooManyWaysError, match="over 10000 to this step") as caught:
         Ways(saga(*decisions(14)))
-    assert caught.value.step == "d13"
+    assert (caught.value.step, caught.value.limit) == ("d13", "over 10000 to this step")
     assert 2**13 < MOST_WAYS < 2**14
 
 
@@ -175,6 +175,21 @@ def test_a_race_of_races_ends() -> None:
     joins = [step(f"u{n}", (f"u{n - 1}.ok" if n else "start", f"t{n}.ok")) for n in range(12)]
     with pytest.raises(TooManyWaysError):
         Ways(saga(*roots, *races, *joins))
+
+
+@pytest.mark.parametrize("most", [{"MOST_WAYS": 5}, {"MOST_IN_ALL": 6}], ids=str)
+def test_no_more_ways_are_made_than_there_may_be(most: dict[str, int]) -> None:
+    """There is one way already. Without an end the others would take all memory before they are counted."""
+    found, made = Ways(saga(step("a", ("start",)))), 0
+
+    def endless() -> Iterator[int]:
+        nonlocal made
+        for made in range(1, 100):
+            yield made
+
+    with limits(**most), pytest.raises(TooManyWaysError):
+        found._limited(endless())
+    assert made == 6
 
 
 def pairs(count: int, *, victims: int = 1) -> Saga:
