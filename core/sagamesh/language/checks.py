@@ -13,7 +13,8 @@ from graphlib import CycleError
 from sagamesh.errors import ExpressionError
 from sagamesh.language import graph
 from sagamesh.language.cel.cost import EXAMPLE_EVENT
-from sagamesh.language.cel.expressions import Place, compile_expression
+from sagamesh.language.cel.expressions import CelProgram, Place, compile_expression
+from sagamesh.language.cel.guards import WRITTEN, slips
 from sagamesh.language.findings import CODES, Finding, finding, in_order
 from sagamesh.language.model import Saga, Step
 from sagamesh.language.ways import TooManyWaysError, Ways
@@ -25,6 +26,15 @@ MOST_EXPRESSED = 128 << 10
 """Characters of all expressions of a saga: they compile in half a second, and 500 steps have 260 each."""
 MISTAKE = 4 << 10
 """What an expression counts that does not compile: finding out takes up to 40 ms, and 32 mistakes are read first."""
+
+ANYTHING = "may be of any type"
+OFTEN_MISSING = {
+    WRITTEN: "may be a value that is written here, and has none",
+    "result": "is null after a refusal, an answer without a body, or none",
+    "request": "is null where the action had no data to send, or was not called",
+    "response.body": "may be null, a text, a number, a list, or a map without that field",
+    "response.headers": "may lack it",
+}
 
 Findings = Iterator[Finding]
 
@@ -295,12 +305,32 @@ def expressions(saga: Saga, ways: Ways | None) -> Findings:
             yield finding("SM019", path, message, "correct the expression; the numbers are its line and column")
             continue
         left -= len(source) + program.pattern_weight // 4
+        yield from unguarded(path, program, place)
         if step is not None and ways is not None:
             for event in sorted(program.events):
                 if event not in names.producers:
                     yield finding("SM020", path, f"nobody announces {event!r}", names.meant(event))
                 else:
                     yield from named_event(ways, path, step, event, names.producers[event])
+
+
+def unguarded(path: str, program: CelProgram, place: Place) -> Findings:
+    """What is often not there would fail each time that it is not: then a default is taken, which nobody wanted."""
+    for slip in slips(program.tree, place):
+        variable = slip.path[0]
+        where = "" if slip.text == variable else f"{slip.text} fails, for "
+        message = (
+            f"{slip.position}: {where}{variable or 'what stands before it'} {OFTEN_MISSING.get(variable, ANYTHING)}"
+        )
+        if variable == WRITTEN:
+            fix = "ask first, and look into it only where it is what you mean"
+        elif not slip.guard:
+            fix = "name what you mean by a literal, and ask before whether it is there"
+        elif place is Place.EMIT:
+            fix = f"ask before, as in `{slip.guard} && ...`"
+        else:
+            fix = f'ask before, as in `{slip.guard} ? {slip.text} : ""`'
+        yield finding("SM024", path, message, fix)
 
 
 def named_event(ways: Ways, path: str, step: Step, event: str, producer: str) -> Findings:

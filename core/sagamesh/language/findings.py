@@ -37,6 +37,7 @@ CODES: Mapping[str, str] = {
     "SM021": "An expression names an event that may or may not have happened.",
     "SM022": "The `timeout` of one call does not fit in the `within` of its step.",
     "SM023": "The first delay between calls is longer than the longest.",
+    "SM024": "An expression looks into what may not be there, without asking.",
     "SM025": "The expressions of a saga are too large together to be checked.",
     "SM026": "A word without quotes is text in YAML 1.2, and something else in YAML 1.1.",
 }

@@ -26,7 +26,7 @@ from sagamesh.language.cel.cost import EXAMPLE_EVENT, Survey, survey
 from sagamesh.language.cel.failures import explain, plain
 from sagamesh.language.cel.intake import Intake
 from sagamesh.language.cel.selection import Selection, select
-from sagamesh.language.cel.syntax import read
+from sagamesh.language.cel.syntax import AstNode, read
 from sagamesh.text import rfc3339, shortened
 
 MAX_LENGTH = 2048  # characters of an expression; the worst one then compiles in 5 ms
@@ -76,6 +76,7 @@ class CelProgram:
     source: str
     names: frozenset[str]  # the declared variables that it uses, such as "event.data"
     events: frozenset[str]  # the event types that it names in events["..."]
+    tree: AstNode = field(repr=False, compare=False)
     _place: Place = field(repr=False)
     _expression: Any = field(repr=False, compare=False)
     _survey: Survey = field(repr=False, compare=False)
@@ -130,7 +131,7 @@ def compile_expression(source: str, place: Place, *, single_event: bool = True) 
         _check_pattern(pattern)
     names = surveyed.variables & declared.keys()
     selections = select(tree, names, carried=place.types == _MAP)
-    return CelProgram(source, names, surveyed.events, place, expression, surveyed, selections)
+    return CelProgram(source, names, surveyed.events, tree, place, expression, surveyed, selections)
 
 
 @cache
