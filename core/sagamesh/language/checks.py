@@ -14,7 +14,7 @@ from sagamesh.errors import ExpressionError
 from sagamesh.language import graph
 from sagamesh.language.cel.cost import EXAMPLE_EVENT
 from sagamesh.language.cel.expressions import CelProgram, Place, compile_expression
-from sagamesh.language.cel.guards import WRITTEN, slips
+from sagamesh.language.cel.guards import WRITTEN, unguarded
 from sagamesh.language.findings import CODES, Finding, finding, in_order
 from sagamesh.language.model import Saga, Step
 from sagamesh.language.ways import TooManyWaysError, Ways
@@ -305,7 +305,7 @@ def expressions(saga: Saga, ways: Ways | None) -> Findings:
             yield finding("SM019", path, message, "correct the expression; the numbers are its line and column")
             continue
         left -= len(source) + program.pattern_weight // 4
-        yield from unguarded(path, program, place)
+        yield from not_asked_for(path, program, place)
         if step is not None and ways is not None:
             for event in sorted(program.events):
                 if event not in names.producers:
@@ -314,22 +314,22 @@ def expressions(saga: Saga, ways: Ways | None) -> Findings:
                     yield from named_event(ways, path, step, event, names.producers[event])
 
 
-def unguarded(path: str, program: CelProgram, place: Place) -> Findings:
+def not_asked_for(path: str, program: CelProgram, place: Place) -> Findings:
     """What is often not there would fail each time that it is not: then a default is taken, which nobody wanted."""
-    for slip in slips(program.tree, place):
-        variable = slip.path[0]
-        where = "" if slip.text == variable else f"{slip.text} fails, for "
+    for found in unguarded(program.tree, place):
+        variable = found.path[0]
+        where = "" if found.text == variable else f"{found.text} fails, for "
         message = (
-            f"{slip.position}: {where}{variable or 'what stands before it'} {OFTEN_MISSING.get(variable, ANYTHING)}"
+            f"{found.position}: {where}{variable or 'what stands before it'} {OFTEN_MISSING.get(variable, ANYTHING)}"
         )
         if variable == WRITTEN:
             fix = "ask first, and look into it only where it is what you mean"
-        elif not slip.guard:
+        elif not found.guard:
             fix = "name what you mean by a literal, and ask before whether it is there"
         elif place is Place.EMIT:
-            fix = f"ask before, as in `{slip.guard} && ...`"
+            fix = f"ask before, as in `{found.guard} && ...`"
         else:
-            fix = f'ask before, as in `{slip.guard} ? {slip.text} : ""`'
+            fix = f'ask before, as in `{found.guard} ? {found.text} : ""`'
         yield finding("SM024", path, message, fix)
 
 

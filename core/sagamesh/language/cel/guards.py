@@ -45,7 +45,7 @@ _COMPARISONS = frozenset({"_<_", "_<=_", "_>_", "_>=_"})
 _TEXT = frozenset({"startsWith", "endsWith", "contains", "matches"})
 
 
-class Slip(NamedTuple):
+class Unguarded(NamedTuple):
     """Something that fails where `path` is not what it is taken for.
 
     `position`: line:column. `guard`: what to ask before; empty where nothing is known that would help.
@@ -78,7 +78,7 @@ class _Insight:
     may stand somewhere within.
     """
 
-    slips: tuple[Slip, ...] = ()
+    unguarded: tuple[Unguarded, ...] = ()
     true: Facts = NOTHING
     false: Facts = NOTHING
     may_be: frozenset[str] = frozenset()
@@ -88,7 +88,7 @@ class _Insight:
 HARMLESS = _Insight()
 
 
-def slips(root: AstNode, place: Place) -> tuple[Slip, ...]:
+def unguarded(root: AstNode, place: Place) -> tuple[Unguarded, ...]:
     """The first use without it of each guard that is missing. None in places where nothing is known to be missing."""
     match place:
         case Place.COMPENSATION_BODY:
@@ -98,15 +98,15 @@ def slips(root: AstNode, place: Place) -> tuple[Slip, ...]:
         case _:
             return ()
     judged = guards.judge(root, NOTHING)
-    found = (*judged.slips, *guards.misused(root, judged.may_be))
-    return tuple({slip.guard: slip for slip in reversed(found)}.values())[::-1]
+    uses = (*judged.unguarded, *guards.misused(root, judged.may_be))
+    return tuple({use.guard: use for use in reversed(uses)}.values())[::-1]
 
 
 def _all(parts: Iterable[_Insight]) -> _Insight:
     """What is true of something that is made of these, and is none of them itself."""
     parts = tuple(parts)
     return _Insight(
-        slips=tuple(slip for part in parts for slip in part.slips),
+        unguarded=tuple(use for part in parts for use in part.unguarded),
         holds=frozenset(name for part in parts for name in part.may_be | part.holds),
     )
 
@@ -118,24 +118,24 @@ class _Guards:
     doubtful: frozenset[str]
     strict: bool
 
-    def misused(self, node: AstNode, variables: Iterable[str]) -> Iterator[Slip]:
+    def misused(self, node: AstNode, variables: Iterable[str]) -> Iterator[Unguarded]:
         """A variable of which something is asked that not all of its values bear."""
         for name in sorted(variables):
             guard = f"type({name}) == ..." if self.strict else f"{name} != null"
-            yield Slip((name,), node.position, "" if name == HEADERS else guard)
+            yield Unguarded((name,), node.position, "" if name == HEADERS else guard)
 
-    def _slip(self, path: Path, node: AstNode, facts: Facts) -> Slip:
+    def _unasked(self, path: Path, node: AstNode, facts: Facts) -> Unguarded:
         """A field that is read: what an author should ask of the path to it, from its beginning."""
         variable, *fields = path
         if not self.strict:
-            return Slip(path, node.position, f"{variable} != null")
+            return Unguarded(path, node.position, f"{variable} != null")
         asked = [] if variable == HEADERS or Fact((variable,), "map") in facts else [f"type({variable}) == map"]
         for end, field in enumerate(fields, start=1):
             if Fact(path[: end + 1], THERE) not in facts:
                 is_plain = _NAME.fullmatch(field) and variable != HEADERS
                 holder, whole = _written(path[:end]), _written(path[: end + 1])
                 asked.append(f"has({whole})" if is_plain else f"{_quoted(field)} in {holder}")
-        return Slip(path, node.position, " && ".join(asked))
+        return Unguarded(path, node.position, " && ".join(asked))
 
     def judge(self, node: AstNode, facts: Facts) -> _Insight:
         match node.kind:
@@ -204,35 +204,41 @@ class _Guards:
             return HARMLESS
         judged = self.judge(node, facts)
         wrong = judged.holds if within else judged.may_be
-        return replace(judged, slips=(*judged.slips, *self.misused(node, wrong)), may_be=frozenset())
+        return replace(judged, unguarded=(*judged.unguarded, *self.misused(node, wrong)), may_be=frozenset())
 
     def _field(self, node: AstNode, name: str, facts: Facts) -> _Insight:
         """A field that is read, or asked for by `has`; also by an index."""
         holder = node.children[0]
         if not node.tested and _lacks(holder, name):
-            return _Insight(slips=(Slip((WRITTEN, name), node.position, ""),))
+            return _Insight(unguarded=(Unguarded((WRITTEN, name), node.position, ""),))
         path = self._path(holder)
         judged = replace(self._used(holder, facts, ("map",), within=True), holds=frozenset())
-        if path is not None and judged.slips:
-            judged = replace(judged, slips=(self._slip(path if node.tested else (*path, name), node, facts),))
+        if path is not None and judged.unguarded:
+            judged = replace(judged, unguarded=(self._unasked(path if node.tested else (*path, name), node, facts),))
         if not self.strict or path is None:
             return judged
         field = Fact((*path, name), THERE)
         if node.tested:
             return replace(judged, true=frozenset({field}))
         missing = field not in facts
-        return replace(judged, slips=(self._slip(field.path, node, facts),)) if missing or judged.slips else judged
+        return (
+            replace(judged, unguarded=(self._unasked(field.path, node, facts),))
+            if missing or judged.unguarded
+            else judged
+        )
 
     def _index(self, node: AstNode, facts: Facts) -> _Insight:
         holder, index = node.children
         if index.text is not None:
             return self._field(node, index.text, facts)
         if index.number is not None and _lacks(holder, index.number):
-            return _Insight(slips=(Slip((WRITTEN,), node.position, ""),))
+            return _Insight(unguarded=(Unguarded((WRITTEN,), node.position, ""),))
         path = self._path(holder)
         judged = _all([self._used(holder, facts, _LOOPED, within=True), self._used(index, facts)])
         if self.strict and path is not None and (len(path) == 1 or index.number is None):
-            judged = replace(judged, slips=(*judged.slips, Slip(path, node.position, "")))  # no guard is known for that
+            judged = replace(
+                judged, unguarded=(*judged.unguarded, Unguarded(path, node.position, ""))
+            )  # no guard is known for that
         return replace(judged, holds=frozenset())
 
     def _membership(self, node: AstNode, facts: Facts) -> _Insight:
@@ -256,7 +262,7 @@ class _Guards:
         both = node.name == "_&&_"
         right = self._used(node.children[1], facts | (left.true if both else left.false), ("bool",))
         return _Insight(
-            slips=(*left.slips, *right.slips),
+            unguarded=(*left.unguarded, *right.unguarded),
             true=left.true | right.true if both else left.true & right.true,
             false=left.false & right.false if both else left.false | right.false,
         )
@@ -265,7 +271,7 @@ class _Guards:
         first = self.judge(node.children[1], facts | condition.true)
         second = self.judge(node.children[2], facts | condition.false)
         return _Insight(
-            slips=(*condition.slips, *first.slips, *second.slips),
+            unguarded=(*condition.unguarded, *first.unguarded, *second.unguarded),
             true=(condition.true | first.true) & (condition.false | second.true),
             false=(condition.true | first.false) & (condition.false | second.false),
             may_be=first.may_be | second.may_be,

@@ -399,6 +399,49 @@ def test_what_is_costly_to_compile_counts_for_more() -> None:
     assert codes(mistakes) == ["SM019"] * 33 + ["SM025"]
 
 
+@pytest.mark.parametrize(
+    ("field", "message", "fix"),
+    [
+        (
+            "compensation: {path: /undo, body: '{\"id\": result.id}'}",
+            "1:14: result.id fails, for result is null after a refusal, an answer without a body, or none",
+            'ask before, as in `result != null ? result.id : ""`',
+        ),
+        (
+            "compensation: {path: /undo, body: '{\"n\": size(request)}'}",
+            "1:12: request is null where the action had no data to send, or was not called",
+            'ask before, as in `request != null ? request : ""`',
+        ),
+        (
+            "compensation: {path: /undo, body: '{\"id\": (result != null ? result : {}).id}'}",
+            "1:38: .id fails, for what stands before it may be a value that is written here, and has none",
+            "ask first, and look into it only where it is what you mean",
+        ),
+        (
+            "readOnly: true, emits: [{event: a.b, when: response.body.ok}, {event: a.c}]",
+            "1:14: response.body.ok fails, for response.body may be null, a text, a number, a list, or a map without "
+            "that field",
+            "ask before, as in `type(response.body) == map && has(response.body.ok) && ...`",
+        ),
+        (
+            "readOnly: true, emits: [{event: a.b, when: 'response.headers[event.type] == \"\"'}, {event: a.c}]",
+            "1:17: response.headers may lack it",
+            "name what you mean by a literal, and ask before whether it is there",
+        ),
+        (
+            "readOnly: true, emits: [{event: a.b, when: 'type(response.body) == list && "
+            "response.body.all(x, x.ok)'}, {event: a.c}]",
+            "1:54: x.ok fails, for x may be of any type",
+            "ask before, as in `type(x) == map && has(x.ok) && ...`",
+        ),
+    ],
+)
+def test_who_looks_without_asking_hears_what_to_ask(field: str, message: str, fix: str) -> None:
+    [found] = check(steps(f"a: order.placed; {field}"))
+    assert (found.code, found.level) == ("SM024", "error")
+    assert (found.message, found.fix) == (message, fix)
+
+
 def test_event_has_no_meaning_where_a_step_joins_several() -> None:
     field = BODY % "event.data"
     (found,) = check(steps("a: order.placed", "b: order.placed", f"c: a.done b.done; {field}"))

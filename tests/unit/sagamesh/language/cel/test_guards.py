@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sagamesh.errors import ExpressionError
 from sagamesh.language.cel.expressions import Place, compile_expression
-from sagamesh.language.cel.guards import slips
+from sagamesh.language.cel.guards import unguarded
 
 BODY, UNDO = Place.EMIT, Place.COMPENSATION_BODY
 MAP = "type(response.body) == map"
@@ -18,7 +18,7 @@ MAP = "type(response.body) == map"
 
 def guards(source: str, place: Place) -> list[tuple[str, str]]:
     """What is looked into, and what should be asked before."""
-    return [(slip.text, slip.guard) for slip in slips(compile_expression(source, place).tree, place)]
+    return [(found.text, found.guard) for found in unguarded(compile_expression(source, place).tree, place)]
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_a_when_that_does_not_ask(source: str, expected: list[tuple[str, str]]) 
 @pytest.mark.parametrize("place", [Place.KEY, Place.WHEN, Place.BODY])
 def test_elsewhere_what_is_missing_is_between_the_saga_and_its_events(place: Place) -> None:
     source = {Place.KEY: "event.data.id", Place.WHEN: "event.data.ok", Place.BODY: '{"x": event.data.x.y}'}[place]
-    assert slips(compile_expression(source, place).tree, place) == ()
+    assert unguarded(compile_expression(source, place).tree, place) == ()
 
 
 @pytest.mark.parametrize(
@@ -215,8 +215,8 @@ def test_a_default_that_is_written_here_must_have_what_is_asked_of_it(source: st
 
 
 def test_a_slip_says_where() -> None:
-    [slip] = slips(compile_expression('{"a": 1,\n "id": result.id}', UNDO).tree, UNDO)
-    assert (slip.position, slip.path) == ("2:14", ("result", "id"))
+    [found] = unguarded(compile_expression('{"a": 1,\n "id": result.id}', UNDO).tree, UNDO)
+    assert (found.position, found.path) == ("2:14", ("result", "id"))
 
 
 # -- what passes never fails -----------------------------------------------------------------------------------------
@@ -277,7 +277,7 @@ def passes(source: str, place: Place, *datas: dict[str, object]) -> bool:
         program = compile_expression(source, place)
     except ExpressionError:
         return False
-    if slips(program.tree, place):
+    if unguarded(program.tree, place):
         return False
     for data in datas:
         program(data)
