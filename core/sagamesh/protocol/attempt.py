@@ -135,8 +135,10 @@ def attempt(rules: Rules, known: Known, delivery: Delivery, step: OwnStep) -> St
                         yield from _call(known, step, effect)
                     case Ack() | Nak():
                         return effect
-                    case Read():
-                        yield from _read(known, effect)
+                    case Read(names=names, present=False):
+                        yield from _fetch(known, names)
+                    case Read(names=names):
+                        yield from read_until_present(known, *names)
                     case Prove(awaited=awaited):
                         yield from _prove(known, delivery, step, awaited)
                     case Tell():
@@ -201,18 +203,11 @@ def _put(known: Known, put: Put) -> Steps[Register | WriteRefused | TooLarge]:
     raise LogStuckError
 
 
-def _read(known: Known, effect: Read) -> Steps[None]:
-    yield from _fetch(known, effect.names)
-    for name in effect.names if effect.present else ():
-        if name not in known.registers:
-            yield from read_until_present(known, name)
-
-
-def read_until_present(known: Known, name: Name) -> Steps[None]:
-    """Look for a register that must be there until it is found."""
+def read_until_present(known: Known, *names: Name) -> Steps[None]:
+    """Look for registers that must be there until each is found."""
     for turn in range(READS_UNTIL_PRESENT):
-        yield from _fetch(known, (name,))
-        if name in known.registers:
+        yield from _fetch(known, tuple(name for name in names if name not in known.registers))
+        if all(name in known.registers for name in names):
             return
         take(known, (yield Pause(turn)))
     raise LogStuckError

@@ -246,8 +246,9 @@ def test_of_several_that_must_be_there_each_is_read_until_it_is() -> None:
     driven.find(register(begin("c"), started(end("x")), 6))
     assert driven.operation == Fetch((end("a"), end("b")))
     driven.find()
-    assert driven.operation == Fetch((end("a"),))
+    assert driven.operation == Fetch((end("a"), end("b")))
     driven.find(register(end("a"), done("a.ok"), 3))
+    driven.pause(0)
     assert driven.operation == Fetch((end("b"),))
     driven.find(register(end("b"), done("b.ok"), 4))
     assert isinstance(driven.operation, Call)
@@ -604,16 +605,17 @@ def test_an_answer_that_cannot_be_stored_fails_its_step_at_once() -> None:
     driven = at_call()
     driven.answer(ok("x" * 200_000))
     driven.send(OVER)
-    assert driven.written(end("s0")) == Failed("unknown", SAID)
+    assert driven.written(end("s1")) == Failed("unknown", SAID)
     driven.store()
-    assert driven.written(OUTCOME) == Aborted(Cause("unknown", SAID, "s0"))
+    assert driven.written(OUTCOME) == Aborted(Cause("unknown", SAID, "s1"))
 
 
 @pytest.mark.parametrize("name", ["s1", "s2"])
 def test_the_pivot_and_a_retriable_step_wait_for_another_answer(name: str) -> None:
     before = {"s1": "s0", "s2": "s1"}[name]
     driven = Attempt(PIVOT, name, register(end(before), done(f"{before}.ok"), 1))
-    driven.store()
+    if name == "s1":  # what follows needs no begin
+        driven.store()
     driven.answer(ok("x" * 200_000))
     driven.send(OVER)
     assert driven.result == Nak(0.2, SAID)
@@ -621,7 +623,7 @@ def test_the_pivot_and_a_retriable_step_wait_for_another_answer(name: str) -> No
 
 def test_a_log_that_takes_nothing_is_asked_again_later() -> None:
     """Every register without data is small: somebody has set the log up so that nothing works."""
-    driven = at_root()
+    driven = Attempt(PIVOT, "s1", register(end("s0"), done("s0.ok"), 1))
     driven.send(OVER)
     assert driven.result == Nak(1.0, SAID)
 
@@ -732,11 +734,10 @@ def test_what_a_begun_step_implies_is_read_until_it_is_there() -> None:
     driven = Attempt(saga, "c", b, late=True)
     driven.find(register(begin("c"), started(end("b")), 4))
     driven.find()
-    assert driven.operation == Fetch((end("a"),))
-    driven.find()
-    assert driven.operation == Fetch((end("a"),))
-    driven.find()
-    driven.pause(0)
+    for turn in range(2):
+        assert driven.operation == Fetch((end("a"),))
+        driven.find()
+        driven.pause(turn)
     driven.find(a)
     assert isinstance(driven.operation, Call)
     assert not driven.known.absent
@@ -746,7 +747,6 @@ def test_who_cannot_read_what_is_implied_comes_back_and_is_told() -> None:
     saga = shapes.saga(shapes.step("a"), shapes.step("b"), shapes.step("c", ["a.ok", "b.ok"]))
     driven = Attempt(saga, "c", register(end("b"), done("b.ok"), 3), late=True)
     driven.find(register(begin("c"), started(end("b")), 4))
-    driven.find()
     driven.find()
     for turn in range(READS_UNTIL_PRESENT):
         driven.find()

@@ -113,7 +113,7 @@ def test_a_compensation_carries_request_and_result_as_they_are_and_a_bounded_cau
     log = {place: Done("s0.ok", data), registers.begin("s1"): begun, registers.end("s1"): ended, ABORT: Notice(cause)}
     known.registers.update(stored(log))
     step = rules_for(shapes.straight(2), "s1").steps["s1"]
-    (call,) = compensation(step, known, Delivery(INSTANCE, known.registers[ABORT]), begun, ended)
+    (call,) = compensation(step, known, Delivery(INSTANCE, known.registers[ABORT]), begun, ended, cause)
     assert isinstance(call, Call)
     assert call.body.count(bytes(data)) == 2
     assert len(call.body) < 2 * MAX_DATA + 4096
@@ -131,9 +131,10 @@ def test_a_step_that_was_begun_by_what_announces_nothing_is_undone_all_the_same(
     """No version has written that, but who undoes has no choice."""
     by, known = registers.begin("s0"), Known("me")
     begun, ended = Started(INSTANCE.subject(by)), Done("s1.ok")
-    log = {by: Started(""), registers.begin("s1"): begun, registers.end("s1"): ended, ABORT: Notice(Cause("unknown"))}
+    cause = Cause("unknown")
+    log = {by: Started(""), registers.begin("s1"): begun, registers.end("s1"): ended, ABORT: Notice(cause)}
     known.registers.update(stored(log))
     step = rules_for(shapes.straight(2), "s1").steps["s1"]
-    (call,) = compensation(step, known, Delivery(INSTANCE, known.registers[ABORT]), begun, ended)
+    (call,) = compensation(step, known, Delivery(INSTANCE, known.registers[ABORT]), begun, ended, cause)
     assert isinstance(call, Call)
     assert call.event == ""

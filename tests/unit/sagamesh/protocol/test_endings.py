@@ -93,7 +93,9 @@ def test_without_a_pivot_the_outcome_is_a_register_of_its_own(said: Value) -> No
         ({end("s1"): Dead()}, None),
     ],
 )
-@pytest.mark.parametrize("forged", [None, Committed(), Aborted(Cause("cancelled"))], ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize(
+    "forged", [None, Committed(), Aborted(Cause("cancelled"))], ids=lambda value: type(value).__name__
+)
 def test_with_a_pivot_the_outcome_is_what_its_registers_say_and_no_other(
     log: Log, said: Value | None, forged: Value | None
 ) -> None:
