@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from sagamesh.protocol import endings
 from sagamesh_sidecar.deliveries import availability, executor, parking, relay, retry_budget, subscriptions, tally
 from support.deliveries.endings import (
     Ending,
@@ -228,10 +229,25 @@ MUTANTS = (
         "an end is counted by whoever reads it",
         STRAIGHT,
         None,
-        ((relay, "if register is None or not known.mine(name):", "if register is None:"),),
+        ((endings, "if last is None or not known.mine(last.name):", "if last is None:"),),
     ),
     DeliveryMutant(
-        "an end is not counted", STRAIGHT, nothing, ((relay, "                self._count_end(rules, known)\n", ""),)
+        "an end after the pivot is not counted",
+        "pivot in the middle",
+        nothing,
+        ((endings, "if only and known.mine(only.end)", "if False and known.mine(only.end)"),),
+    ),
+    DeliveryMutant(
+        "the end of another's only sink is counted",
+        "pivot in the middle",
+        None,
+        ((endings, "if only and known.mine(only.end)", "if only and only.end in known.registers"),),
+    ),
+    DeliveryMutant(
+        "an end is not counted",
+        STRAIGHT,
+        nothing,
+        ((relay, "                self.executor.count_end(rules, known, step)\n", ""),),
     ),
     DeliveryMutant(
         "an attempt takes the trial",

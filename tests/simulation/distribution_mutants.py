@@ -57,10 +57,10 @@ MUTANTS = (
         ),
     ),
     ProductMutant(
-        "an unknown revision counts as one without a pivot",
+        "an unknown revision counts as ended",
         MEDDLED,
         amnesia,
-        ((retire, "pivots.get(register.origin.revision, True)", "pivots.get(register.origin.revision, False)"),),
+        ((retire, "return len(open_) - ended", "return len(open_) - ended if revisions else 0"),),
     ),
     ProductMutant(
         "created again while retiring",
@@ -171,7 +171,7 @@ MUTANTS = (
         (
             (
                 retire,
-                "topology.retired_log(config, *key))\n    if await running(js, key, pivots):",
+                "topology.retired_log(config, *key))\n    if await running(js, key, revisions):",
                 "topology.retired_log(config, *key))\n    if False:",
             ),
         ),

@@ -127,8 +127,9 @@ def _ended(messages: Iterable[codec.Message], revisions: Mapping[str, LocalRules
 
 
 def _has_ended(known: Mapping[Name, Register], revisions: Mapping[str, LocalRules]) -> bool:
-    rules = {revisions.get(register.origin.revision) for register in known.values()}
-    return any(ending(one, known) is not None for one in rules if one is not None)
+    """Whether the last register is there. Without the rules of its revision an instance may be anything, so it runs."""
+    rules = [revisions.get(revision) for revision in {register.origin.revision for register in known.values()}]
+    return all(one is not None and ending(one, known) is not None for one in rules)
 
 
 async def _ids(js: JetStream, key: SagaKey, name: Name) -> set[str]:

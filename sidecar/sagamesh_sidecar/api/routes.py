@@ -243,7 +243,7 @@ class Api:
         start = next(register for register in await self._find(instance) if register.name == START)
         rules = self.rulebook.of(instance.saga, start.origin.revision)
         if rules is None:
-            raise ProblemError("rules-missing", f"revision {start.origin.revision} of the saga is not here yet")
+            raise ProblemError("rules-missing", self.rulebook.lacking(instance.saga, start.origin.revision))
         async with _patience("log-unavailable", "the cancel may be in the log or not; send it again"):
             known = await self.instances.cancel(rules, start, instance, reason)
         if known.gone:

@@ -134,8 +134,9 @@ class Relay:
 
     def _hold(self, delivery: Delivery) -> Nak:
         """Without its rules a delivery waits for help. How long that may take, another revision's rules say."""
-        newest = self.rulebook.newest(delivery.instance.saga)
-        missing = f"revision {delivery.register.origin.revision} is not here yet"
+        saga = delivery.instance.saga
+        newest = self.rulebook.newest(saga)
+        missing = self.rulebook.lacking(saga, delivery.register.origin.revision)
         self._note(delivery, "", missing, newest.local.park_after if newest else PARK_AFTER, called=False)
         return Nak(HOLD, missing)
 

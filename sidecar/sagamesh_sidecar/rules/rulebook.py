@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from sagamesh.distribution import buckets
 from sagamesh.distribution.buckets import RULES_STREAM, BucketKey
@@ -27,6 +28,13 @@ UNREAD_POLL = 0.5
 """Seconds between tries, until the bucket was read for the first time: nothing can go on without, and soon."""
 GATHER = 0.2
 """Seconds between a question and the read that answers it: what asks, asks often, and one read serves all."""
+
+
+class BadDocument(NamedTuple):
+    """A document that cannot be used, and why."""
+
+    body: bytes
+    reason: str
 
 
 class Rulebook:
@@ -64,7 +72,7 @@ class Rulebook:
         self._wanted: dict[str, str] = {}
         self._last: codec.Message | None = None  # of those that were read
         self._again = False
-        self._bad: dict[str, bytes] = {}
+        self._bad: dict[BucketKey, BadDocument] = {}
         self._asked = asyncio.Event()
 
     def of(self, saga: str, revision: str) -> Rules | None:
@@ -74,6 +82,11 @@ class Rulebook:
             self._again = True  # from the beginning, for the bucket may have been made anew
             self._asked.set()
         return rules
+
+    def lacking(self, saga: str, revision: str) -> str:
+        """Why a revision cannot be carried out here, as a sentence."""
+        bad = self._bad.get(BucketKey(self.namespace, self.participant, saga, revision))
+        return f"revision {revision} cannot be used: {bad.reason}" if bad else f"revision {revision} is not here yet"
 
     def active(self, saga: str) -> Rules | None:
         """The rules that a new instance takes. None: this participant does not start the saga, or not yet."""
@@ -178,8 +191,13 @@ class Rulebook:
             self.entries[subject] = body
         elif buckets.is_retired_key(subject):
             self._forget(key.saga)
-        elif key.entry not in self._revisions.get(key.saga, {}) and self._bad.get(subject) != body:
-            self._load(subject, body)
+        elif key.entry not in self._revisions.get(key.saga, {}) and not self._is_bad(key, body):
+            self._load(key, subject, body)
+
+    def _is_bad(self, key: BucketKey, body: bytes) -> bool:
+        """Whether this very document could not be used before."""
+        bad = self._bad.get(key)
+        return bad is not None and bad.body == body
 
     def _own_key(self, subject: str) -> BucketKey | None:
         """None: it is no key of the bucket, or not one of this participant."""
@@ -205,15 +223,16 @@ class Rulebook:
         self._active |= held
         return len(held) == len(self._wanted)
 
-    def _load(self, subject: str, body: bytes) -> None:
+    def _load(self, key: BucketKey, subject: str, body: bytes) -> None:
         try:
             rules = prepare(decode_rules(body))
             if buckets.rules_subject(rules.local) != subject:
                 raise UnreadableError("this document says that it belongs elsewhere")
         except SagameshError as error:
-            self._bad[subject] = body
+            self._bad[key] = BadDocument(body, cut(str(error)))
             logger.error("rules that cannot be used", extra={"subject": subject, "reason": cut(str(error))})
             return
+        self._bad.pop(key, None)
         self._revisions.setdefault(rules.local.saga, {})[rules.local.revision] = rules
         self.entries[subject] = body
         self.metrics.holds(rules)

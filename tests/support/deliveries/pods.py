@@ -69,6 +69,9 @@ class Counts:
     def unreadable(self) -> None:
         self._blame("a register is said to be unreadable")
 
+    def implausible(self, register: str) -> None:
+        self._blame(f"{register} is said to contradict others")
+
 
 class Shelf:
     """The rulebook of one sidecar, which has its rules, or `lacks` them just now."""
@@ -80,6 +83,9 @@ class Shelf:
     def of(self, saga: str, revision: str) -> Rules | None:
         assert (saga, revision) == (self.rules.local.saga, self.rules.local.revision)
         return None if self.lacks else self.rules
+
+    def lacking(self, saga: str, revision: str) -> str:
+        return f"revision {revision} is not here yet"
 
     def return_rules(self) -> None:
         self.lacks = False

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from sagamesh.protocol import endings
 from sagamesh_sidecar.deliveries import availability, executor, parking, relay, retry_budget, subscriptions, tally
 from support.fakes.edited import Edit, made_anew
 
-MODULES = (availability, parking, tally, retry_budget, executor, relay, subscriptions)
+MODULES = (endings, availability, parking, tally, retry_budget, executor, relay, subscriptions)
 """Each after those that it imports of these."""
 
 

@@ -52,8 +52,13 @@ def _seen(world: World, instance: str) -> Any:
     last = max(register.sequence for register in stored.values())
     return SimpleNamespace(
         outline=world.outline,
+        local=world.local,
+        lost="",
+        forged=False,
+        applied=world.ledgers.applied[instance],
         wrongs=[],
         restless="",
+        must_settle=lambda delivery: not delivery.acked,
         apps=world.ledgers.of(instance),
         broker=SimpleNamespace(registers=stored, deliveries=[], sequence=last, misled=False),
         must_settle=lambda _delivery: True,

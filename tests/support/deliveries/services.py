@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
 from random import Random
 
 from sagamesh.protocol.answers import Answer, Answered, Away, Unanswered
@@ -20,9 +20,14 @@ MOODS = ("well", "well", "busy", "busy for a second", "hangs", "away", "breaks",
 
 
 class Ledgers:
-    """What was done and undone of each instance."""
+    """What was done and undone of each instance. `stored`: how many registers were written so far.
 
-    def __init__(self, outline: Outline, chance: Random) -> None:
+    `applied`: instance -> (step, done or undone) -> how many stood when an app did it.
+    """
+
+    def __init__(self, outline: Outline, chance: Random, stored: Callable[[], int]) -> None:
+        self.applied: defaultdict[str, dict[tuple[str, str], int]] = defaultdict(dict)
+        self._stored = stored
         self.faults: Faults = NONE
         self.chance = chance
         self._outline = outline
@@ -35,6 +40,15 @@ class Ledgers:
             self._of[instance] = Apps(self._outline, self.chance, self.faults, self._fates())
         self._of[instance].faults = self.faults
         return self._of[instance]
+
+    def take(self, instance: str, step: str, *, undo: bool) -> Answer:
+        """One call."""
+        ledger = self.of(instance)
+        answer = ledger.undo(step) if undo else ledger.act(step)
+        for kind, steps in (("done", ledger.done), ("undone", ledger.undone)):
+            if step in steps:
+                self.applied[instance].setdefault((step, kind), self._stored())
+        return answer
 
     def _fates(self) -> dict[str, Fate]:
         """A retriable step succeeds in the end."""
@@ -100,9 +114,8 @@ class PodApp:
         await asyncio.sleep(self.takes)
         if storm.draws(storm.reset / 2):
             return Unanswered("reset")
-        ledger = self._ledgers.of(instance)
         step, _, undo = path.removeprefix("/").partition("/")
-        answer = ledger.undo(step) if undo else ledger.act(step)
+        answer = self._ledgers.take(instance, step, undo=bool(undo))
         if self.mood == "hangs":
             await asyncio.sleep(3600.0)
         if storm.draws(storm.reset / 2):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from sagamesh.log import registers
 from sagamesh.log.registers import START, Name
@@ -57,9 +57,11 @@ class HandedOut:
 
 
 class Witness:
-    """`violations`: what went wrong so far. `clock`: the server's."""
+    """`violations`: what went wrong so far. `clock`: the server's. `open_steps`: whose first register is their `end`."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], open_steps: Collection[str]) -> None:
+        self._open = open_steps
+        self._begun: set[str] = set()
         self.violations: list[str] = []
         self.calls: Counter[tuple[str, str]] = Counter()
         """(instance, path) -> how often that was called."""
@@ -80,8 +82,13 @@ class Witness:
             self.blame(f"{subject} is written on behalf of {handed}, which was {handed.settled}")
         instance, name = registers.parse(subject)
         late = handed.delivered > 1 or self._clock() - (self._now() - handed.came) - handed.message.time > LATE + 0.001
-        if name.register == "begin" and late and (guard is None or guard.subject != instance.subject(START)):
+        first = name.register == "begin"
+        if name.register == "end" and name.step in self._open:
+            first = instance.subject(registers.begin(name.step)) not in self._begun
+        if first and late and (guard is None or guard.subject != instance.subject(START)):
             self.blame(f"{subject} is written without a guard, on behalf of {handed}, which is late")
+        if name.register == "begin":
+            self._begun.add(subject)
 
     def posts(self, handed: HandedOut | None, path: str, headers: Mapping[str, str]) -> None:
         """A call begins."""

@@ -64,11 +64,11 @@ class World:
         """Whether nobody ended, or gave up, between a write and what follows from it."""
         self.ack_wait = self.chance.choice((3.0, 10.0))
         self.crowd = self.chance.choice((1, 2, 3))
-        self.witness = Witness(self.now)
+        self.witness = Witness(self.now, self.outline.open)
         self.storm = Storm(self.chance)
-        self.ledgers = Ledgers(self.outline, self.chance)
         self.server = MemoryServer(clock=self.now)
         [self.stream] = registers.streams(self.saga.namespace, self.saga.name)
+        self.ledgers = Ledgers(self.outline, self.chance, lambda: self.server.messages(self.stream)[-1].sequence)
         self.pods: list[DeliveringPod] = []
         self.every: list[DeliveringPod] = []
         self.instances: list[str] = []
@@ -122,6 +122,11 @@ class World:
         if not self.witness.violations and await rest.reach(self):
             rest.judge(self, self._unjudged)
             self._unjudged = []
+
+    @property
+    def local(self) -> LocalRules:
+        """What every participant's rules say alike of the saga as a whole."""
+        return next(iter(self.outline.rules.values())).local
 
     # -- the storm
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
+from sagamesh.log.registers import SagaKey
 from sagamesh_operator.resource import Note
 from support.distribution import meddler, rest
 
@@ -153,8 +154,12 @@ async def rush(world: World) -> None:
 
 
 async def amnesia(world: World) -> None:
-    """While instances run it is deleted, and somebody removes its rules: nobody knows any more how they end."""
+    """While instances run it is deleted, and somebody removes its rules: nobody knows any more how they end.
+
+    It stays, until it is applied again as it was: then they are known to have ended.
+    """
     await _standing(world)
+    was = world.cluster.objects[SagaKey("shop", NAME)]["spec"]
     for pod in world.pods:
         pod.starting, pod.pause = True, 0.5
     await asyncio.sleep(2.0)
@@ -164,6 +169,13 @@ async def amnesia(world: World) -> None:
     await world.calm()
     await asyncio.sleep(60.0)
     await rest.check(world, "a saga without rules", quiet=False)
+    if world.log_of(NAME) is None:
+        return  # none had begun
+    world.cluster.apply(NAME, **was)
+    await asyncio.sleep(SOON)
+    world.cluster.delete(NAME)
+    await asyncio.sleep(SOON)
+    await rest.check(world, "a saga whose rules came back", quiet=False)
 
 
 async def back_and_forth(world: World) -> None:

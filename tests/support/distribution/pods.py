@@ -14,7 +14,7 @@ from sagamesh.distribution.heartbeat import Heartbeat
 from sagamesh.errors import SagameshError, UnavailableError
 from sagamesh.log import codec, registers
 from sagamesh.log.codec import Message
-from sagamesh.log.registers import FINISH, OUTCOME, START, Instance, Name, Origin, Value
+from sagamesh.log.registers import ABORT, OUTCOME, START, Instance, Name, Origin, Value
 from sagamesh.protocol.attempt import WriteRefused
 from sagamesh.rules.local import LocalRules
 from sagamesh_jetstream.client.memory import MemoryStreams
@@ -154,11 +154,18 @@ def write(streams: MemoryStreams, instance: Instance, name: Name, value: Value, 
     return True
 
 
-def way_out(*, pivot: bool, commits: bool) -> tuple[tuple[Name, Value], ...]:
-    """The registers by which an instance ends, the last of them being its end."""
-    if not commits:
-        cause = registers.Cause(kind="refused", reason="no", step="charge")
-        return (OUTCOME, registers.Aborted(cause=cause)), (FINISH, registers.Compensated())
-    if pivot:
-        return (OUTCOME, registers.Committed()), (FINISH, registers.Completed())
-    return ((OUTCOME, registers.Committed()),)
+def way_out(rules: LocalRules, *, commits: bool) -> tuple[tuple[Name, Value], ...]:
+    """The registers by which an instance ends, the last of them being its end. A pivot is the only sink here."""
+    cause = registers.Cause(kind="refused", reason="no", step="charge")
+    if rules.pivot is None:
+        outcome = registers.Committed() if commits else registers.Aborted(cause=cause)
+        decides: tuple[tuple[Name, Value], ...] = ((OUTCOME, outcome),)
+    elif commits:
+        began, ended = registers.Started(delivery="d"), registers.Done(event="charged", data=registers.NULL)
+        decides = (registers.begin(rules.pivot), began), (registers.end(rules.pivot), ended)
+    else:
+        decides = ((registers.begin(rules.pivot), registers.Cancelled(cause=cause)),)
+    if commits:
+        return decides
+    undone: list[tuple[Name, Value]] = [(registers.compensation(step), registers.Undone()) for step in rules.last]
+    return (*decides, *(undone or [(ABORT, registers.Notice(cause=cause))]))

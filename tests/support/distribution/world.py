@@ -292,7 +292,7 @@ class World:
 
     async def _live(self, instance: Instance, rules: LocalRules) -> None:
         """An instance, until it ends, or its log does."""
-        for name, value in way_out(pivot=rules.pivot is not None, commits=self.chance.random() < 0.7):
+        for name, value in way_out(rules, commits=self.chance.random() < 0.7):
             await asyncio.sleep(self.chance.choice((0.0025, 0.125, 1.0)) * self.chance.random() * self.longest)
             while self.log_of(rules.saga) and not write(self.streams, instance, name, value, rules.revision):
                 await asyncio.sleep(1.0)

@@ -18,13 +18,15 @@ from sagamesh.distribution.plan import needed_filters
 from sagamesh.language.model import Saga
 from sagamesh.log import codec, registers
 from sagamesh.log.codec import Message
-from sagamesh.log.registers import Instance, Name, Start, Value
+from sagamesh.log.registers import Instance, Name, Register, Start, Value
 from sagamesh.protocol import commands
 from sagamesh.protocol.answers import Answer, Answered, Away, Unanswered
 from sagamesh.protocol.attempt import WriteRefused
 from sagamesh.protocol.effects import Known
+from sagamesh.protocol.endings import ending, outcome
 from sagamesh.protocol.view.instance import View
 from sagamesh.rules.codec import encode_rules
+from sagamesh.rules.local import LocalRules
 from sagamesh.rules.projection import project
 from sagamesh_sidecar.adapters.memory import MemoryLog, MemoryServer
 from sagamesh_sidecar.adapters.prometheus import PrometheusMetrics
@@ -212,10 +214,14 @@ class Mesh:
     def instance(self, key: str = "i-1") -> Instance:
         return Instance(self.saga.namespace, self.saga.name, key)
 
-    def values(self, key: str = "i-1") -> dict[Name, Value]:
+    def registers(self, key: str = "i-1") -> dict[Name, Register]:
         """Every register of an instance but its markers."""
         stored = (codec.decode(m) for m in self.server.messages(self.stream) if m.subject.split(".")[3] == key)
-        return {register.name: register.value for register in stored if not register.name.register.startswith("absent")}
+        return {register.name: register for register in stored if not register.name.register.startswith("absent")}
+
+    def values(self, key: str = "i-1") -> dict[Name, Value]:
+        """What stands in them."""
+        return {name: register.value for name, register in self.registers(key).items()}
 
     async def until(self, condition: Callable[[], object], seconds: float = 10.0) -> None:
         """Wait for a condition on what is in the log, or in the apps."""
@@ -227,6 +233,15 @@ class Mesh:
         """What stands in a register, once it does."""
         await self.until(lambda: name in self.values(key))
         return self.values(key)[name]
+
+    async def ended(self, key: str = "i-1") -> str:
+        """How an instance has ended, once it has: `committed` or `aborted`."""
+        await self.until(lambda: ending(self._local, self.registers(key)) is not None)
+        return type(outcome(self._local, self.registers(key))).__name__.lower()
+
+    @property
+    def _local(self) -> LocalRules:
+        return next(iter(self.documents.values()))
 
 
 def scenario(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:

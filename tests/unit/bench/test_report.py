@@ -71,7 +71,7 @@ def test_the_picture(tmp_path: Path) -> None:
 def test_what_a_saga_costs() -> None:
     """As counted from the decision in test_cost."""
     assert {name: counts(record(shape)) for name, shape in SHAPES.items()} == {
-        "straight": Counts(writes=8, reads=0, deliveries=3, calls=3),
-        "diamond": Counts(writes=11, reads=2, deliveries=5, calls=4),
-        "undone": Counts(writes=15, reads=8, deliveries=8, calls=6),
+        "straight": Counts(writes=7, reads=0, deliveries=3, calls=3),
+        "diamond": Counts(writes=10, reads=2, deliveries=5, calls=4),
+        "undone": Counts(writes=13, reads=8, deliveries=8, calls=6),
     }

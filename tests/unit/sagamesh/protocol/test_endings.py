@@ -73,7 +73,11 @@ def test_the_outcome_is_said_by_these(saga: Saga, names: tuple[Name, ...]) -> No
     assert endings.outcome_names(local(saga)) == names
 
 
-@pytest.mark.parametrize("said", [Committed(), Aborted(CAUSE)], ids=lambda value: type(value).__name__)
+def kind(value: object) -> str:
+    return type(value).__name__
+
+
+@pytest.mark.parametrize("said", [Committed(), Aborted(CAUSE)], ids=kind)
 def test_without_a_pivot_the_outcome_is_a_register_of_its_own(said: Value) -> None:
     assert endings.outcome(local(PLAIN), stored({START: start()})) is None
     assert endings.outcome(local(PLAIN), stored({START: start(), OUTCOME: said})) == said
@@ -93,9 +97,7 @@ def test_without_a_pivot_the_outcome_is_a_register_of_its_own(said: Value) -> No
         ({end("s1"): Dead()}, None),
     ],
 )
-@pytest.mark.parametrize(
-    "forged", [None, Committed(), Aborted(Cause("cancelled"))], ids=lambda value: type(value).__name__
-)
+@pytest.mark.parametrize("forged", [None, Committed(), Aborted(Cause("cancelled"))], ids=kind)
 def test_with_a_pivot_the_outcome_is_what_its_registers_say_and_no_other(
     log: Log, said: Value | None, forged: Value | None
 ) -> None:
@@ -103,7 +105,7 @@ def test_with_a_pivot_the_outcome_is_what_its_registers_say_and_no_other(
     assert endings.outcome(local(PIVOT), stored({**log, **beside})) == said
 
 
-@pytest.mark.parametrize("said", [None, Committed(), Aborted(CAUSE)], ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize("said", [None, Committed(), Aborted(CAUSE)], ids=kind)
 @pytest.mark.parametrize("ended", [{}, {end("p"): Dead()}], ids=["not ended", "ended"])
 def test_where_the_pivot_was_skipped_the_outcome_is_a_register_of_its_own(said: Value | None, ended: Log) -> None:
     log: Log = {begin("p"): SKIPPED, **ended} | ({OUTCOME: said} if said else {})
@@ -126,7 +128,7 @@ def test_a_pivot_that_nothing_can_skip_reads_as_cancelled_where_its_begin_says_s
 @pytest.mark.parametrize(
     ("saga", "begun", "cause"),
     [(PIVOT, None, None), (PIVOT, STARTED, None), (PIVOT, CANCELLED, CAUSE), (SKIPPABLE, SKIPPED, None)],
-    ids=lambda value: type(value).__name__,
+    ids=kind,
 )
 def test_a_pivot_is_closed_by_its_begin(saga: Saga, begun: Value | None, cause: Cause | None) -> None:
     assert endings.closed(local(saga), begun) == cause
@@ -149,7 +151,7 @@ def test_a_pivot_is_closed_by_its_begin(saga: Saga, begun: Value | None, cause: 
         (SKIPPABLE, {OUTCOME: Committed(), begin("p"): STARTED}, OUTCOME),
         (SKIPPABLE, {OUTCOME: Aborted(CAUSE), begin("p"): CANCELLED}, OUTCOME),
     ],
-    ids=lambda value: type(value).__name__,
+    ids=kind,
 )
 def test_a_register_that_contradicts_what_it_has_to_follow_is_found(saga: Saga, log: Log, wrong: Name | None) -> None:
     assert endings.implausible(local(saga), stored(log)) == wrong
@@ -263,7 +265,7 @@ def test_who_has_written_the_last_register_counts_the_end_and_nobody_else(
     assert ended_by(saga, before, [*before], saga.steps[0].name) is None
 
 
-@pytest.mark.parametrize("ended", [Done("s2.ok"), Satisfied("s2.ok")], ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize("ended", [Done("s2.ok"), Satisfied("s2.ok")], ids=kind)
 def test_the_only_sink_after_the_pivot_counts_its_own_end_without_having_read_the_pivot_s(ended: Value) -> None:
     assert ended_by(PIVOT, {end("s2"): ended}, [end("s2")], "s2") == ("committed", end("s2"))
     assert ended_by(PIVOT, {end("s2"): ended}, [], "s2") is None

@@ -15,12 +15,12 @@ import pytest
 
 from sagamesh.log import registers
 from sagamesh.log.registers import (
-    FINISH,
+    NULL,
     OUTCOME,
     START,
     Cause,
     Committed,
-    Completed,
+    Failed,
     Instance,
     Name,
     Started,
@@ -30,6 +30,12 @@ from sagamesh.protocol.view.standing import Trouble
 from sagamesh_sidecar.api import routes as module
 from sagamesh_sidecar.web.problems import KINDS
 from support.fakes.served_api import EVENT, JSON, SAGAS, TRACE, Reply, World, saga, scenario
+
+COMPLETED = (
+    (registers.begin("charge"), Started("d")),
+    (registers.end("charge"), registers.Done("charge.ok", NULL)),
+)
+"""How a checkout commits, and ends: its pivot is the only sink."""
 
 # -- POST /v1/events -----------------------------------------------------------------------------------------------
 
@@ -226,7 +232,7 @@ async def test_a_body_is_not_held_while_the_instance_is_waited_for(world: World)
         await asyncio.sleep(0.005)
     await world.log.looked_at(2)
     assert app.room.left == module.BODIES
-    await world.write("checkout/o-1", (OUTCOME, Committed()), (FINISH, Completed()))
+    await world.write("checkout/o-1", *COMPLETED)
     assert (await waiting).status == 202
 
 
@@ -345,9 +351,25 @@ async def test_wait_until_it_is_finished(world: World) -> None:
     world.nats.down()  # for a moment: no reason to end the wait
     await world.log.looked_at(1)
     world.nats.up()
-    await world.write("checkout/o-1", (OUTCOME, Committed()), (FINISH, Completed()))
+    await world.write("checkout/o-1", *COMPLETED)
     reply = await waiting
     assert (reply.status, reply.json["state"], reply.json["outcome"]) == (200, "completed", "committed")
+
+
+@scenario
+async def test_wait_until_the_last_step_is_undone(world: World) -> None:
+    """No register says that it is compensated, but that of the step which is undone last."""
+    await world.start()
+    await world.cancel("checkout/o-1", "changed my mind")
+    waiting = asyncio.create_task(world.call("GET", "/v1/sagas/checkout/o-1?wait=10s"))
+    await world.log.looked_at(2)
+    await world.write("checkout/o-1", (registers.end("reserve"), registers.Done("reserve.ok", NULL)))
+    await world.log.looked_at(2)
+    assert not waiting.done()
+    await world.write("checkout/o-1", (registers.compensation("reserve"), registers.Undone()))
+    reply = await waiting
+    assert (reply.status, reply.json["state"], reply.json["outcome"]) == (200, "compensated", "aborted")
+    assert reply.json["finished"] == reply.json["timeline"][-1]["time"]
 
 
 @scenario
@@ -362,7 +384,7 @@ async def test_a_wait_that_ends_before(world: World) -> None:
 async def test_start_and_wait(world: World) -> None:
     waiting = asyncio.create_task(world.start(query="?wait=10s"))
     await world.log.looked_at(1)
-    await world.write("checkout/o-1", (OUTCOME, Committed()), (FINISH, Completed()))
+    await world.write("checkout/o-1", *COMPLETED)
     reply = await waiting
     (entry,) = reply.json["instances"]
     assert (reply.status, entry["duplicate"]) == (202, False)
@@ -435,7 +457,7 @@ async def test_cancel_what_is_committed(world: World) -> None:
     await world.start()
     await world.start(ce_type="order.audited")
     await world.write("audit/e-1", (OUTCOME, Committed()))
-    await world.write("checkout/o-1", (registers.begin("charge"), Started("d")), (OUTCOME, Committed()))
+    await world.write("checkout/o-1", *COMPLETED)
     for path in ["checkout/o-1", "audit/e-1"]:
         reply = await world.cancel(path, "too late")
         assert reply.problem == (409, "decided")
@@ -452,10 +474,26 @@ async def test_cancel_while_the_pivot_is_at_work(world: World) -> None:
 
 @scenario
 async def test_cancel_that_others_carry_on(world: World) -> None:
-    """The latch holds the cancel; the pivot's participant was faster to write the outcome, for the same cause."""
+    """Somebody was faster to write what decides, for the same cause."""
     await world.start()
-    await world.write("checkout/o-1", (OUTCOME, registers.Aborted(Cause("cancelled", "mine"))))
-    assert (await world.cancel("checkout/o-1", "mine")).status == 200
+    await world.start(ce_type="order.audited")
+    cause = Cause("cancelled", "mine")
+    await world.write("checkout/o-1", (registers.begin("charge"), registers.Cancelled(cause)))
+    await world.write("audit/e-1", (OUTCOME, registers.Aborted(cause)))
+    for path in ["checkout/o-1", "audit/e-1"]:
+        assert (await world.cancel(path, "mine")).status == 200
+
+
+@scenario
+async def test_cancel_what_a_refused_pivot_has_aborted(world: World) -> None:
+    await world.start()
+    await world.write(
+        "checkout/o-1", (registers.begin("charge"), Started("d")), (registers.end("charge"), Failed("refused", "no"))
+    )
+    reply = await world.cancel("checkout/o-1", "no")
+    assert reply.problem == (409, "decided")
+    cause = {"kind": "refused", "reason": "no", "step": "charge"}
+    assert (reply.json["outcome"], reply.json["cause"]) == ("aborted", cause)
 
 
 @scenario

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 
 from sagamesh.language.model import Action
 from sagamesh.log import codec, registers
-from sagamesh.log.registers import FINISH, NULL, OUTCOME, Committed, Compensated, Instance, Origin, Start
+from sagamesh.log.registers import NULL, Instance, Origin, Start
 from sagamesh.protocol.answers import Answer
 from sagamesh.protocol.decision import APP_AWAY
 from sagamesh.protocol.view.standing import Trouble
@@ -80,7 +80,7 @@ async def test_a_healthy_step_that_takes_long_is_slow_and_parked_nowhere():
             later(mesh)
             assert set((await standing(mesh)).values()) == {"slow"}
             release.set()
-            await mesh.value(OUTCOME)
+            await mesh.ended()
             assert set((await standing(mesh)).values()) == {""}
     assert lines == []
 
@@ -105,7 +105,7 @@ async def test_a_step_that_fails_for_long_is_parked_at_its_own_participant_and_s
             await mesh.until(lambda: len(owner.app.calls) > calls)
             await mesh.until(lambda: not owner.relay.in_flight)
             owner.app.answers.clear()
-            assert isinstance(await mesh.value(FINISH), Compensated)
+            assert await mesh.ended() == "aborted"
             await mesh.until(lambda: owner.metric("sagas_parked", saga="simulated") == 0)
             assert set((await standing(mesh)).values()) == {""}
             assert owner.relay.parking.of(PLACE) == ()
@@ -130,7 +130,7 @@ async def test_a_delivery_without_its_rules_waits_for_help_and_is_parked_after_p
             await mesh.until(lambda: owner.metric("sagas_parked", saga="simulated") == 1)
             assert (await standing(mesh))["p-s0"] == "parked"
             await mesh.distribute()
-            assert isinstance(await mesh.value(OUTCOME), Committed)
+            assert await mesh.ended() == "committed"
             await mesh.until(lambda: owner.metric("sagas_parked", saga="simulated") == 0)
     assert lines == [{**HELD_UP, "step": "", "reason": f"revision {newer} is not here yet"}]
 
@@ -252,7 +252,7 @@ async def test_a_retry_after_the_app_was_away_goes_on_from_the_failures_of_befor
         await mesh.until(lambda: reason() != APP_AWAY)
         assert parking.failures(key) == len(owner.app.calls) > calls
         owner.app.answers.clear()
-        await mesh.value(OUTCOME)
+        await mesh.ended()
         assert parking.failures(key) == 0
 
 

@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import re
 from collections.abc import Mapping
 
 import pytest
 
+from sagamesh.distribution import buckets
 from sagamesh.errors import UnreadableError
 from sagamesh.language.model import Action, Saga
 from sagamesh.log import codec, registers
-from sagamesh.log.registers import (
-    FINISH,
-    NULL,
-    OUTCOME,
-    Aborted,
-    Committed,
-    Compensated,
-    Done,
-    Failed,
-    Origin,
-    Start,
-)
+from sagamesh.log.registers import NULL, OUTCOME, Aborted, Cause, Done, Failed, Origin, Start
 from sagamesh.protocol.answers import Answer
 from sagamesh.protocol.attempt import Given, Operation
 from sagamesh.protocol.effects import Nak
@@ -36,13 +27,13 @@ from support.fakes.mesh import LOST, FakeApp, Mesh, Peer, ok, scenario
 
 
 @scenario
-async def test_a_straight_saga_of_three_steps_costs_eight_writes_three_deliveries_and_no_reads():
+async def test_a_straight_saga_of_three_steps_costs_seven_writes_three_deliveries_and_no_reads():
     async with Mesh(shapes.straight(3)).running() as mesh:
         await mesh.start()
-        assert isinstance(await mesh.value(OUTCOME), Committed)
+        assert await mesh.ended() == "committed"
         peers = mesh.peers.values()
         await mesh.until(lambda: sum(p.metric("deliveries_total", saga="simulated", result="ack") for p in peers) == 3)
-        assert sum(peer.log.counts["writes"] for peer in peers) == 8
+        assert sum(peer.log.counts["writes"] for peer in peers) == 7
         assert sum(peer.log.counts["reads"] for peer in peers) == 0
 
 
@@ -50,7 +41,7 @@ async def test_a_straight_saga_of_three_steps_costs_eight_writes_three_deliverie
 async def test_data_pass_from_app_to_log_to_app_and_every_call_says_what_it_is():
     async with Mesh(shapes.straight(2)).running() as mesh:
         started = await mesh.start(data={"total": 5})
-        await mesh.value(OUTCOME)
+        await mesh.ended()
         [(path, headers, body)] = mesh.peers["p-s1"].app.calls
         assert (path, body) == ("/s1", {"from": "/s0"})
         assert mesh.peers["p-s0"].app.calls[0][2] == {"total": 5}
@@ -65,14 +56,16 @@ async def test_a_refusal_goes_back_in_reverse_order_and_compensations_get_reques
     async with Mesh(shapes.straight(3)).running() as mesh:
         mesh.peers["p-s2"].app.answers["/s2"] = ok({"detail": "no"}, status=422)
         await mesh.start(data={"total": 5})
-        assert isinstance(await mesh.value(FINISH), Compensated)
+        assert await mesh.ended() == "aborted"
         assert [peer.app.paths for peer in mesh.peers.values()] == [
             [],
             ["/s0", "/s0/undo"],
             ["/s1", "/s1/undo"],
             ["/s2", "/s2/undo"],
         ]
-        assert mesh.values()[registers.end("s2")] == Failed("refused", "no", 1)
+        failed = mesh.values()[registers.end("s2")]
+        assert isinstance(failed, Failed)
+        assert (failed.kind, failed.reason, failed.deliveries) == ("refused", "no", 1)
         _, headers, body = mesh.peers["p-s1"].app.calls[1]
         assert headers["saga-end"] == "done"
         assert body["request"] == {"from": "/s0"}
@@ -106,7 +99,7 @@ async def test_a_call_says_how_often_its_delivery_was_handed_out():
         last.answers["/s1"] = ok({"detail": "no"}, status=422)
         await mesh.until(lambda: first.paths.count("/s0/undo") == 2)
         first.answers.clear()
-        await mesh.value(FINISH)
+        await mesh.ended()
         for app, path in ((last, "/s1"), (first, "/s0"), (first, "/s0/undo")):
             said = [headers["saga-attempt"] for called, headers, _ in app.calls if called == path]
             assert said == [str(number) for number in range(1, len(said) + 1)]
@@ -114,7 +107,8 @@ async def test_a_call_says_how_often_its_delivery_was_handed_out():
 
 @scenario
 async def test_while_an_app_is_away_nothing_begins_and_what_needs_no_app_goes_on():
-    async with Mesh(shapes.saga(shapes.step("a"), shapes.step("b"))).running() as mesh:
+    saga = shapes.saga(shapes.step("first"), shapes.step("a", "first.ok"), shapes.step("b", "first.ok"))
+    async with Mesh(saga).running() as mesh:
         away, there = mesh.peers["p-b"], mesh.peers["p-a"]
         away.app.away = True
         await mesh.start("found-out")
@@ -123,14 +117,32 @@ async def test_while_an_app_is_away_nothing_begins_and_what_needs_no_app_goes_on
         await mesh.value(registers.end("a"), "waits")
         there.app.answers["/a"] = ok({"detail": "no"}, status=422)
         await mesh.start("aborted")
-        assert isinstance(await mesh.value(FINISH, "aborted"), Compensated)  # though the app never came back
+        assert await mesh.ended("aborted") == "aborted"  # though the app never came back
         assert registers.begin("b") not in mesh.values("waits")
         assert away.app.calls == []
         assert away.metric("app_up") == 0
         away.app.away = False
-        assert isinstance(await mesh.value(OUTCOME, "waits"), Committed)
-        assert isinstance(await mesh.value(OUTCOME, "found-out"), Committed)
+        assert await mesh.ended("waits") == "committed"
+        assert await mesh.ended("found-out") == "committed"
         assert away.metric("app_up") == 1
+
+
+@scenario
+async def test_a_root_whose_app_is_away_ends_with_the_abort_and_is_undone_when_the_app_is_back():
+    """It has no `begin`, by which somebody could know that nobody has called it."""
+    async with Mesh(shapes.saga(shapes.step("a"), shapes.step("b"))).running() as mesh:
+        away = mesh.peers["p-b"]
+        away.app.away = True
+        mesh.peers["p-a"].app.answers["/a"] = ok({"detail": "no"}, status=422)
+        await mesh.start()
+        failed = await mesh.value(registers.end("b"))
+        assert isinstance(failed, Failed)
+        assert failed.reason == "the app was away while the saga was aborted"
+        await mesh.value(registers.compensation("a"))
+        assert registers.compensation("b") not in mesh.values()
+        away.app.away = False
+        assert await mesh.ended() == "aborted"
+        assert away.app.paths == ["/b/undo"]
 
 
 def two_steps_at_one_participant() -> Saga:
@@ -153,7 +165,7 @@ async def test_after_a_503_the_trial_is_left_to_the_step_that_calls():
         app = mesh.peers["owner"].app
         answers_503_once(app, "/b")
         await mesh.start()
-        assert isinstance(await mesh.value(OUTCOME), Committed)
+        assert await mesh.ended() == "committed"
         assert sorted(app.paths) == ["/a", "/b", "/b"]
 
 
@@ -164,7 +176,7 @@ async def test_after_a_503_on_the_notice_the_trial_is_left_to_the_step_that_call
         mesh.peers["p-c"].app.answers["/c"] = ok({"detail": "no"}, status=422)
         answers_503_once(app, "/b/undo")
         await mesh.start()
-        assert isinstance(await mesh.value(FINISH), Compensated)
+        assert await mesh.ended() == "aborted"
         assert app.paths.count("/b/undo") >= 2
 
 
@@ -179,7 +191,7 @@ async def test_a_503_is_away_too():
         )
         assert registers.end("s0") not in mesh.values()
         peer.app.answers.clear()
-        assert isinstance(await mesh.value(OUTCOME), Committed)
+        assert await mesh.ended() == "committed"
 
 
 @scenario
@@ -199,7 +211,7 @@ async def test_the_log_going_away_in_the_middle_loses_nothing():
         release.set()
         await mesh.until(lambda: mesh.peers["p-s1"].metric("writes_total", register="end", result="unknown") >= 2)
         mesh.server.up()
-        assert isinstance(await mesh.value(OUTCOME), Committed)
+        assert await mesh.ended() == "committed"
         assert mesh.peers["p-s1"].app.paths == ["/s1"]
 
 
@@ -209,7 +221,7 @@ async def test_lost_replies_and_stale_reads_change_nothing():
         mesh.server.lose_replies(4)
         mesh.server.stale(6)
         await mesh.start()
-        assert isinstance(await mesh.value(OUTCOME), Committed)
+        assert await mesh.ended() == "committed"
         assert [peer.app.paths for peer in mesh.peers.values()] == [[], ["/s0"], ["/s1"], ["/s2"]]
 
 
@@ -231,14 +243,14 @@ async def test_a_long_call_keeps_its_lease():
         # F18: The lease is renewed while the app works
         await mesh.until(lambda: hand.renewed > first + 0.6)
         release.set()
-        await mesh.value(OUTCOME)
+        await mesh.ended()
         assert len(peer.app.calls) == 1
 
 
 @scenario
 async def test_an_attempt_that_lost_its_lease_leaves_the_call_to_the_next():
-    async with Mesh(shapes.straight(1), ack_wait=0.3).running() as mesh:
-        peer = mesh.peers["p-s0"]
+    async with Mesh(shapes.straight(2), ack_wait=0.3).running() as mesh:
+        peer = mesh.peers["p-s1"]
         execute = peer.relay.executor.execute
 
         async def slow_at_first(work: Work, operation: Operation) -> Given:
@@ -251,7 +263,7 @@ async def test_an_attempt_that_lost_its_lease_leaves_the_call_to_the_next():
 
         peer.relay.executor.execute = slow_at_first
         await mesh.start()
-        done = await mesh.value(registers.end("s0"))
+        done = await mesh.value(registers.end("s1"))
         assert isinstance(done, Done)
         assert (done.deliveries, len(peer.app.calls)) == (2, 1)
 
@@ -271,6 +283,26 @@ async def test_a_register_from_the_future_is_neither_acked_nor_guessed_at():
 
 
 @scenario
+async def test_a_register_that_contradicts_others_is_held_and_counted():
+    async with Mesh(shapes.straight(3, pivot=2)).running() as mesh:
+        log, naks = MemoryLog(mesh.server), given_back(mesh.peers["p-s0"])
+        started = await mesh.start()
+        assert await mesh.ended() == "committed"
+        forged = registers.Notice(Cause("cancelled", "forged"))
+        origin = Origin(started.run, 1, 0.0, mesh.documents["app"].revision, "pod", "attempt")
+        headers, body = codec.encode(registers.ABORT, forged, origin, "somebody")
+        await log.put(mesh.instance().subject(registers.ABORT), headers, body)
+        await mesh.until(lambda: naks)
+        told = "_.abort contradicts what has decided the saga"
+        assert naks == [Nak(60.0, told, at_least=60.0, implausible="abort")]
+        for name in ("p-s0", "p-s1"):
+            await mesh.until(lambda name=name: mesh.peers[name].parking_reasons(mesh.instance()))
+            assert mesh.peers[name].metric("implausible_registers_total", register="abort") == 1
+            assert set(mesh.peers[name].parking_reasons(mesh.instance()).values()) == {told}
+        assert mesh.peers["p-s0"].app.paths == ["/s0"]
+
+
+@scenario
 async def test_a_revision_that_is_not_here_is_held_and_asked_for():
     async with Mesh(shapes.straight(1)).running() as mesh:
         step = shapes.replace(mesh.saga.steps[0], action=Action(path="/newer"))
@@ -286,27 +318,57 @@ async def test_a_revision_that_is_not_here_is_held_and_asked_for():
         assert naks[0] == Nak(1.0, f"revision {newer} is not here yet")
         assert peer.app.calls == []
         await mesh.distribute()
-        assert isinstance(await mesh.value(OUTCOME), Committed)
+        assert await mesh.ended() == "committed"
         # F36: it is carried out as soon as the document comes
         assert peer.app.paths == ["/newer"]
 
 
 @scenario
 async def test_the_end_of_a_saga_is_counted_once_by_whoever_wrote_it():
-    async with Mesh(shapes.straight(2)).running() as mesh:
-        await mesh.start("a")
-        await mesh.value(OUTCOME, "a")
-        mesh.peers["p-s1"].app.answers["/s1"] = ok(status=400)
-        await mesh.start("b")
-        await mesh.value(FINISH, "b")
-        peers = mesh.peers.values()
-        for outcome in ("committed", "aborted"):
-            await mesh.until(
-                lambda outcome=outcome: (
-                    sum(p.metric("sagas_finished_total", saga="simulated", outcome=outcome) for p in peers) == 1
-                )
-            )
-        assert mesh.starter.metric("sagas_started_total", saga="simulated") == 2
+    for saga in (shapes.straight(2), shapes.straight(3, pivot=1), *map(shapes.SHAPES.__getitem__, COUNTED)):
+        async with Mesh(saga).running() as mesh:
+            await mesh.start("a")
+            assert await mesh.ended("a") == "committed"
+            refusing = saga.pivot or saga.steps[-1]
+            mesh.peers[refusing.participant].app.answers[refusing.action.path] = ok(status=400)
+            await mesh.start("b")
+            assert await mesh.ended("b") == "aborted"
+            await mesh.until(lambda mesh=mesh: mesh.server.idle(mesh.stream))
+            assert finished(mesh) == {"committed": 1, "aborted": 1}
+            assert mesh.starter.metric("sagas_started_total", saga="simulated") == 2
+
+
+COUNTED = ("two roots", "pivot alone", "pivot with two retriable sinks", "nothing undoable before the pivot", "diamond")
+
+
+def finished(mesh: Mesh) -> dict[str, float]:
+    """How many instances everybody together says have ended so."""
+    metric = "sagas_finished_total"
+    peers = mesh.peers.values()
+    return {
+        outcome: sum(peer.metric(metric, saga="simulated", outcome=outcome) for peer in peers)
+        for outcome in ("committed", "aborted")
+    }
+
+
+@scenario
+async def test_a_cancel_that_writes_the_last_register_counts_the_end():
+    saga = shapes.saga(
+        shapes.step("first", kind="readOnly"), shapes.step("charge", "first.ok", kind="pivot"), shapes.step("last")
+    )
+    nothing = shapes.saga(*saga.steps[:2])
+    for undone, counted in ((nothing, 1), (saga, 0)):
+        async with Mesh(undone).running() as mesh:
+            mesh.peers["p-first"].app.away = True
+            await mesh.start()
+            await mesh.until(lambda mesh=mesh: mesh.peers["p-first"].availability.away)
+            await mesh.cancel()
+            assert mesh.starter.metric("sagas_finished_total", saga="simulated", outcome="aborted") == counted
+            assert await mesh.ended() == "aborted"
+            mesh.peers["p-first"].app.away = False
+            await mesh.until(lambda mesh=mesh: mesh.server.idle(mesh.stream))
+            await mesh.cancel()
+            assert finished(mesh) == {"committed": 0, "aborted": 1}, "once, whoever cancels again"
 
 
 @scenario
@@ -326,7 +388,7 @@ async def test_at_shutdown_what_is_in_hand_goes_back_at_once():
         await mesh.start()
         await mesh.until(lambda: peer.app.calls)
         await peer.relay.give_back()
-        assert isinstance(await mesh.value(OUTCOME), Committed)
+        assert await mesh.ended() == "committed"
         assert calls == 2
 
 
@@ -347,7 +409,7 @@ async def test_cancelling_before_and_after_the_decision():
         known = await mesh.cancel()
         assert isinstance(known.value(OUTCOME), Aborted)
         release.set()
-        assert isinstance(await mesh.value(FINISH), Compensated)
+        assert await mesh.ended() == "aborted"
         assert peer.app.paths == ["/s1", "/s1/undo"]
 
 
@@ -400,9 +462,26 @@ async def test_f57_a_delivery_for_which_there_is_no_memory_comes_again_soon():
 
         peer.executor.execute = starving
         await mesh.start()
-        assert isinstance(await mesh.value(OUTCOME), Committed)
+        assert await mesh.ended() == "committed"
         # F57: deliveries come again
         assert peer.app.paths == ["/s0"]
+
+
+@scenario
+async def test_a_delivery_whose_rules_are_of_an_older_format_says_so():
+    async with Mesh(shapes.straight(1)).running() as mesh:
+        old = shapes.replace(mesh.documents["p-s0"], revision="1111111111")
+        log, peer = MemoryLog(mesh.server), mesh.peers["p-s0"]
+        document = json.dumps({"format": 1, "saga": "simulated", "revision": old.revision}).encode()
+        await log.put(buckets.rules_subject(old), {}, document)
+        start = Start("start", "i-1", "test", "digest", NULL)
+        headers, body = codec.encode(
+            registers.START, start, Origin("run", 0, 0.0, old.revision, "pod", "attempt"), "app"
+        )
+        await log.put(mesh.instance().subject(registers.START), headers, body)
+        told = "revision 1111111111 cannot be used: rules of format 1; this version reads format 2"
+        await mesh.until(lambda: peer.parking_reasons(mesh.instance()).get("", "").startswith(told))
+        assert peer.app.calls == []
 
 
 @pytest.mark.parametrize(
@@ -490,7 +569,7 @@ async def test_what_was_settled_is_not_renewed_any_more():
 
         peer.app.answers["/s0"] = look
         await mesh.start()
-        await mesh.value(OUTCOME)
+        await mesh.ended()
         await mesh.until(lambda: not peer.relay.in_flight)
         [hand] = hands
         before = hand.renewed
@@ -518,7 +597,7 @@ async def test_a_lease_that_the_server_does_not_confirm_is_lost():
         assert hand.renewed - last < 0.15  # at most the one that was under way
         mesh.server.up()
         release.set()
-        assert isinstance(await mesh.value(OUTCOME), Committed)
+        assert await mesh.ended() == "committed"
 
 
 def test_an_expression_that_cannot_be_evaluated_is_told_and_counted_once_for_each_call(
@@ -536,7 +615,7 @@ def test_an_expression_that_cannot_be_evaluated_is_told_and_counted_once_for_eac
             await mesh.start()
             await mesh.until(lambda: app.app.paths.count("/book/undo") >= 2)
             app.app.answers["/book/undo"] = ok({})
-            assert isinstance(await mesh.value(FINISH), Compensated)
+            assert await mesh.ended() == "aborted"
             undone = app.app.paths.count("/book/undo")
             labels = {"saga": "simulated", "step": "book", "place": "compensation.body"}
             assert app.metric("expressions_failed_total", **labels) == undone
@@ -562,7 +641,7 @@ async def test_an_answer_that_the_log_cannot_take_fails_its_step_and_the_saga_is
         last.log._max_message = 64 * 1024
         last.app.answers["/s1"] = ok("x" * 100_000)
         await mesh.start()
-        await mesh.value(registers.FINISH)
+        await mesh.ended()
         failed = await mesh.value(registers.end("s1"))
         assert failed.kind == "unknown"
         assert re.fullmatch("the register would have 100[0-9]{3} bytes, and the log takes 65536", failed.reason)

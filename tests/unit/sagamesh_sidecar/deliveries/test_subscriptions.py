@@ -11,7 +11,7 @@ import pytest
 
 from sagamesh.language.model import Saga
 from sagamesh.log import registers
-from sagamesh.log.registers import OUTCOME, START, Committed
+from sagamesh.log.registers import START
 from sagamesh.protocol.answers import Answer
 from sagamesh_sidecar.adapters.memory.consumer import MemoryLease
 from sagamesh_sidecar.deliveries.subscriptions import Subscriptions
@@ -46,11 +46,11 @@ async def test_what_runs_is_finished_and_nothing_more_is_taken():
         slow.go.set()
         assert await draining == 0
         assert peer.subscriptions.closed.startswith("drained")
-        assert isinstance(await mesh.value(OUTCOME, "running"), Committed)
+        assert await mesh.ended("running") == "committed"
 
         other = mesh.peer("p-s0")
         async with other.running():
-            assert isinstance(await mesh.value(OUTCOME, "late"), Committed)
+            assert await mesh.ended("late") == "committed"
         assert (len(peer.app.calls), len(other.app.calls)) == (1, 1)
 
 
@@ -64,7 +64,7 @@ async def test_what_cannot_be_finished_goes_to_another_replica_at_once():
         assert await peer.subscriptions.drain() == 1
         assert peer.relay.in_flight == 0
         async with mesh.peer("p-s0").running():
-            assert isinstance(await mesh.value(OUTCOME), Committed)
+            assert await mesh.ended() == "committed"
 
 
 @scenario
@@ -113,7 +113,7 @@ async def test_who_has_no_grace_takes_nothing_back(monkeypatch: pytest.MonkeyPat
         monkeypatch.setattr(MemoryLease, "nak", nak)
         async with mesh.peer("p-s0").running():
             assert await peer.subscriptions.drain() == 5
-            assert [type(await mesh.value(OUTCOME, key)) for key in keys] == [Committed] * 5
+            assert [await mesh.ended(key) for key in keys] == ["committed"] * 5
         assert len(peer.app.calls) == 5
 
 
@@ -124,7 +124,7 @@ async def test_a_drained_sidecar_still_takes_starts():
         started = await mesh.start("after")
         assert not started.duplicate
         assert START in mesh.values("after")
-        assert isinstance(await mesh.value(OUTCOME, "after"), Committed)
+        assert await mesh.ended("after") == "committed"
 
 
 @scenario
@@ -152,7 +152,7 @@ async def test_a_saga_that_is_learned_after_a_drain_is_not_asked_for():
     await late.subscriptions.drain()
     async with mesh.running(), late.running():
         await mesh.start()
-        assert isinstance(await mesh.value(OUTCOME), Committed)
+        assert await mesh.ended() == "committed"
         assert late.app.calls == []
         assert not late.metrics.registry.get_sample_value("sagamesh_consumer_up", {"saga": "simulated"})
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from sagamesh.log import registers
-from sagamesh.log.registers import FINISH, OUTCOME, Compensated, Done, Failed, Instance, Undone
+from sagamesh.log.registers import Done, Failed, Instance, Undone
 from sagamesh.protocol.answers import Answer
 from sagamesh_sidecar.deliveries.parking import FORGET
 from sagamesh_sidecar.deliveries.tally import Tally
@@ -31,7 +31,7 @@ async def test_a_call_counts_from_when_it_is_made():
         assert await owner.calls(PLACE) == {"s0": 1, "s1": 0}
         assert await mesh.peers["p-s1"].calls(PLACE) == {"s0": 0, "s1": 0}, "it cannot know yet"
         release.set()
-        await mesh.value(OUTCOME)
+        await mesh.ended()
         for peer in mesh.peers.values():
             assert await peer.calls(PLACE) == {"s0": 1, "s1": 1}
 
@@ -108,7 +108,7 @@ async def test_a_503_is_a_call():
         await mesh.until(lambda: not owner.relay.in_flight)
         assert await owner.calls(PLACE) == {"s0": len(owner.app.calls)}
         owner.app.answers.clear()
-        await mesh.value(OUTCOME)
+        await mesh.ended()
         assert await owner.calls(PLACE) == {"s0": len(owner.app.calls)}
 
 
@@ -123,7 +123,7 @@ async def test_the_calls_of_a_compensation_count_too():
         await mesh.until(lambda: not owner.relay.in_flight)
         assert (await owner.calls(PLACE))["s0"] == len(owner.app.calls)
         owner.app.answers.clear()
-        assert isinstance(await mesh.value(FINISH), Compensated)
+        assert await mesh.ended() == "aborted"
         undone = mesh.values()[registers.compensation("s0")]
         assert isinstance(undone, Undone)
         assert undone.called == owner.app.paths.count("/s0/undo")

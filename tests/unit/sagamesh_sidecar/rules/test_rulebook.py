@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from msgspec.structs import replace
 
 from sagamesh.distribution import buckets
@@ -71,13 +73,30 @@ async def test_the_last_good_revision_stays_until_the_new_one_is_there_and_reada
     newer = replace(RULES, revision="2222222222")
     await bucket.activate(newer.revision.encode())
     assert bucket.active == [RULES.revision]
-    await bucket.document(newer, codec.encode_rules(replace(newer, format=2)))
+    await bucket.document(newer, codec.encode_rules(replace(newer, format=3)))
     # F35: The last good revision stays active
     assert bucket.active == [RULES.revision]
     third = replace(RULES, revision="3333333333")
     await bucket.activate(third.revision.encode())
     await bucket.document(third)
     assert bucket.active == [third.revision]
+
+
+@scenario
+async def test_why_a_revision_cannot_be_carried_out_is_one_sentence():
+    bucket = Bucket()
+    assert bucket.book.lacking("simulated", "1111111111") == "revision 1111111111 is not here yet"
+    before = {"format": 1, "namespace": "default", "saga": "simulated", "participant": "app", "roots": ["s0"]}
+    await bucket.document(replace(RULES, revision="1111111111"), json.dumps(before).encode())
+    assert bucket.book.lacking("simulated", "1111111111") == (
+        "revision 1111111111 cannot be used: rules of format 1; this version reads format 2: "
+        "their instances need the version that wrote them"
+    )
+    newer = replace(RULES, revision="2222222222")
+    await bucket.document(newer, codec.encode_rules(replace(newer, format=3)))
+    assert bucket.book.lacking("simulated", newer.revision).endswith("this version reads format 2: update this one")
+    await bucket.document(newer)
+    assert bucket.book.lacking("simulated", newer.revision) == "revision 2222222222 is not here yet", "once it is whole"
 
 
 @scenario
