@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from sagamesh.distribution import buckets
-from sagamesh.language.model import Action, Emit, Saga, StartSpec, Step
+from sagamesh.language.model import Action, Compensation, Emit, Saga, StartSpec, Step
 from sagamesh.log import codec, registers
-from sagamesh.log.registers import FINISH, OUTCOME, START, Instance, Name, Origin, SagaKey, Value
+from sagamesh.log.registers import ABORT, FINISH, OUTCOME, START, Instance, Name, Origin, SagaKey, Value
 from sagamesh.rules.local import LocalRules
 from sagamesh.rules.projection import project
 from sagamesh_cli.local.nats_server import EmbeddedServer
@@ -24,24 +24,36 @@ from support.servers.nats_server import emptied
 
 KEY = SagaKey("shop", "checkout")
 LOG = "SAGA_shop_checkout"
-ABORTED = registers.Aborted(cause=registers.Cause(step="charge", kind="refused", reason="no"))
+CAUSE = registers.Cause(step="charge", kind="refused", reason="no")
+ABORTED, NOTICE = registers.Aborted(cause=CAUSE), registers.Notice(cause=CAUSE)
+DONE, FAILED = registers.Done("charge.ok", registers.NULL), registers.Failed("refused", "no")
+
+
+def step(name: str, *after: str, **more: Any) -> Step:
+    emits = (Emit(event=f"{name}.ok"),)
+    return Step(name=name, participant="payments", after=after, action=Action(path=f"/{name}"), emits=emits, **more)
+
+
+def projected(*steps: Step) -> dict[str, LocalRules]:
+    start = StartSpec(participant="orders", event="go")
+    return project(Saga(namespace="shop", name="checkout", start=start, steps=steps))
 
 
 def documents(*, pivot: bool = True) -> dict[str, LocalRules]:
-    charge = Step(
-        name="charge",
-        participant="payments",
-        after=("go",),
-        action=Action(path="/charge"),
-        emits=(Emit(event="charged"),),
-        pivot=pivot,
-        read_only=not pivot,
-    )
-    start = StartSpec(participant="orders", event="go")
-    return project(Saga(namespace="shop", name="checkout", start=start, steps=(charge,)))
+    return projected(step("charge", "go", pivot=pivot, read_only=not pivot))
 
 
 WITH, WITHOUT = documents(), documents(pivot=False)
+
+
+def several() -> dict[str, LocalRules]:
+    """Two steps that are undone last, and two sinks."""
+    undo = Compensation(path="/undo")
+    charge = step("charge", "reserve.ok", "book.ok", pivot=True)
+    roots = step("reserve", "go", compensation=undo), step("book", "go", compensation=undo)
+    return projected(*roots, charge, step("ship", "charge.ok"), step("thank", "charge.ok"))
+
+
 
 
 class Stage:
@@ -61,6 +73,11 @@ class Stage:
         value = registers.Start(event="go", id=instance, source="test", digest="d")
         return await self.write(instance, START, value)
 
+    async def charge(self, instance: str, value: Value) -> bool:
+        """The pivot, to its end."""
+        await self.write(instance, registers.begin("charge"), registers.Started("d"))
+        return await self.write(instance, registers.end("charge"), value)
+
     async def retire(self, js: JetStream | None = None, *, starting: Collection[str] = ()) -> Retiring | None:
         return await retire(js or self.js, KEY, starting=starting, installation="default")
 
@@ -76,6 +93,10 @@ class Stage:
         info = await self.js.api(f"STREAM.INFO.{buckets.RULES_STREAM}", wanted)
         found: dict[str, int] = info["state"].get("subjects") or {}
         return {subject: number for subject, number in found.items() if not subject.endswith(".retired")}
+
+    async def entries_of(self, revision: str) -> list[str]:
+        """Keys of a revision's documents, but for the starting participant's."""
+        return [subject for subject in await self.entries() if subject.endswith(revision) and ".orders." not in subject]
 
 
 Scenario = Callable[[Stage], Coroutine[Any, Any, None]]
@@ -127,19 +148,16 @@ def test_what_runs_may_end_first_and_nobody_starts_it_any_more(server: EmbeddedS
     async def scenario(on: Stage) -> None:
         for name in ("a", "b", "c"):
             await on.start(name)
-        await on.write("c", OUTCOME, registers.Committed())
-        await on.write("c", FINISH, registers.Completed())
+        await on.charge("c", DONE)
         assert await on.retire() == Retiring(2)
         active = buckets.active_subject(*KEY, "checkout").replace(".checkout.checkout.", ".orders.checkout.")
         [entry] = await on.js.last(buckets.RULES_STREAM, [active])
         assert entry.body == b"", "the starting participant is told"
         assert len(await on.entries()) == 3, "the rules stay"
-        await on.write("a", OUTCOME, registers.Committed())
-        assert await on.retire() == Retiring(2), "with a pivot the outcome is not the end"
-        await on.write("a", FINISH, registers.Completed())
-        await on.write("b", OUTCOME, ABORTED)
-        assert await on.retire() == Retiring(1)
-        await on.write("b", FINISH, registers.Compensated())
+        await on.charge("a", DONE)
+        await on.charge("b", FAILED)
+        assert await on.retire() == Retiring(1), "nobody was told"
+        await on.write("b", ABORT, NOTICE)
         assert await on.retire() is None
         assert not await on.is_there()
 
@@ -153,10 +171,46 @@ def test_without_a_pivot_a_committed_outcome_is_the_end(server: EmbeddedServer) 
         await on.write("a", OUTCOME, registers.Committed())
         await on.write("b", OUTCOME, ABORTED)
         assert await on.retire() == Retiring(1)
-        await on.write("b", FINISH, registers.Compensated())
+        await on.write("b", ABORT, NOTICE)
         assert await on.retire() is None
 
     play(server, scenario, WITHOUT)
+
+
+def test_several_that_end_it_together_are_waited_for(server: EmbeddedServer) -> None:
+    async def scenario(on: Stage) -> None:
+        for name in ("a", "b", "c"):
+            await on.start(name)
+            await on.charge(name, FAILED if name == "b" else DONE)
+        await on.write("b", ABORT, NOTICE)
+        for name in ("a", "c"):
+            await on.write(name, registers.end("ship"), DONE)
+        for step in ("reserve", "book"):
+            await on.write("b", registers.compensation(step), registers.Undone())
+        assert await on.retire() == Retiring(3)
+        await on.write("b", FINISH, registers.Compensated())
+        await on.write("a", FINISH, registers.Completed())
+        assert await on.retire() == Retiring(1)
+        await on.write("c", FINISH, registers.Completed())
+        assert await on.retire() is None
+
+    play(server, scenario, several())
+
+
+def test_an_instance_of_a_revision_that_nobody_knows_runs(server: EmbeddedServer) -> None:
+    async def scenario(on: Stage) -> None:
+        for name in ("a", "b"):
+            await on.start(name)
+        on.revision = "0123456789"
+        await on.charge("a", DONE)
+        await on.write("b", FINISH, registers.Completed())
+        assert await on.retire() == Retiring(1)
+        [subject] = await on.entries_of(WITH["payments"].revision)
+        unreadable = subject.replace(WITH["payments"].revision, on.revision)
+        await on.js.publish(unreadable, b'{"format": 1, "revision": "0123456789"}')
+        assert await on.retire() == Retiring(1), "nor does a document of an older format tell"
+
+    play(server, scenario)
 
 
 def test_many_instances_are_all_counted(server: EmbeddedServer) -> None:
@@ -206,8 +260,7 @@ def test_a_start_that_is_accepted_at_the_last_moment_is_not_lost(server: Embedde
     async def scenario(on: Stage) -> None:
         assert await on.retire(Between(on.js, "STREAM.UPDATE", lambda: on.start("late"), "before")) == Retiring(1)
         assert await on.is_there()
-        assert await on.write("late", OUTCOME, registers.Committed()), "and it can go on"
-        assert await on.write("late", FINISH, registers.Completed())
+        assert await on.charge("late", DONE), "and it can go on"
         assert await on.retire() is None
 
     play(server, scenario)

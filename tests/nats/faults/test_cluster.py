@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from sagamesh.log.registers import OUTCOME
+from support.builders import oracle
 from support.builders.orders import KINDS, MEALS, Orders, conclude, mixed, place, slow_kitchen, under_way, unknown
 from support.processes.shared import Play, shared
 from support.processes.stage import Stage, stage, until
@@ -46,9 +46,9 @@ def cluster(on: Stage) -> Cluster:
 
 
 async def outcomes(on: Stage, orders: Orders) -> dict[str, int]:
-    """Where the outcome of each stands that is decided."""
-    found = {key: await on.registers(key) for key in orders}
-    return {key: registers[OUTCOME].sequence for key, registers in found.items() if OUTCOME in registers}
+    """Where the register stands that has decided, of each that is."""
+    found = {key: oracle.decided(on.saga, await on.registers(key)) for key in orders}
+    return {key: register.sequence for key, register in found.items() if register is not None}
 
 
 async def agreed(on: Stage, orders: Orders) -> None:

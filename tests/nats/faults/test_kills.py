@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sagamesh.log.registers import FINISH, START, Done, Failed, Started, Undone, begin, end, parse
+from sagamesh.log.registers import START, Done, Failed, Started, Undone, begin, end, parse
 from support.builders.orders import KINDS, MEALS, Kind, conclude, mixed, place
 from support.processes.stage import DECLINED, Fates, Stage, run, seconds_since, stage, until
 
@@ -240,7 +240,7 @@ def test_f6_the_server_is_killed_and_comes_back_with_its_disk(tmp_path: Path) ->
             await conclude(on, orders, 60 + len(orders))
             # F6: no saga has to be started twice
             assert {key: (await on.registers(key))[START].origin.run for key in early} == taken
-            ends = [(await on.registers(key))[FINISH].time for key in early]
+            ends = [await on.ended_at(key) for key in early]
             assert max(ends) > killed, "it was killed too late"
 
     run(scenario(), 90)

@@ -25,7 +25,7 @@ from sagamesh.distribution.plan import needed_filters
 from sagamesh.errors import UnavailableError
 from sagamesh.language.model import Saga, Step
 from sagamesh.log import codec, registers
-from sagamesh.log.registers import FINISH, Instance, Name, Register
+from sagamesh.log.registers import START, Instance, Name, Register
 from sagamesh.rules.projection import project
 from sagamesh_cli.local.example_services import ExampleService, books, example
 from sagamesh_cli.local.mesh import participants_of, provision, read_sagas
@@ -155,14 +155,16 @@ class Stage:
     async def finished(self, *keys: str, seconds: float = 30.0) -> dict[str, str]:
         """How each of these ended, once all have."""
         states: dict[str, str] = {}
+        lasts = oracle.endings(self.saga)
         try:
             async with asyncio.timeout(seconds):
                 while missing := [key for key in keys if key not in states][:READ]:
                     with contextlib.suppress(UnavailableError):
-                        subjects = [self.instance(key).subject(FINISH) for key in missing]
+                        subjects = [self.instance(key).subject(name) for key in missing for name in lasts]
                         for message in await self.log.read(self.stream, subjects):
-                            key = registers.parse(message.subject)[0].id
-                            states[key] = oracle.state({FINISH: codec.decode(message)})
+                            one, register = registers.parse(message.subject)[0], codec.decode(message)
+                            if oracle.ending(self.saga, {register.name: register}) is not None:
+                                states[one.id] = lasts[register.name]
                     await asyncio.sleep(0.02)
         except TimeoutError:
             left = sorted(set(keys) - states.keys())
@@ -175,6 +177,17 @@ class Stage:
         found = await self.log.read(self.stream, [self.instance(key).wildcard])
         decoded = (codec.decode(message) for message in found)
         return {register.name: register for register in decoded if not register.name.register.startswith("absent")}
+
+    async def took(self, key: str) -> float:
+        """Seconds from the start of a finished instance to its last register."""
+        found = await self.registers(key)
+        return (await self.ended_at(key)) - found[START].time
+
+    async def ended_at(self, key: str) -> float:
+        """When a finished instance ended."""
+        last = oracle.ending(self.saga, await self.registers(key))
+        assert last is not None, f"{key} has not ended"
+        return last.time
 
     async def everything(self) -> list[tuple[int, str, bytes]]:
         """What is in the stream: sequence, subject and body of each message, markers aside."""
