@@ -61,12 +61,7 @@ def _seen(world: World, instance: str) -> Any:
         must_settle=lambda delivery: not delivery.acked,
         apps=world.ledgers.of(instance),
         broker=SimpleNamespace(registers=stored, deliveries=[], sequence=last, misled=False),
-        must_settle=lambda _delivery: True,
-        local=world.local,
         cancelled=instance in world.cancelled,
-        forged=False,
-        lost="",
-        applied={},
     )
 
 

@@ -57,7 +57,7 @@ class HandedOut:
 
 
 class Witness:
-    """`violations`: what went wrong so far. `clock`: the server's. `open_steps`: whose first register is their `end`."""
+    """`violations`: what went wrong so far. `clock`: the server's. `open_steps`: those that need no `begin`."""
 
     def __init__(self, clock: Callable[[], float], open_steps: Collection[str]) -> None:
         self._open = open_steps

@@ -266,11 +266,6 @@ class World:
         await instances.cancel(rules, start, instance, "changed my mind")
 
     @property
-    def local(self) -> LocalRules:
-        """What every participant's rules say alike of the saga as a whole."""
-        return next(iter(self.outline.rules.values())).local
-
-    @property
     def unfinished(self) -> list[str]:
         """The instances that have not ended."""
         for name in self.instances:

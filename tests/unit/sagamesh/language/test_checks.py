@@ -77,6 +77,7 @@ PLACES = {
     "SM021": "[3].action.body",
     "SM022": "[0].action.timeout",
     "SM023": "[0].action.retry.backoff",
+    "SM024": "[0].emits[0].when",
 }
 """Where, below `spec.steps`, each example has its finding."""
 
