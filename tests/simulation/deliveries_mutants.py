@@ -233,7 +233,7 @@ MUTANTS = (
     ),
     DeliveryMutant(
         "an end after the pivot is not counted",
-        "pivot in the middle",
+        "pivot first",
         nothing,
         ((endings, "if only and known.mine(only.end)", "if False and known.mine(only.end)"),),
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 import typer
 
@@ -15,17 +15,19 @@ from sagamesh_cli.local.file_watch import FileWatch, Looks, look
 from sagamesh_cli.local.mesh import POD, LocalMesh, participants_of, provision, read_sagas
 from sagamesh_cli.output import Complaint, complain
 
+Learned = Callable[[Collection[Saga]], None]
 LOOK = 0.3
 """Seconds between looks at the files. A change is taken when two of them agree: nobody notices so short a wait, and no
 editor takes so long between the parts of a file."""
 
 
-async def keep(mesh: LocalMesh, looks: Looks, stop: asyncio.Event) -> None:
+async def keep(mesh: LocalMesh, looks: Looks, stop: asyncio.Event, learned: Learned) -> None:
     """Take the files' new revisions whenever they change, and start the server again if it dies, until `stop`.
 
-    `looks`: the files as they were when the mesh's sagas were read.
+    `looks`: the files as they were when the mesh's sagas were read. `learned`: called before there are instances of
+    what they say now.
     """
-    reloader = Reloader(mesh, looks)
+    reloader = Reloader(mesh, looks, learned)
     while not stop.is_set():
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), LOOK)
@@ -47,8 +49,9 @@ async def tell_revisions(mesh: LocalMesh, sagas: Collection[Saga], stop: asyncio
 class Reloader:
     """Changed files become new revisions. What is wrong is told once and changes nothing: the old ones stay active."""
 
-    def __init__(self, mesh: LocalMesh, looks: Looks) -> None:
+    def __init__(self, mesh: LocalMesh, looks: Looks, learned: Learned) -> None:
         self._mesh = mesh
+        self._learned = learned
         self._watch = FileWatch(looks)
         self._was_wrong = False
         self._still_due = ""
@@ -83,6 +86,7 @@ class Reloader:
 
     async def _take(self, sagas: list[Saga], stop: asyncio.Event) -> EnvironmentFault | None:
         """Distribute them, and tell what is new; or why that cannot be done."""
+        self._learned(sagas)
         try:
             revisions = await provision(self._mesh.nats, sagas, directory=self._mesh.options.nats_dir)
         except EnvironmentFault as fault:

@@ -5,38 +5,40 @@ from __future__ import annotations
 import logging
 from datetime import datetime
 
-from sagamesh.log.registers import (
-    SAGA,
-    Aborted,
-    Committed,
-    Compensated,
-    Completed,
-    Dead,
-    Done,
-    Failed,
-    Instance,
-    Register,
-    Satisfied,
-    Start,
-    Undone,
-)
+from sagamesh.log.registers import SAGA, Dead, Done, Failed, Instance, Register, Satisfied, Start, Undone
 from sagamesh_cli.output import in_line, paint
+from sagamesh_cli.views.open_instances import OpenInstances, Turn
 from sagamesh_sidecar import json_logging
 
 GREEN, RED, YELLOW, BLUE = "green", "red", "yellow", "blue"
+TURNS = {"committed": GREEN, "aborted": RED, "completed": GREEN, "compensated": YELLOW}
 
 
-def line(instance: Instance, register: Register) -> str | None:
-    """One line, or None for what only the protocol needs (begins, notices, and steps that had nothing to undo)."""
-    told = _tell(register)
-    if told is None:
-        return None
-    word, colour, rest = told
+class RegisterLines:
+    """What a register says, and what has become of its instance by it. `learn` takes each revision's rules."""
+
+    def __init__(self) -> None:
+        self._open = OpenInstances()
+        self.learn = self._open.learn
+
+    def of(self, instance: Instance, register: Register) -> tuple[str, ...]:
+        """No line for what only the protocol needs (begins, notices, and steps that had nothing to undo)."""
+        step = "" if register.name.step == SAGA else register.name.step
+        told = _tell(register)
+        lines = (_line(instance, register, step, *told),) if told else ()
+        turns = self._open.see(instance, register)
+        return (*lines, *(_line(instance, register, "", turn.word, TURNS[turn.word], _why(turn)) for turn in turns))
+
+
+def _line(instance: Instance, register: Register, step: str, word: str, colour: str, rest: str) -> str:
     time = datetime.fromtimestamp(register.time).astimezone().strftime("%H:%M:%S.%f")[:-3]
-    step = "" if register.name.step == SAGA else register.name.step
     return (
         f"{paint(time, dim=True)}  {in_line(instance.id):16}  {step:18}  {paint(f'{word:11}', colour)}  {in_line(rest)}"
     )
+
+
+def _why(turn: Turn) -> str:
+    return f"{turn.cause.step or turn.cause.kind}: {turn.cause.reason}" if turn.cause else ""
 
 
 class NewsFormatter(logging.Formatter):
@@ -60,15 +62,7 @@ def _tell(register: Register) -> tuple[str, str, str] | None:
             return "skipped", BLUE, ""
         case Failed(reason=reason):
             return "failed", RED, reason
-        case Committed():
-            return "committed", GREEN, ""
-        case Aborted(cause=cause):
-            return "aborted", RED, f"{cause.step or cause.kind}: {cause.reason}"
         case Undone():
             return "undone", YELLOW, ""
-        case Completed():
-            return "completed", GREEN, ""
-        case Compensated():
-            return "compensated", YELLOW, ""
         case _:
             return None

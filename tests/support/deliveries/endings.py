@@ -19,6 +19,13 @@ def first(world: World) -> tuple[str, list[DeliveringPod]]:
     return step.name, world.of(step.participant)
 
 
+def latched(world: World) -> tuple[str, list[DeliveringPod]]:
+    """A step that begins by a register, and the pods of its participant; where there is none, the first."""
+    outline = world.outline
+    found = next((name for name in outline.in_order if name not in outline.open), None)
+    return first(world) if found is None else (found, world.of(outline.steps[found].participant))
+
+
 async def nothing(world: World) -> None:
     """It goes right through."""
     world.start()
@@ -49,7 +56,7 @@ async def busy(world: World) -> None:
 
 async def standing_still(world: World) -> None:
     """While the log takes a `begin`, who writes it stands still: for so long that another begins."""
-    _, pods = first(world)
+    _, pods = latched(world)
     for pod in pods:
         pod.line.put_takes = world.ack_wait / 4
     world.start()
@@ -111,7 +118,7 @@ async def leaving_late(world: World) -> None:
 
 async def late_word(world: World) -> None:
     """The log takes long for a `begin`, and for the word that the lease goes on."""
-    _, pods = first(world)
+    _, pods = latched(world)
     for pod in pods:
         pod.line.put_takes, pod.line.in_progress_takes = 1.5 * world.ack_wait, 0.9 * world.ack_wait
     world.start()

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from sagamesh.language.model import Saga
 from sagamesh.log.registers import Instance, Register
+from sagamesh.rules.projection import project
 from sagamesh_cli import options
 from sagamesh_cli.local import ready_file as readiness
 from sagamesh_cli.local import reloading
@@ -21,7 +25,7 @@ from sagamesh_cli.local.mesh import LocalMesh, MeshOptions, check_options, read_
 from sagamesh_cli.local.signals import interruptible, on_signals
 from sagamesh_cli.options import NatsDir
 from sagamesh_cli.views.greeting import greeting
-from sagamesh_cli.views.register_lines import NewsFormatter, line
+from sagamesh_cli.views.register_lines import NewsFormatter, RegisterLines
 from sagamesh_sidecar import json_logging
 
 
@@ -67,19 +71,26 @@ async def _run(asked: MeshOptions, ready_file: Path | None) -> None:
     sagas = read_sagas(asked.files)
     check_options(asked, sagas)
     readiness.clear(ready_file)
-    async with running(asked, sagas, _show) as mesh:
+    lines = RegisterLines()
+    _learn(lines, sagas)
+    async with running(asked, sagas, partial(_show, lines)) as mesh:
         on_signals(stop.set)
         _greet(mesh)
         await reloading.tell_revisions(mesh, mesh.sagas, stop)
         with readiness.present(ready_file, mesh.listens()):
-            await reloading.keep(mesh, looks, stop)
+            await reloading.keep(mesh, looks, stop, partial(_learn, lines))
         typer.echo("stopping")
 
 
-def _show(instance: Instance, register: Register) -> None:
+def _learn(lines: RegisterLines, sagas: Iterable[Saga]) -> None:
+    """From now on there may be instances of these."""
+    for saga in sagas:
+        lines.learn(next(iter(project(saga).values())))
+
+
+def _show(lines: RegisterLines, instance: Instance, register: Register) -> None:
     """Print a register as it comes."""
-    told = line(instance, register)
-    if told is not None:
+    for told in lines.of(instance, register):
         typer.echo(told)
 
 

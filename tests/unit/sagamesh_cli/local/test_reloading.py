@@ -35,6 +35,7 @@ class Desk:
         self.capsys = capsys
         self.fault: EnvironmentFault | None = None
         self.told: list[str] = []
+        self.learned: list[Saga] = []
         file.write_text(TEXT)
         looks, sagas = look([str(file)]), read_sagas([str(file)])
         options = MeshOptions(files=[str(file)], apps={})
@@ -47,9 +48,10 @@ class Desk:
             server=None,
             revisions=of(sagas),  # type: ignore[dict-item]
         )
-        self.reloader = Reloader(self.mesh, looks)
+        self.reloader = Reloader(self.mesh, looks, self.learned.extend)
 
     async def provision(self, nats: str, sagas: list[Saga], **options: object) -> dict[str, str]:
+        assert self.learned[-len(sagas) :] == sagas, "there may be instances of them from now on"
         if self.fault is not None:
             raise self.fault
         return of(sagas)
@@ -85,6 +87,7 @@ def test_a_changed_file_becomes_a_revision_once(desk: Desk) -> None:
     assert desk.look() == ("", "")
     assert desk.told == ["/other"]
     assert desk.mesh.revisions == {"small": "/other"}
+    assert of(desk.learned) == {"small": "/other"}
 
 
 def test_a_wrong_file_is_told_once_and_again_when_it_changed_again(desk: Desk) -> None:
