@@ -55,7 +55,8 @@ def test_the_first_step_is_as_every_other() -> None:
     assert of.contradict([way["a"]], [way["b"]])
     spent.clear()
     assert not of.contradict([way["c"]], [way["a"], way["b"]])
-    assert spent == [VISIT + 3], "where one side does not choose there is nothing to split"
+    assert not of.contradict([way["b"]], [way["c"]])
+    assert spent == [VISIT + 3, VISIT + 2], "where one side does not choose there is nothing to split"
 
 
 def test_each_visit_costs_what_it_looks_at() -> None:

@@ -180,17 +180,11 @@ def test_a_race_of_races_ends() -> None:
 @pytest.mark.parametrize("most", [{"MOST_WAYS": 5}, {"MOST_IN_ALL": 6}], ids=str)
 def test_no_more_ways_are_made_than_there_may_be(most: dict[str, int]) -> None:
     """There is one way already. Without an end the others would take all memory before they are counted."""
-    found, made = Ways(saga(step("a", ("start",)))), 0
-
-    def endless() -> Iterator[int]:
-        nonlocal made
-        while made < 100:
-            made += 1
-            yield made
-
+    found = Ways(saga(step("a", ("start",))))
+    ways_made = iter(range(100))
     with limits(**most), pytest.raises(TooManyWaysError):
-        found._limited(endless())
-    assert made == 6
+        found._limited(ways_made)
+    assert next(ways_made) == 6
 
 
 def pairs(count: int, *, victims: int = 1) -> Saga:
@@ -228,14 +222,22 @@ def test_the_step_that_is_asked_about_is_named() -> None:
     with pytest.raises(TooManyWaysError) as caught:
         found.settled("p", "v0")
     assert caught.value.step == "v0"
+    with limits(MOST_WORK=found.work), pytest.raises(TooManyWaysError) as caught:
+        found.race(step("merge", ("x0.ok", "y0.ok"), join="any"))
+    assert caught.value.step == "merge"
 
 
 def test_what_is_counted() -> None:
     """For a step that waits for one event: a way announced, a visit of two, and one that is kept."""
     found = Ways(saga(step("a", ("start",))))
     assert found.work == 1 + (VISIT + 2) + 1
+    with limits(MOST_WORK=found.work):
+        Ways(saga(step("a", ("start",))))
+    with limits(MOST_WORK=found.work - 1), pytest.raises(TooManyWaysError):
+        Ways(saga(step("a", ("start",))))
     assert found.only_after("a", "_")
     assert found.work == 1 + (VISIT + 2) + 1 + 1
+    assert MOST_WORK == 5_000_000, "docs/checks.md says so"
 
 
 def test_a_race_is_the_first_two_events_that_may_both_come() -> None:
