@@ -30,7 +30,7 @@ class _UnfitError(Exception):
     """CEL cannot hold a part of the data. `path`: the fields that lead to it, from its end."""
 
     def __init__(self, why: str) -> None:
-        super().__init__(why)
+        self.why = why
         self.path: list[str | int] = []
 
 
@@ -47,11 +47,10 @@ class Intake:
         """What the expression gets of a variable. Raises EvaluationError."""
         if isinstance(value, datetime):  # a variable of that type; those of `events` are text
             return value
-        self.values += 1
         try:
             return self._part(value, selection, MAX_DEPTH)
         except _UnfitError as error:
-            raise EvaluationError(f"{path_of(name, reversed(error.path))} {error}") from None
+            raise EvaluationError(f"{path_of(name, reversed(error.path))} {error.why}") from None
 
     def restored(self, value: bytes) -> object:
         """What was carried by a token; any other bytes as they are."""

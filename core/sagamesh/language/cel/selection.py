@@ -68,7 +68,8 @@ def select(root: AstNode, variables: frozenset[str], *, carried: bool) -> dict[s
 
 
 def _settle(selection: Selection) -> None:
-    """What is carried is carried with all its parts."""
+    """What is carried is carried with all its parts. A list that is looped over and asked for a place is read whole."""
+    selection.whole |= selection.each is not None and any(isinstance(key, int) for key in selection.fields)
     parts = [*selection.fields.values(), *([] if selection.each is None else [selection.each])]
     for part in parts:
         part.carried |= selection.carried

@@ -40,6 +40,7 @@ def failure(source: str, data: object) -> str:
             {"l": [{}] * 5},
             "there is no event.data.l[0].a, event.data.l[1].a, event.data.l[2].a and 2 more",
         ),
+        ("event.data.b.x == 1.0 || event.data.a.x == 1.0", {"a": None, "b": {}}, "there is no event.data.b.x"),
         ("event.data.a != null && event.data.b.x", {"b": {}}, "there is no event.data.a"),
         ("has(event.data.b.a) || event.data.a == 1.0", {"b": {}}, "there is no event.data.a"),
         ("event.data.m[event.data.a]", {"a": TEXT, "m": {}}, "a key is not in its map"),

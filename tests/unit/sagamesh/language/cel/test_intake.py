@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from sagamesh.errors import EvaluationError
-from sagamesh.language.cel.expressions import Place, compile_expression
+from sagamesh.errors import EvaluationError, ExpressionError
+from sagamesh.language.cel.expressions import CelProgram, Place, compile_expression
 from sagamesh.language.cel.intake import LONGEST_PATH, path_of
+from sagamesh.language.cel.selection import Selection
 
 WEI = 1500000000000000000001
 EXACT = 10**21
@@ -76,6 +78,32 @@ def test_what_no_expression_looks_at_cannot_fail_it(source: str, unfit: object) 
     if "words" in source:
         data["words"] = ["a"]
     assert evaluate(source, data) is True
+
+
+LINES = "event.data.lines"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        f"{LINES}.map(l, [l]).all(k, k[0].n > 0.0)",
+        f"{LINES}.map(l, l.n > 1.0, l).all(k, k.n > 1.0 && k.x == 2.0)",
+        f"{LINES}.map(l, l.n > 1.0, l.x).all(k, k == 2.0)",
+        f"{LINES}.map(l, l.n > 1.0, [l]).all(k, k[0].n == 2.0)",
+        f"{LINES}.filter(l, l.n > 1.0).map(k, k.x) == [2.0]",
+        f"{LINES}.filter(l, l.n > 1.0) == [{{'n': 2.0, 'x': 2.0}}]",
+        f"{LINES}.all(l, l.n > 0.0) && {LINES}[0].x == 1.0 && {LINES}[1] == {{'n': 2.0, 'x': 2.0}}",
+        "event.data.sums.all(k, event.data.sums[k] == 1.0) && event.data.sums.a == 1.0",
+        "size(event.data.sums) == 1 && size(event.data.name) == 3 && event.data.name == 'abc'",
+        "type(event.data.name) == string && event.data.name == 'abc' && 'abc' in [event.data.name]",
+        "has(event.data.name) && event.data.name != null && event.data.name.startsWith('a')",
+        "(true ? event.data : event.data.lines[0]).name == 'abc'",
+        "dyn(event.data).lines[1].n == 2.0 && [event.data][0].name == 'abc' && {'a': event.data}.a.name == 'abc'",
+    ],
+)
+def test_what_an_expression_looks_at_is_there_however_it_comes_to_it(source: str) -> None:
+    lines = [{"n": 1, "x": 1}, {"n": 2, "x": 2}]
+    assert evaluate(source, {"lines": lines, "sums": {"a": 1}, "name": "abc"}) is True
 
 
 @pytest.mark.parametrize(
@@ -241,6 +269,75 @@ def test_any_json_is_read_or_carried_or_named(data: object, value: object) -> No
         with suppress(EvaluationError):
             evaluate(source, everything, place)
     assert evaluate('{"x": event.data}', everything, Place.BODY) == {"x": everything}
+
+
+WHOLE = Selection()
+WHOLE.whole = True
+PARTS = ["event.data", "event.data.a", "event.data.b", "event.data.b[0]", "event.data.b[1].a", "x", "x.a"]
+ASKED = [
+    "{}",
+    "{}.a",
+    "{}[0]",
+    "{} == null",
+    "{} != null",
+    "type({}) == map",
+    "size({})",
+    "has({}.a)",
+    "'a' in {}",
+    "!{}",
+]
+Sources = st.SearchStrategy[str]
+
+
+def sources() -> Sources:
+    """Expressions that pass parts of the data on in every way that there is."""
+    simple = st.sampled_from(ASKED).flatmap(lambda asked: st.sampled_from(PARTS).map(asked.format))
+
+    def grown(inner: Sources) -> Sources:
+        return st.one_of(
+            st.builds("[{}, {}]".format, inner, inner),
+            st.builds('{{"k": {}, "l": {}}}'.format, inner, inner),
+            st.builds("({} == {})".format, inner, inner),
+            st.builds("({} && {})".format, inner, inner),
+            st.builds("(true || {} ? {} : {})".format, inner, inner, inner),
+            st.builds("(false && {} ? {} : {})".format, inner, inner, inner),
+            st.builds("{}.a".format, inner),
+            st.builds("{}[0]".format, inner),
+            st.builds("size({})".format, inner),
+            st.builds("dyn({})".format, inner),
+            st.builds("{}.map(x, {})".format, inner, inner),
+            st.builds("{}.filter(x, {} == {})".format, inner, inner, inner),
+            st.builds("{}.filter(x, true || {}).map(x, {})".format, inner, inner, inner),
+            st.builds("{}.exists(x, {} == {})".format, inner, inner, inner),
+        )
+
+    return st.recursive(simple, grown, max_leaves=5)
+
+
+DATA = st.recursive(
+    st.sampled_from([None, True, 1, 2.5, "a", "b"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("ab"), inner, max_size=2),
+    max_leaves=8,
+)
+
+
+def outcome(program: CelProgram, data: object) -> object:
+    try:
+        return program({"event.data": data})
+    except EvaluationError:
+        return "it fails"
+
+
+@given(source=sources(), data=st.dictionaries(st.sampled_from("ab"), DATA, max_size=2) | DATA)
+@settings(max_examples=200, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+def test_who_sees_only_what_it_looks_at_comes_to_the_same_as_who_sees_all(source: str, data: object) -> None:
+    try:
+        program = compile_expression(f'{{"k": [event.data].map(x, {source})}}', Place.BODY)
+    except ExpressionError:
+        assume(False)
+        raise
+    seeing_all = replace(program, _selections=dict.fromkeys(program.names, WHOLE))
+    assert outcome(program, data) == outcome(seeing_all, data)
 
 
 @pytest.mark.parametrize(
