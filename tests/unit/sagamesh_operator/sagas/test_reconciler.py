@@ -185,6 +185,21 @@ async def test_a_saga_that_is_deleted_while_it_is_distributed_has_no_more_turns_
 
 
 @scenario
+async def test_a_saga_that_is_deleted_while_it_is_judged_has_no_more_turns_than_that(on):
+    judge = on.operator._judge
+
+    async def deleted(document):
+        on.cluster.delete("a")
+        return await judge(document)
+
+    on.operator._judge = deleted
+    on.cluster.apply("a")
+    await asyncio.sleep(1)
+    assert (on.turns("done"), on.turns("again")) == (2, 0)
+    assert on.sample("saga_condition", **A, type="Distributed") is None
+
+
+@scenario
 async def test_a_saga_that_is_created_again_while_it_is_retired_stands_again_at_once(on):
     async def created():
         on.cluster.apply("a")
