@@ -54,8 +54,6 @@ def several() -> dict[str, LocalRules]:
     return projected(*roots, charge, step("ship", "charge.ok"), step("thank", "charge.ok"))
 
 
-
-
 class Stage:
     """A saga that is distributed, and instances of it, register by register."""
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from sagamesh.log.registers import FINISH, START, Failed
+from sagamesh.log.registers import Failed
 from support.fakes.scripted_app import KEPT, Call, http
 from support.processes.stage import Fates, Stage, impatient, run, stage, until
 from support.processes.web import ask
