@@ -21,7 +21,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from sagamesh.log.registers import Aborted, Compensated, Completed, Instance, Register
+from sagamesh.log.registers import Instance, Register
+from sagamesh.rules.local import LocalRules
+from sagamesh.rules.projection import project
 from sagamesh_cli.client import send
 from sagamesh_cli.errors import EnvironmentFault
 from sagamesh_cli.local.example_services import ExampleService, books, serving
@@ -29,6 +31,7 @@ from sagamesh_cli.local.mesh import LocalMesh, MeshOptions, participants_of, rea
 from sagamesh_cli.local.sidecars import ProcessMember
 from sagamesh_cli.local.signals import interruptible
 from sagamesh_cli.output import Complaint, complain
+from sagamesh_cli.views.open_instances import OpenInstances
 
 HERE = Path(__file__).parent
 ACCOUNTS = 10
@@ -47,19 +50,19 @@ Transfer = dict[str, Any]
 class Tally:
     """What has become of the transfers. `heard` takes registers as they are written."""
 
-    def __init__(self) -> None:
+    def __init__(self, rules: LocalRules) -> None:
         self.ended: dict[str, str] = {}
         self.causes: dict[str, str] = {}
+        self._open = OpenInstances()
+        self._open.learn(rules)
         self._began = time.monotonic()
 
     def heard(self, instance: Instance, register: Register) -> None:
-        match register.value:
-            case Completed():
-                self.ended[instance.id] = "completed"
-            case Compensated():
-                self.ended[instance.id] = "compensated"
-            case Aborted(cause=cause):
-                self.causes[instance.id] = cause.reason or cause.kind
+        for turn in self._open.see(instance, register):
+            if turn.word in ("completed", "compensated"):
+                self.ended[instance.id] = turn.word
+            elif turn.cause is not None:
+                self.causes[instance.id] = turn.cause.reason or turn.cause.kind
 
     async def reached(self, count: float) -> None:
         while len(self.ended) < count:
@@ -142,8 +145,9 @@ async def play(
 
 async def run(number: int, seed: int) -> bool:
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(SENDERS))
-    file, transfers, tally = str(HERE / "saga.yaml"), plan(number, random.Random(seed)), Tally()
+    file, transfers = str(HERE / "saga.yaml"), plan(number, random.Random(seed))
     sagas = read_sagas([file])
+    tally = Tally(next(iter(project(sagas[0]).values())))
     with tempfile.TemporaryDirectory(prefix="sagamesh-transfers-", ignore_cleanup_errors=True) as name:
         directory = Path(name)
         async with serving(HERE, participants_of(sagas), directory, "--hang-every", str(HANG_EVERY)) as services:

@@ -12,6 +12,7 @@ import pytest
 from sagamesh.distribution import buckets, heartbeat
 from sagamesh.distribution.heartbeat import Heartbeat
 from sagamesh.log.registers import SagaKey
+from sagamesh.rules.local import FORMAT
 from sagamesh_jetstream.client.ports import JsonObject
 from sagamesh_jetstream.client.session import Session
 from sagamesh_operator.metrics import OperatorMetrics
@@ -124,7 +125,7 @@ def test_a_revision_waits_for_a_sidecar_that_could_not_read_it(url: str) -> None
         await on.shows("a", "Distributed", "False", "SidecarTooOld")
         await on.shows("a", "Stalled", "True", "SidecarTooOld")
         assert on.revision("a") == before
-        await on.report("payments", pod="old", formats=(1, 7))  # it was replaced by a newer one
+        await on.report("payments", pod="old", formats=(FORMAT, 7))  # it was replaced by a newer one
         await on.shows("a", "Distributed", "True", "Distributed")
         assert on.revision("a") != before
 
