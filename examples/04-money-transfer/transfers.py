@@ -16,13 +16,13 @@ import tempfile
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from sagamesh.language.model import Saga
 from sagamesh.log.registers import Instance, Register
-from sagamesh.rules.local import LocalRules
 from sagamesh.rules.projection import project
 from sagamesh_cli.client import send
 from sagamesh_cli.errors import EnvironmentFault
@@ -50,11 +50,12 @@ Transfer = dict[str, Any]
 class Tally:
     """What has become of the transfers. `heard` takes registers as they are written."""
 
-    def __init__(self, rules: LocalRules) -> None:
+    def __init__(self, sagas: Iterable[Saga]) -> None:
         self.ended: dict[str, str] = {}
         self.causes: dict[str, str] = {}
         self._open = OpenInstances()
-        self._open.learn(rules)
+        for saga in sagas:
+            self._open.learn(next(iter(project(saga).values())))
         self._began = time.monotonic()
 
     def heard(self, instance: Instance, register: Register) -> None:
@@ -147,7 +148,7 @@ async def run(number: int, seed: int) -> bool:
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(SENDERS))
     file, transfers = str(HERE / "saga.yaml"), plan(number, random.Random(seed))
     sagas = read_sagas([file])
-    tally = Tally(next(iter(project(sagas[0]).values())))
+    tally = Tally(sagas)
     with tempfile.TemporaryDirectory(prefix="sagamesh-transfers-", ignore_cleanup_errors=True) as name:
         directory = Path(name)
         async with serving(HERE, participants_of(sagas), directory, "--hang-every", str(HANG_EVERY)) as services:
