@@ -1,11 +1,12 @@
-"""The sagas that are measured: one straight ahead, one that forks and joins, one that is undone."""
+"""The sagas that are measured: one straight ahead, one that forks and joins, one that is undone; and example 02, whose
+pivot is done, or refused."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 from sagamesh.language.model import Action, Compensation, Emit, Saga, StartSpec, Step
-from sagamesh.log.registers import OUTCOME, Name, compensation
+from sagamesh.log.registers import OUTCOME, Name, compensation, end
 
 NAMESPACE = "bench"
 FLOOR = "floor"
@@ -23,20 +24,35 @@ class Shape(NamedTuple):
     late: str = ""
 
 
-def step(name: str, *after: str, path: str = "") -> Step:
-    """A step of the participant of its own name."""
+def step(name: str, *after: str, path: str = "", at: str = "", kind: str = "") -> Step:
+    """A step of the participant `at`, by default of its own name. `kind`: pivot, retriable, readOnly or none."""
     return Step(
         name=name,
-        participant=name,
+        participant=at or name,
         after=after,
         action=Action(path=path or f"/{name}"),
         emits=(Emit(event=f"{name}.done"),),
-        compensation=Compensation(path=f"/{name}/undo"),
+        compensation=None if kind else Compensation(path=f"/{name}/undo"),
+        pivot=kind == "pivot",
+        read_only=kind == "readOnly",
     )
 
 
 def _saga(name: str, *steps: Step) -> Saga:
     return Saga(namespace=NAMESPACE, name=name, start=StartSpec(participant="a", event=f"{name}.{START}"), steps=steps)
+
+
+def _meal(name: str, card: str = "") -> Saga:
+    """Example 02. `card`: the path by which its pivot is called."""
+    return _saga(
+        name,
+        step("create", f"{name}.{START}", at="a"),
+        step("verify", "create.done", at="b", kind="readOnly"),
+        step("ticket", "verify.done", at="c"),
+        step("card", "ticket.done", at="d", kind="pivot", path=card),
+        step("confirm", "card.done", at="c", kind="retriable"),
+        step("approve", "confirm.done", at="a", kind="retriable"),
+    )
 
 
 A, B = step("a", f"straight.{START}"), step("b", "a.done")
@@ -57,6 +73,8 @@ SHAPES = {
         _saga("undone", step("a", f"undone.{START}"), B, step("c", "b.done", path=REFUSE)),
         compensation("a"),
     ),
+    "meal": Shape(_meal("meal"), end("approve")),
+    "declined": Shape(_meal("declined", REFUSE), compensation("create")),
 }
 PARTICIPANTS = ("a", "b", "c", "d")
 

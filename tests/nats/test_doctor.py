@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from typer.testing import CliRunner
 from sagamesh.language.model import Action, Saga, StartSpec, Step
 from sagamesh.rules.projection import project
 from sagamesh_cli.main import app
-from sagamesh_jetstream.client.session import connect
+from sagamesh_jetstream.client.session import NatsJetStream, connect
 from sagamesh_jetstream.upkeep.distribute import distribute
 from support.servers.cluster import Cluster
 from support.servers.nats_server import NatsServer
@@ -84,3 +86,42 @@ def test_three_servers_are_known_by_what_they_hold(tmp_path: Path) -> None:
         said = doctor(servers.url)
     assert "ok       NATS has three servers" in said
     assert "ok       there is the bucket sagamesh-sidecars: it belongs to the installation here" in said
+
+
+PACE = "each log on a lone server is far from its limit"
+
+
+def test_a_log_that_takes_all_that_a_lone_server_can_sync(tmp_path: Path) -> None:
+    async def look(url: str) -> list[str]:
+        async with connect(url) as js:
+            await distribute(js, RULES)
+            quiet = await asyncio.to_thread(doctor, url)
+            writers = [asyncio.create_task(write(js, n)) for n in range(32)]
+            busy = await asyncio.to_thread(doctor, url)
+            for writer in writers:
+                writer.cancel()
+            left = (await js.api("STREAM.NAMES", {"offset": 0}))["streams"]
+        assert f"ok       {PACE}: in this second SAGA_shop_checkout took 0 registers, the most of all" in quiet
+        assert not any("SAGAMESH_DOCTOR" in name for name in left), "what it wrote is gone"
+        return busy
+
+    async def write(js: NatsJetStream, writer: int) -> None:
+        for n in itertools.count():
+            await js.publish(f"saga.shop.checkout.i-{writer}-{n}._.start", b"{}")
+
+    with NatsServer(tmp_path) as server:
+        busy = asyncio.run(look(server.url))
+    [line] = [line for line in busy if PACE in line]
+    assert re.match(rf"(warning|ok) +{PACE}: in this second SAGA_shop_checkout took \d+ registers", line)
+    assert re.search(r"this server can sync some [\d,]+$", line), "it was measured"
+
+
+def test_where_three_servers_hold_the_logs_nothing_is_written(tmp_path: Path) -> None:
+    async def look(servers: Cluster) -> list[str]:
+        await servers.ready()
+        async with connect(servers.url) as js:
+            await distribute(js, RULES, installation="here", replicas=3)
+        return await asyncio.to_thread(doctor, servers.url)
+
+    with Cluster(tmp_path) as servers:
+        assert not any(PACE in line for line in asyncio.run(look(servers)))

@@ -19,6 +19,11 @@ from sagamesh_jetstream.client.ports import JsonObject
 
 CLUSTER, NATS = "cluster", "nats"
 INSTALL = "by the chart (docs/install.md), or alone: kubectl apply --server-side -f manifests/crds.yaml"
+PACE = "each log on a lone server is far from its limit"
+BUSY = 100.0
+"""Registers a second from which on it is measured how many a server can sync: any disk can do as many."""
+NEAR = 0.5
+"""Of what it can sync: whoever is at half of it in this second is at all of it in a busy one."""
 SERVERS = 3
 """With so many a log survives the loss of one: two of three are a majority."""
 
@@ -212,3 +217,28 @@ def sync() -> Check:
     """No client is told it."""
     hint = "see `sync_always` at /jsz of the server's monitoring port: without it a power cut loses what was accepted"
     return Check(NATS, "NATS syncs before it confirms (sync_interval: always)", Level.SKIPPED, "not visible", hint)
+
+
+def is_busy(paces: Mapping[str, float]) -> bool:
+    """Whether it matters how fast the server is. `paces`: log on a lone server -> registers a second."""
+    return max(paces.values(), default=0.0) >= BUSY
+
+
+def pace(paces: Mapping[str, float], takes: float) -> Iterator[Check]:
+    """How near the busiest log is to what a lone server can sync. `takes`: seconds for one write, where one is busy."""
+    if not paces:
+        return
+    name, fast = max(paces.items(), key=lambda each: each[1])
+    found = f"in this second {name} took {fast:.0f} registers, the most of all"
+    if not is_busy(paces):
+        yield Check(NATS, PACE, Level.OK, found)
+        return
+    found += f"; this server can sync some {1 / takes:,.0f}"
+    near = fast * takes >= NEAR
+    hint = "three servers sync many at once: docs/operations.md#one-server-or-three" if near else ""
+    yield Check(NATS, PACE, Level.WARNING if near else Level.OK, found, hint)
+
+
+def unseen_pace(why: str) -> Check:
+    """Somebody may look at logs, or write, who is not the one that asks."""
+    return Check(NATS, PACE, Level.SKIPPED, f"not visible: {why}")

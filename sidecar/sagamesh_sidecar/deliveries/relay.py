@@ -147,6 +147,8 @@ class Relay:
         self.tally.put_down(key, ended=isinstance(result, Ack))
         if isinstance(result, Nak) and result.implausible:
             self.metrics.implausible(result.implausible)
+            about = {"subject": delivery.subject, "step": step.name, "reason": result.reason}
+            logger.error("implausible register", extra=about)
         if isinstance(result, Ack) or not result.reason:
             self.parking.clear(key)
         else:

@@ -74,4 +74,6 @@ def test_what_a_saga_costs() -> None:
         "straight": Counts(writes=7, reads=0, deliveries=3, calls=3),
         "diamond": Counts(writes=10, reads=2, deliveries=5, calls=4),
         "undone": Counts(writes=13, reads=8, deliveries=8, calls=6),
+        "meal": Counts(writes=10, reads=0, deliveries=6, calls=6),
+        "declined": Counts(writes=12, reads=6, deliveries=9, calls=6),
     }

@@ -12,7 +12,7 @@ from msgspec import to_builtins
 from sagamesh.api_group import CRD, VERSION
 from sagamesh.distribution import buckets
 from sagamesh.errors import UnavailableError
-from sagamesh_cli import cluster
+from sagamesh_cli import cluster, log_pace
 from sagamesh_cli.cluster import FORBIDDEN, NOT_FOUND, Access, Context, Kubeconfig, NoClient
 from sagamesh_cli.errors import EnvironmentFault
 from sagamesh_cli.options import NatsDir, Output
@@ -148,6 +148,21 @@ async def _of_jetstream(js: JetStream, said: JsonObject, installation: str | Non
     for check in doctor_checks.buckets(infos, installation):
         yield check
     yield doctor_checks.sync()
+    async for check in _of_logs(js):
+        yield check
+
+
+async def _of_logs(js: JetStream) -> AsyncIterator[Check]:
+    """Writes only where some log is so busy that it matters how long that takes."""
+    try:
+        paces = await log_pace.paces(js)
+        busy = doctor_checks.is_busy(paces)
+        takes = await log_pace.write_takes(js) if busy else 0.0
+    except (JetStreamError, UnavailableError) as error:
+        yield doctor_checks.unseen_pace(str(error))
+        return
+    for check in doctor_checks.pace(paces, takes):
+        yield check
 
 
 async def _bucket(js: JetStream, name: str) -> JsonObject | None:

@@ -12,11 +12,14 @@ from sagamesh_cli.views.doctor_checks import (
     Level,
     buckets,
     definition,
+    is_busy,
     lines,
+    pace,
     sagas,
     servers,
     succeeded,
     sync,
+    unseen_pace,
 )
 from sagamesh_operator import crd
 
@@ -154,6 +157,32 @@ def test_whose_the_buckets_are() -> None:
 
 def test_what_cannot_be_seen_is_not_guessed() -> None:
     assert (sync().level, sync().found) == (Level.SKIPPED, "not visible")
+
+
+@pytest.mark.parametrize(
+    ("paces", "takes", "level", "found"),
+    [
+        ({"SAGA_a_b": 0.0}, 0.0, Level.OK, "in this second SAGA_a_b took 0 registers, the most of all"),
+        ({"SAGA_a_b": 99.4, "SAGA_a_c": 1.0}, 0.0, Level.OK, "SAGA_a_b took 99 registers, the most of all"),
+        ({"SAGA_a_b": 1.0, "SAGA_a_c": 1499.0}, 1 / 3000, Level.OK, "SAGA_a_c took 1499 registers"),
+        ({"SAGA_a_b": 1500.0, "SAGA_a_c": 2.0}, 1 / 3000, Level.WARNING, "this server can sync some 3,000"),
+        ({"SAGA_a_b": 100.0}, 0.006, Level.WARNING, "this server can sync some 167"),
+    ],
+)
+def test_how_near_a_log_on_a_lone_server_is_to_its_limit(
+    paces: dict[str, float], takes: float, level: Level, found: str
+) -> None:
+    [check] = pace(paces, takes)
+    assert check.level is level
+    assert found in check.found
+    assert bool(check.hint) is (level is Level.WARNING)
+    assert is_busy(paces) is (takes > 0), "else it is not measured"
+
+
+def test_where_three_servers_hold_every_log_nothing_is_said_of_a_limit() -> None:
+    assert [*pace({}, 0.0)] == []
+    assert not is_busy({})
+    assert unseen_pace("no rights").found == "not visible: no rights"
 
 
 CHECKS = [

@@ -282,8 +282,15 @@ async def test_a_register_from_the_future_is_neither_acked_nor_guessed_at():
         assert peer.app.calls == []
 
 
-@scenario
-async def test_a_register_that_contradicts_others_is_held_and_counted():
+def test_a_register_that_contradicts_others_is_held_counted_and_told(caplog: pytest.LogCaptureFixture) -> None:
+    scenario(held_that_contradicts_others)()
+    told = [record for record in caplog.records if record.levelno > logging.WARNING]
+    assert {(record.getMessage(), record.step, record.reason) for record in told} == {  # type: ignore[attr-defined]
+        ("implausible register", step, "_.abort contradicts what has decided the saga") for step in ("s0", "s1")
+    }
+
+
+async def held_that_contradicts_others() -> None:
     async with Mesh(shapes.straight(3, pivot=2)).running() as mesh:
         log, naks = MemoryLog(mesh.server), given_back(mesh.peers["p-s0"])
         started = await mesh.start()
