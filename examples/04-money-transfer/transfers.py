@@ -16,7 +16,7 @@ import tempfile
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -50,20 +50,20 @@ Transfer = dict[str, Any]
 class Tally:
     """What has become of the transfers. `heard` takes registers as they are written."""
 
-    def __init__(self, sagas: Iterable[Saga]) -> None:
-        self.ended: dict[str, str] = {}
-        self.causes: dict[str, str] = {}
+    def __init__(self, sagas: list[Saga]) -> None:
         self._open = OpenInstances()
         for saga in sagas:
             self._open.learn(next(iter(project(saga).values())))
+        self.ended: dict[str, str] = {}
+        self.causes: dict[str, str] = {}
         self._began = time.monotonic()
 
     def heard(self, instance: Instance, register: Register) -> None:
         for turn in self._open.see(instance, register):
-            if turn.word in ("completed", "compensated"):
-                self.ended[instance.id] = turn.word
-            elif turn.cause is not None:
+            if turn.cause is not None:
                 self.causes[instance.id] = turn.cause.reason or turn.cause.kind
+            elif turn.word in ("completed", "compensated"):
+                self.ended[instance.id] = turn.word
 
     async def reached(self, count: float) -> None:
         while len(self.ended) < count:
