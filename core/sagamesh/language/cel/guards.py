@@ -192,11 +192,9 @@ class _Guards:
         return _Insight(may_be=one, holds=one)
 
     def _is(self, node: AstNode, types: Iterable[str], facts: Facts) -> bool:
-        """Whether it is a doubtful variable itself, known to be of one of these types."""
+        """Whether it is a part of the data that is known to be of one of these types."""
         path = self._path(node)
-        if path is None or len(path) > 1:
-            return False
-        return any((path == (HEADERS,) and of == "map") or Fact(path, of) in facts for of in types)
+        return path is not None and any(Fact(path, of) in facts or (path == (HEADERS,) and of == "map") for of in types)
 
     def _used(self, node: AstNode, facts: Facts, types: Iterable[str] = (), *, within: bool = False) -> _Insight:
         """A part that something is done with which only these types bear; `within`: also with what it holds."""
@@ -344,6 +342,6 @@ def _borne(function: str, others: list[str]) -> Iterable[str]:
         return ("string",)
     if function in _COMPARISONS and others == ["string"]:
         return ("string",)
-    if function in _COMPARISONS and others and others[0] in _NUMBERS:
+    if function in _COMPARISONS and others[0] in _NUMBERS:
         return ("double",)
     return ()

@@ -11,7 +11,7 @@ from cel_expr_python.ext import ext_strings
 
 from sagamesh.errors import EvaluationError, ExpressionError
 from sagamesh.language.cel.cost import survey
-from sagamesh.language.cel.expressions import Place, compile_expression
+from sagamesh.language.cel.expressions import MAX_LENGTH, MAX_RESULT, Place, compile_expression
 from sagamesh.language.cel.syntax import read
 
 TIME = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -198,6 +198,40 @@ def test_results_are_plain_json(source, text):
 
 def test_an_integer_that_no_double_can_hold_passes_unharmed():
     assert evaluate("event.data", id=2**53 + 1, other=2**60) == {"id": 2**53 + 1, "other": 2**60}
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(2.0**62, "4611686018427387904"), (-(2.0**62), "-4611686018427387904"), (2.0**63, str(2.0**63))],
+)
+def test_whole_numbers_are_written_back_as_integers_as_far_as_cel_has_them(number, text):
+    assert repr(evaluate('{"x": event.data.x * 1.0}', x=number)["x"]) == text
+
+
+def test_an_expression_has_so_many_characters_at_most():
+    assert evaluate("true".ljust(MAX_LENGTH), Place.WHEN) is True
+
+
+def test_a_result_has_so_many_characters_at_most():
+    longest = "a" * (MAX_RESULT - 5)  # beside the key, and two for each value
+    assert evaluate('{"x": event.data.s}', s=longest) == {"x": longest}
+    assert "the result is larger than 512 KiB" in failure('{"x": event.data.s}', s=f"{longest}a")
+
+
+@pytest.mark.parametrize(
+    ("place", "field"),
+    [
+        (Place.KEY, "key"),
+        (Place.WHEN, "when"),
+        (Place.BODY, "action.body"),
+        (Place.EMIT, "emits.when"),
+        (Place.COMPENSATION_BODY, "compensation.body"),
+    ],
+)
+def test_an_error_says_in_which_field_the_expression_stands(place, field):
+    with pytest.raises(EvaluationError) as caught:
+        compile_expression("event.data.missing", place)(VARIABLES)
+    assert caught.value.place == field
 
 
 def test_maps_come_out_in_one_order():
