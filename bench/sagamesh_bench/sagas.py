@@ -1,5 +1,4 @@
-"""The sagas that are measured: one straight ahead, one that forks and joins, one that is undone; and example 02, whose
-pivot is done, or refused."""
+"""The sagas that are measured: straight ahead, forked and joined, undone; example 02, and its pivot refused."""
 
 from __future__ import annotations
 

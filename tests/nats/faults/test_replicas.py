@@ -112,7 +112,7 @@ def test_the_same_start_at_two_replicas_at_once(tmp_path: Path) -> None:
 
 
 async def snapshot(on: Stage) -> tuple[Any, ...]:
-    """Everything that a repeated delivery must not change: log, ledgers, calls to apps where a register forbids them."""
+    """Everything that a repeated delivery must not change: log, ledgers, calls where a register forbids them."""
     await on.idle()
     may_come_again = {(name, "action") for name in graph.open_steps(on.saga)}
     calls = {
