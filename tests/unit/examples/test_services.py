@@ -742,7 +742,7 @@ def test_the_books_of_money_find(serve: Serve, tmp_path: Path, service: str, sql
 def test_the_transfers_end_well_only_if_all_is_well(
     capsys: pytest.CaptureFixture[str], ended: int, after: Any, wrong: list[str], well: bool, said: str
 ) -> None:
-    tally = driver.Tally()
+    tally = driver.Tally([])
     tally.ended = {f"t-{n}": "completed" for n in range(ended)}
     assert driver.conclude(2, tally, {"north": 50, "south": 50}, after, wrong) is well
     assert said in capsys.readouterr().out
