@@ -207,7 +207,7 @@ class _Guards:
     def _field(self, node: AstNode, name: str, facts: Facts) -> _Insight:
         """A field that is read, or asked for by `has`; also by an index."""
         holder = node.children[0]
-        if not node.tested and _lacks(holder, name):
+        if _lacks(holder, name, tested=node.tested):
             return _Insight(unguarded=(Unguarded((WRITTEN, name), node.position, ""),))
         path = self._path(holder)
         judged = replace(self._used(holder, facts, ("map",), within=True), holds=frozenset())
@@ -320,18 +320,21 @@ class _Guards:
         return _all([replace(judged, holds=frozenset()), *(inner.judge(part, kept) for part in rest)])
 
 
-def _lacks(holder: AstNode, key: str | int) -> bool:
-    """Whether something that is written out has no such field or place, in one of the ways in which it may come out."""
+def _lacks(holder: AstNode, key: str | int, *, tested: bool = False) -> bool:
+    """Whether something that is written out has no such field or place, in one of the ways in which it may come out.
+
+    `tested`: by `has`, which any map bears.
+    """
     match holder.kind:
         case ExprKind.CONSTANT:
             return True
         case ExprKind.LIST:
             return not isinstance(key, int) or not 0 <= key < len(holder.children)
         case ExprKind.MAP:
-            return all(written.text != key for written in holder.children[::2])
+            return not tested and all(written.text != key for written in holder.children[::2])
     if holder.calls("_?_:_"):
-        return any(_lacks(branch, key) for branch in holder.children[1:])
-    return holder.calls("dyn") and _lacks(holder.children[0], key)
+        return any(_lacks(branch, key, tested=tested) for branch in holder.children[1:])
+    return holder.calls("dyn") and _lacks(holder.children[0], key, tested=tested)
 
 
 def _borne(function: str, others: list[str]) -> Iterable[str]:

@@ -122,6 +122,12 @@ def test_a_join_has_no_single_event(source):
     assert 'events["order.placed"]' in text
 
 
+def test_a_join_that_names_something_else_hears_of_that():
+    text = refusal("total == 1", Place.WHEN, single_event=False)
+    assert "undeclared reference to 'total'" in text
+    assert "no single event" not in text
+
+
 @pytest.mark.parametrize(
     ("source", "place", "message"),
     [

@@ -25,6 +25,7 @@ def failure(source: str, data: object) -> str:
     ("source", "data", "message"),
     [
         ("event.data.a", {"b": TEXT}, "there is no event.data.a"),
+        ("event.data.a.all(x, true)", {"b": TEXT}, "there is no event.data.a"),
         ("event.data.a.b.c", {"a": {"b": {}}}, "there is no event.data.a.b.c"),
         ("event.data.a.b", {"a": TEXT}, "event.data.a is a string, and has no fields"),
         ("event.data.a.b", {"a": None}, "event.data.a is null, and has no fields"),

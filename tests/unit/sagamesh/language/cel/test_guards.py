@@ -44,6 +44,7 @@ def guards(source: str, place: Place) -> list[tuple[str, str]]:
         '{"x": [{"a": 1}].all(result, result.a == 1)}',
         '{"x": (result != null ? result : {"id": 1}).id}',
         '{"x": (result != null ? result : {"a": 2, "id": 1}).id}',
+        '{"x": has((result != null ? result : {}).id)}',
         '{"x": type(result) == list && result.all(x, x.n > 1.0)}',
     ],
 )
@@ -171,6 +172,10 @@ FIELD = f"{MAP} && has(response.body.ok)"
         ("type(response.body) == double && response.body > 'x'", [("response.body", "type(response.body) == ...")]),
         ("type(response.body) == string && int(response.body) > 1", [("response.body", "type(response.body) == ...")]),
         ("size(response.body) > 1", [("response.body", "type(response.body) == ...")]),
+        (
+            "type(response.body) == string && response.body.getHours('UTC') > 1",
+            [("response.body", "type(response.body) == ...")],
+        ),
         ("'x' in response.body", [("response.body", "type(response.body) == ...")]),
         ("response.body.all(x, true)", [("response.body", "type(response.body) == ...")]),
         ("response.body.startsWith('a')", [("response.body", "type(response.body) == ...")]),
@@ -207,6 +212,8 @@ def test_elsewhere_what_is_missing_is_between_the_saga_and_its_events(place: Pla
         ('{"id": (result != null ? result : {"x": 1}).id}', ".id"),
         ('{"id": (result != null ? dyn(result) : dyn(1)).id}', ".id"),
         ('{"id": dyn(1).id}', ".id"),
+        ('{"id": has((result != null ? dyn(result) : dyn(1)).id)}', ".id"),
+        ('{"id": has(dyn([1]).id)}', ".id"),
         ('{"id": dyn({"a": 1}).id}', ".id"),
         ('{"id": {"a": 1}["id"]}', ".id"),
         ('{"id": [1][1]}', ""),
