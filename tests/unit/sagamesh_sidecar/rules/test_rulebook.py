@@ -94,7 +94,7 @@ async def test_why_a_revision_cannot_be_carried_out_is_one_sentence():
     )
     newer = replace(RULES, revision="2222222222")
     await bucket.document(newer, codec.encode_rules(replace(newer, format=3)))
-    assert bucket.book.lacking("simulated", newer.revision).endswith("this version reads format 2: update this one")
+    assert bucket.book.lacking("simulated", newer.revision).endswith("reads format 2: upgrade what reads them")
     await bucket.document(newer)
     assert bucket.book.lacking("simulated", newer.revision) == "revision 2222222222 is not here yet", "once it is whole"
 
