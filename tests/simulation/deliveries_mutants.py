@@ -35,10 +35,10 @@ class DeliveryMutant(NamedTuple):
 
 
 STRAIGHT, TOGETHER, FAN = "straight 3", "two steps of one participant", "fan of 20"
-LEASE = "lease_lost=not self._is_ours(hand)"
+LEASE = "Result(given, lease_lost=not self._is_ours(hand))"
 
 MUTANTS = (
-    DeliveryMutant("a lost lease starts calls", STRAIGHT, standing_still, ((relay, LEASE, "lease_lost=False"),)),
+    DeliveryMutant("a lost lease starts calls", STRAIGHT, standing_still, ((relay, LEASE, "Result(given)"),)),
     DeliveryMutant(
         "a lost lease is taken back",
         STRAIGHT,

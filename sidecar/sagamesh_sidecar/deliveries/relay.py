@@ -173,6 +173,7 @@ class Relay:
         known = Known(
             attempt_id=self.executor.attempt_id(),
             late=delivery.delivered > 1 or self.executor.log.now() - delivery.register.time > LATE,
+            lease_lost=not self._is_ours(hand),  # the process may have stood still since it came
             app_away=not self.availability.admit(),
             failures=self.parking.failures(key),
             called=count.made,

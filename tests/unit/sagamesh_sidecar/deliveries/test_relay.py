@@ -269,6 +269,25 @@ async def test_an_attempt_that_lost_its_lease_leaves_the_call_to_the_next():
 
 
 @scenario
+async def test_a_delivery_whose_lease_ran_out_before_its_attempt_began_is_left_to_the_next():
+    async with Mesh(shapes.straight(1), ack_wait=0.3).running() as mesh:
+        peer = mesh.peers["p-s0"]
+        attempt_id = peer.executor.attempt_id
+
+        def stood_still() -> str:
+            [hand] = peer.relay._in_hand
+            hand.renewed -= 1.0
+            peer.executor.attempt_id = attempt_id
+            return attempt_id()
+
+        peer.executor.attempt_id = stood_still
+        await mesh.start()
+        done = await mesh.value(registers.end("s0"))
+        assert isinstance(done, Done)
+        assert (done.deliveries, len(peer.app.calls)) == (2, 1)
+
+
+@scenario
 async def test_a_register_from_the_future_is_neither_acked_nor_guessed_at():
     async with Mesh(shapes.straight(1)).running() as mesh:
         log, peer = MemoryLog(mesh.server), mesh.peers["p-s0"]
