@@ -74,7 +74,9 @@ PARKED = f"sagamesh_sagas_parked{{{SAGA}}}"
 CONNECTED = f"sagamesh_nats_connected{{{NAMESPACE}}} or sagamesh_operator_nats_connected"
 REFUSED = f"sum(sagamesh_nats_refused{{{NAMESPACE}}})"
 NOT_READY = f'1 - min by ({BY_SAGA}) (sagamesh_operator_saga_condition{{{SAGA}, type="Ready"}})'
-UNREADABLE = f"sum(increase(sagamesh_unreadable_registers_total{{{NAMESPACE}}}[5m]))"
+UNREADABLE = " or ".join(
+    f"increase(sagamesh_{kind}_registers_total{{{NAMESPACE}}}[5m])" for kind in ("unreadable", "implausible")
+)
 
 ALARMS = (
     _alarm("Parked sagas", "Instances that cannot go on without help.", f"sum({PARKED})"),
@@ -82,7 +84,9 @@ ALARMS = (
     _alarm("NATS away", "Sidecars and operators that cannot reach NATS.", f"sum(1 - ({CONNECTED}))"),
     _alarm("Refused by NATS", "Sidecars that lack rights in NATS.", REFUSED),
     _alarm("Sagas not ready", "Sagas whose rules are not with every sidecar.", f"sum({NOT_READY})"),
-    _alarm("Unreadable registers", "Deliveries in five minutes that a sidecar could not read.", UNREADABLE),
+    _alarm(
+        "Bad registers", "Deliveries in five minutes that cannot be read, or that contradict.", f"sum({UNREADABLE})"
+    ),
 )
 
 SAGAS = (

@@ -67,17 +67,18 @@ async def left_over(js: JetStream, installation: str) -> set[SagaKey]:
 
 
 async def running(js: JetStream, key: SagaKey, revisions: Mapping[str, LocalRules]) -> int:
-    """How many instances have not ended. `revisions`: rules of any participant, by their revision."""
-    started = await _ids(js, key, START)
-    open_ = sorted(started - await _ids(js, key, FINISH))
-    # Of the others only their registers say whether one of them was the last.
-    names = {name for rules in revisions.values() for name in (*outcome_names(rules), *ending_names(rules))}
+    """How many instances have not ended. `revisions`: rules of any participant, by their revision.
+
+    Whether one has ended its registers say together: a last register that is there alone may be anybody's.
+    """
+    started = sorted(await _ids(js, key, START))
+    names = {FINISH, *(n for rules in revisions.values() for n in (*outcome_names(rules), *ending_names(rules)))}
     [stream] = registers.streams(*key)
     ended = 0
-    for page in _pages(open_, max(1, PAGE // max(1, len(names)))):
+    for page in _pages(started, max(1, PAGE // max(1, len(names)))):
         subjects = [Instance(*key, name).subject(register) for name in page for register in sorted(names)]
         ended += _ended(await js.last(stream, subjects), revisions)
-    return len(open_) - ended
+    return len(started) - ended
 
 
 async def _end(
@@ -127,9 +128,9 @@ def _ended(messages: Iterable[codec.Message], revisions: Mapping[str, LocalRules
 
 
 def _has_ended(known: Mapping[Name, Register], revisions: Mapping[str, LocalRules]) -> bool:
-    """Whether the last register is there. Without the rules of its revision an instance may be anything, so it runs."""
+    """Whether the last register is there. Where nobody knows the rules of its revision, that is the finish alone."""
     rules = [revisions.get(revision) for revision in {register.origin.revision for register in known.values()}]
-    return all(one is not None and ending(one, known) is not None for one in rules)
+    return all(FINISH in known if one is None else ending(one, known) is not None for one in rules)
 
 
 async def _ids(js: JetStream, key: SagaKey, name: Name) -> set[str]:

@@ -35,8 +35,11 @@ PARTICIPANTS = {"a": "customers", "b": "payments", "c": "shipping"}
 Written = tuple[Name, Value]
 
 
-def rules(*, pivot: bool = False) -> LocalRules:
-    """`a` after the start, `b` after it. With a pivot that is `b`, and `c` comes after it."""
+def rules(*, pivot: bool = False, last: tuple[str, ...] = ("a",)) -> LocalRules:
+    """`a` after the start, `b` after it. With a pivot that is `b`, and `c` comes after it.
+
+    `last`: what is undone last; of several, the finish says that all are.
+    """
     steps = "abc" if pivot else "ab"
     return LocalRules(
         namespace="shop",
@@ -50,7 +53,7 @@ def rules(*, pivot: bool = False) -> LocalRules:
         outline={step: PARTICIPANTS[step] for step in steps},
         open={"a": ("_",), "c": ("b",)} if pivot else {"a": ("_",)},
         undoable=("a",) if pivot else ("a", "b"),
-        last=("a",),
+        last=last,
         sinks=(steps[-1],),
         pivot="b" if pivot else None,
         pivot_skippable=pivot,
@@ -65,9 +68,9 @@ def at(*written: Written) -> list[Register]:
     ]
 
 
-def seen(*written: Written, pivot: bool = False, after: float = 60.0) -> View:
+def seen(*written: Written, pivot: bool = False, last: tuple[str, ...] = ("a",), after: float = 60.0) -> View:
     """What is shown of them, so many seconds after the first."""
-    return view(PLACE, at(*written), rules(pivot=pivot), BEGUN + after)
+    return view(PLACE, at(*written), rules(pivot=pivot, last=last), BEGUN + after)
 
 
 def begin(step: str, value: Value = STARTED) -> Written:

@@ -19,4 +19,4 @@ def cancel(
 ) -> None:
     """Abort an instance: what it did will be undone. Exit code 1: it is too late."""
     ApiClient(url).cancel(saga, instance, reason)
-    typer.echo(f"{in_line(saga)}/{in_line(instance)} is aborted, and is being undone")
+    typer.echo(f"{in_line(saga)}/{in_line(instance)} is aborted; what it did is undone")

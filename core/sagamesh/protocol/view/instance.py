@@ -29,7 +29,7 @@ from sagamesh.log.registers import (
     Register,
     Undone,
 )
-from sagamesh.protocol.endings import ending, outcome
+from sagamesh.protocol.endings import ending, ending_names, outcome, outcome_names
 from sagamesh.protocol.view.standing import Trouble, is_parked, is_slow
 from sagamesh.protocol.view.steps import (
     NO_CALLS,
@@ -94,7 +94,7 @@ def view(
     known = {register.name: register for register in timeline}
     origin = timeline[0].origin
     facts = Facts(known, rules, _outcome(known, rules))
-    end = ending(rules, known) or known.get(FINISH)
+    end = _end(known, rules)
     reasons = {trouble.step: trouble.reason for trouble in troubles}
     return View(
         saga=instance.saga,
@@ -125,16 +125,28 @@ def timestamp(time: float) -> str:
     return rfc3339(datetime.fromtimestamp(time, UTC), "milliseconds")
 
 
+def _is_silent(known: Registers, rules: LocalRules) -> bool:
+    """Whether the register was not found that decides first. Else what follows from others is not believed alone."""
+    return outcome_names(rules)[0] not in known
+
+
 def _outcome(known: Registers, rules: LocalRules) -> Outcome | None:
     """The decision, as the registers say that make it; where they are missing, as any says that follows from it."""
     decided = outcome(rules, known)
-    for value in (decided,) if decided else [register.value for register in known.values()]:
+    follow = [register.value for register in known.values()] if _is_silent(known, rules) else []
+    for value in (decided,) if decided else follow:
         match value:
             case Committed() | Completed():
                 return "committed"
             case Aborted() | Notice() | Cancelled() | Undone() | Nothing() | Compensated():
                 return "aborted"
     return None
+
+
+def _end(known: Registers, rules: LocalRules) -> Register | None:
+    """The last register, as those say that decide; where they are missing, the finish, if the saga has one."""
+    alone = FINISH in ending_names(rules) and _is_silent(known, rules)
+    return ending(rules, known) or (known.get(FINISH) if alone else None)
 
 
 def _cause(facts: Facts) -> Cause | None:

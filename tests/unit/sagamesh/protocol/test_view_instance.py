@@ -143,7 +143,27 @@ def test_states(written: list[Written], pivot: bool, state: str, outcome: str | 
 def test_where_the_outcome_was_not_read_what_follows_from_it_tells(
     written: list[Written], state: str, outcome: str
 ) -> None:
-    shown = seen(BEGAN, *written)
+    shown = seen(BEGAN, *written, last=("a", "b"))
+    assert (shown.state, shown.outcome) == (state, outcome)
+
+
+@pytest.mark.parametrize(
+    ("written", "pivot", "state", "outcome"),
+    [
+        ([begin("b"), (ABORT, Notice(REFUSED))], True, "running", None),
+        ([begin("b"), (FINISH, Completed())], True, "running", None),
+        ([begin("b"), (FINISH, Compensated())], True, "running", None),
+        ([begin("b"), (OUTCOME, Committed())], True, "running", None),
+        ([begin("b"), PAID, (FINISH, Completed())], True, "running", "committed"),  # there is but one sink
+        ([(FINISH, Compensated())], False, "aborting", "aborted"),  # nor are there several to be undone last
+        ([*NOTICED, (FINISH, Compensated())], False, "aborting", "aborted"),
+    ],
+)
+def test_what_follows_from_others_is_not_believed_where_those_say_something_else(
+    written: list[Written], pivot: bool, state: str, outcome: str | None
+) -> None:
+    """Somebody has forged it, whoever that is."""
+    shown = seen(BEGAN, *written, pivot=pivot)
     assert (shown.state, shown.outcome) == (state, outcome)
 
 
@@ -192,7 +212,7 @@ def test_the_cause_is_that_of_the_register_that_decided(
         ([A_DONE, *NOTICED, begin("b", Cancelled(REFUSED))], 603.0, False),
         ([A_DONE, *NOTICED, begin("b", Cancelled(REFUSED))], 604.0, True),
         ([A_DONE, *NOTICED, back("b", Nothing()), back("a", Undone())], 9999.0, False),
-        ([A_DONE, *NOTICED, (FINISH, Compensated())], 9999.0, False),
+        ([A_DONE, *NOTICED, (FINISH, Compensated())], 9999.0, True),  # which this saga does not write
         ([begin("a"), (OUTCOME, Committed())], 9999.0, False),
     ],
 )

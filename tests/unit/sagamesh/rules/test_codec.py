@@ -118,7 +118,8 @@ def rules_document(**changes: object) -> bytes:
 
 @pytest.mark.parametrize("format_", [-1, 0, 1])
 def test_rules_of_an_older_format_are_refused_and_it_is_said_what_to_do(format_: int) -> None:
-    told = f"rules of format {format_}; this version reads format 2: delete the saga and apply it again"
+    mend = "what they began must be ended by the version that wrote them"
+    told = f"rules of format {format_}; this version reads format 2: {mend}"
     with pytest.raises(UnreadableError) as refused:
         codec.decode_rules(rules_document(format=format_))
     assert str(refused.value) == told

@@ -318,7 +318,7 @@ def test_what_an_app_says_does_not_reach_the_terminal_as_it_is(api: Api, form: s
 def test_cancel(api: Api) -> None:
     api.will((200, {**RUNNING, "state": "aborting"}))
     result = sagamesh(api, "cancel", "checkout", "o-17", "--reason", "by phone")
-    assert (result.exit_code, result.stdout) == (0, "checkout/o-17 is aborted, and is being undone\n")
+    assert (result.exit_code, result.stdout) == (0, "checkout/o-17 is aborted; what it did is undone\n")
     assert api.requests == [Request("POST", f"{PATH}/cancel", {}, {"reason": "by phone"})]
 
 

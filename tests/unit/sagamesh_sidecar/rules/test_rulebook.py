@@ -90,7 +90,7 @@ async def test_why_a_revision_cannot_be_carried_out_is_one_sentence():
     await bucket.document(replace(RULES, revision="1111111111"), json.dumps(before).encode())
     assert bucket.book.lacking("simulated", "1111111111") == (
         "revision 1111111111 cannot be used: rules of format 1; this version reads format 2: "
-        "delete the saga and apply it again"
+        "what they began must be ended by the version that wrote them"
     )
     newer = replace(RULES, revision="2222222222")
     await bucket.document(newer, codec.encode_rules(replace(newer, format=3)))
