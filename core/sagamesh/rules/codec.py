@@ -40,7 +40,9 @@ def decode_rules(document: bytes) -> LocalRules:
             return _READER.decode(document)
     except UNDECODABLE as error:
         raise UnreadableError(f"this is no rules document: {error}") from error
-    mend = "what they began must be ended by the version that wrote them" if found < FORMAT else "upgrade what reads them"
+    mend = (
+        "what they began must be ended by the version that wrote them" if found < FORMAT else "upgrade what reads them"
+    )
     raise UnreadableError(f"rules of format {found}; this version reads format {FORMAT}: {mend}")
 
 

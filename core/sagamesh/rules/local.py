@@ -43,12 +43,19 @@ class StepRules(Struct, frozen=True, kw_only=True):
     behind: tuple[str, ...] = ()
 
 
+class OpenStep(Struct, frozen=True, omit_defaults=True):
+    """What an open step listens to, so that everybody sees whether it runs."""
+
+    inputs: tuple[Input, ...]
+    join: Join = "all"
+
+
 class LocalRules(Struct, frozen=True, kw_only=True):
     """The rules of one participant.
 
     `outline` names every step of the saga with its participant, in the order of the definition; `own` holds the
     participant's own. `revision` is the same for all participants (see `projection`). `open`: each step that needs no
-    `begin`, and the steps that it listens to. `undoable`: those that are undone when the saga is aborted. `last`: those
+    `begin`, and what it listens to. `undoable`: those that are undone when the saga is aborted. `last`: those
     of which the one that is undone last ends an aborted instance. `pivot_skippable`: whether the events may be such
     that the pivot is dead.
     """
@@ -64,7 +71,7 @@ class LocalRules(Struct, frozen=True, kw_only=True):
     order: Order
     park_after: float
     outline: dict[str, str]
-    open: dict[str, tuple[str, ...]]
+    open: dict[str, OpenStep]
     undoable: tuple[str, ...]
     last: tuple[str, ...]
     sinks: tuple[str, ...]

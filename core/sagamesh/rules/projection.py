@@ -14,7 +14,7 @@ from sagamesh.language import graph
 from sagamesh.language.cel.expressions import Place, compile_expression
 from sagamesh.language.model import Saga, Step
 from sagamesh.rules import codec
-from sagamesh.rules.local import Input, LocalRules, StepRules
+from sagamesh.rules.local import Input, LocalRules, OpenStep, StepRules
 
 EventsOf = Callable[[str, Place, bool], frozenset[str]]
 
@@ -70,7 +70,7 @@ def _local(saga: Saga, wiring: _Wiring, participant: str, own: tuple[StepRules, 
         order=saga.compensation_order,
         park_after=saga.park_after,
         outline=wiring.outline,
-        open={name: tuple(wiring.inputs[name]) for name in wiring.open},
+        open={step.name: OpenStep(_inputs(wiring, step), step.join) for step in saga.steps if step.name in wiring.open},
         undoable=tuple(wiring.behind),
         last=tuple(wiring.behind) if saga.compensation_order == "parallel" else graph.undone_last(wiring.behind),
         sinks=wiring.sinks,
@@ -83,7 +83,7 @@ def _local(saga: Saga, wiring: _Wiring, participant: str, own: tuple[StepRules, 
 def _step(wiring: _Wiring, step: Step, events_of: EventsOf) -> StepRules:
     return StepRules(
         name=step.name,
-        inputs=tuple(Input(step=p, events=events) for p, events in wiring.inputs[step.name].items()),
+        inputs=_inputs(wiring, step),
         join=step.join,
         when=step.when,
         action=step.action,
@@ -95,6 +95,10 @@ def _step(wiring: _Wiring, step: Step, events_of: EventsOf) -> StepRules:
         open=step.name in wiring.open,
         behind=wiring.behind.get(step.name, ()),
     )
+
+
+def _inputs(wiring: _Wiring, step: Step) -> tuple[Input, ...]:
+    return tuple(Input(step=producer, events=events) for producer, events in wiring.inputs[step.name].items())
 
 
 def _needs(wiring: _Wiring, step: Step, events_of: EventsOf) -> tuple[tuple[str, str], ...]:

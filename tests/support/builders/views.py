@@ -19,7 +19,7 @@ from sagamesh.log.registers import (
     Value,
 )
 from sagamesh.protocol.view.instance import View, view
-from sagamesh.rules.local import LocalRules
+from sagamesh.rules.local import Input, LocalRules, OpenStep
 
 PLACE = Instance("shop", "checkout", "o-1")
 BEGUN = 1_769_860_800.0
@@ -30,6 +30,7 @@ STARTED = Started("saga.shop.checkout.o-1._.start")
 BEGAN = (START, Start("order.placed", "e-1", "shop", "digest"))
 NOTICED = [(OUTCOME, Aborted(REFUSED)), (ABORT, Notice(REFUSED))]
 """A saga without a pivot is aborted."""
+ROOT = OpenStep((Input(step="_", events=("order.placed",)),))
 PARTICIPANTS = {"a": "customers", "b": "payments", "c": "shipping"}
 
 Written = tuple[Name, Value]
@@ -51,7 +52,7 @@ def rules(*, pivot: bool = False, last: tuple[str, ...] = ("a",)) -> LocalRules:
         order="reverse",
         park_after=PARK_AFTER,
         outline={step: PARTICIPANTS[step] for step in steps},
-        open={"a": ("_",), "c": ("b",)} if pivot else {"a": ("_",)},
+        open={"a": ROOT, "c": OpenStep((Input(step="b", events=("y",)),))} if pivot else {"a": ROOT},
         undoable=("a",) if pivot else ("a", "b"),
         last=last,
         sinks=(steps[-1],),

@@ -21,12 +21,12 @@ from sagamesh.log.registers import (
     Register,
     Satisfied,
     Skipped,
-    Start,
     Started,
     Undone,
     Value,
 )
 from sagamesh.protocol.effects import CallKind
+from sagamesh.protocol.variables import announced
 from sagamesh.rules.local import LocalRules
 
 Outcome = Literal["committed", "aborted"]
@@ -83,20 +83,20 @@ def view_step(facts: Facts, name: str, participant: str, trouble: str | None, so
 def at_work_since(facts: Facts, step: str) -> float | None:
     """Since when a step runs that has not ended, in seconds since the epoch; None: it does not.
 
-    From its begin on; one that needs none runs since the youngest of its inputs is there.
+    From its begin on; one that needs none runs since its inputs bring what it listens to.
     """
     known = facts.known
     if registers.end(step) in known or registers.compensation(step) in known:
         return None
     if (begun := known.get(registers.begin(step))) is not None:
         return begun.time if isinstance(begun.value, Started) else None
-    names = [registers.end(producer) for producer in facts.rules.open.get(step, ())]
-    inputs = [known[name] for name in names if name in known]
-    values = [register.value for register in inputs]
-    if len(inputs) < len(names) or any(isinstance(value, Failed) for value in values):
+    if (own := facts.rules.open.get(step)) is None:
         return None
-    brought = any(isinstance(value, Start | Done | Satisfied) for value in values)
-    return max(register.time for register in inputs) if brought else None
+    ends = [(known.get(registers.end(one.step)), one.events) for one in own.inputs]
+    since = [end.time for end, events in ends if end and (said := announced(end)) and said[0] in events]
+    if own.join == "any":
+        return min(since, default=None)
+    return max(since) if len(since) == len(ends) else None
 
 
 def to_be_undone(facts: Facts, step: str) -> bool:

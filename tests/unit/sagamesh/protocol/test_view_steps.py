@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 from msgspec.structs import replace
 
@@ -21,6 +23,7 @@ from sagamesh.log.registers import (
 )
 from sagamesh.protocol.view.instance import view
 from sagamesh.protocol.view.steps import Calls, Facts, at_work_since
+from sagamesh.rules.local import Input, OpenStep
 from support.builders.views import (
     BEGAN,
     BEGUN,
@@ -134,9 +137,9 @@ def test_a_step_that_only_reads_is_never_undone() -> None:
         ([BEGAN, A_DONE], None),
         ([BEGAN, A_DONE, B_DONE], 2.0),
         ([BEGAN, B_DONE, A_DONE], 2.0),
-        ([BEGAN, A_DONE, end("b", Dead())], 2.0),  # by `any` it runs, by `all` it will be dead soon
-        ([BEGAN, end("a", Satisfied("x")), end("b", Dead())], 2.0),
-        ([BEGAN, end("a", Dead()), end("b", Dead())], None),
+        ([BEGAN, B_DONE, end("a", Satisfied("x"))], 2.0),
+        ([BEGAN, A_DONE, end("b", Dead())], None),  # nor will it be
+        ([BEGAN, A_DONE, end("b", Done("z"))], None),
         ([BEGAN, A_DONE, end("b", Failed("refused", "no"))], None),
         ([BEGAN, A_DONE, B_DONE, begin("c")], 3.0),
         ([BEGAN, A_DONE, B_DONE, begin("c", Skipped("s", "when"))], None),
@@ -147,10 +150,33 @@ def test_a_step_that_only_reads_is_never_undone() -> None:
 def test_a_join_without_a_begin_is_at_work_since_the_youngest_of_its_inputs(
     written: list[Written], since: float | None
 ) -> None:
-    joined = replace(rules(pivot=True), open={"c": ("a", "b")})
+    assert since_when("all", written) == since
+
+
+@pytest.mark.parametrize(
+    ("written", "since"),
+    [
+        ([BEGAN], None),
+        ([BEGAN, A_DONE], 1.0),
+        ([BEGAN, B_DONE, A_DONE], 1.0),
+        ([BEGAN, end("a", Dead()), B_DONE], 2.0),
+        ([BEGAN, end("a", Done("z")), B_DONE], 2.0),  # an event to which it does not listen
+        ([BEGAN, end("a", Done("z"))], None),
+        ([BEGAN, end("a", Dead()), end("b", Dead())], None),
+    ],
+)
+def test_a_join_by_any_without_a_begin_is_at_work_since_the_first_that_it_listens_to(
+    written: list[Written], since: float | None
+) -> None:
+    assert since_when("any", written) == since
+
+
+def since_when(join: Literal["all", "any"], written: list[Written]) -> float | None:
+    """Seconds after the start, as for a step `c` that listens to one event each of `a` and `b`."""
+    heard = OpenStep((Input(step="a", events=("x",)), Input(step="b", events=("y",))), join)
     known = {register.name: register for register in at(*written)}
-    found = at_work_since(Facts(known, joined, None), "c")
-    assert found == (None if since is None else BEGUN + since)
+    found = at_work_since(Facts(known, replace(rules(pivot=True), open={"c": heard}), None), "c")
+    return None if found is None else found - BEGUN
 
 
 def test_a_failure_tells_why() -> None:

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from sagamesh.errors import UnreadableError
 from sagamesh.language.model import Action, Compensation, Emit, Retry
 from sagamesh.rules import codec
-from sagamesh.rules.local import Input, LocalRules, StepRules
+from sagamesh.rules.local import Input, LocalRules, OpenStep, StepRules
 
 RULES = LocalRules(
     namespace="shop",
@@ -32,7 +32,10 @@ RULES = LocalRules(
     order="reverse",
     park_after=600.0,
     outline={"reserve": "payments", "charge": "payments", "ship": "payments"},
-    open={"reserve": ("_",), "ship": ("charge",)},
+    open={
+        "reserve": OpenStep((Input(step="_", events=("order.placed",)),)),
+        "ship": OpenStep((Input(step="charge", events=("charged",)),), "any"),
+    },
     undoable=("reserve",),
     last=("reserve",),
     sinks=("ship",),

@@ -13,12 +13,12 @@ from sagamesh import api_group
 from sagamesh.language import graph, spec
 from sagamesh.language.model import Saga
 from sagamesh.rules import codec
-from sagamesh.rules.local import Input, LocalRules, StepRules
+from sagamesh.rules.local import Input, LocalRules, OpenStep, StepRules
 from sagamesh.rules.projection import project
 from support.builders.attempts import shape
 from support.builders.documents import CHECKOUT
 
-REVISION = "21a6cc4027"
+REVISION = "7e6c8678b6"
 
 
 def read(text: str) -> Saga:
@@ -71,7 +71,11 @@ def test_what_all_participants_know() -> None:
                 "charge-card": "payments",
                 "ship": "shipping",
             },
-            open={"reserve-credit": ("_",), "reserve-stock": ("_",), "ship": ("charge-card",)},
+            open={
+                "reserve-credit": OpenStep((Input(step="_", events=("order.placed",)),)),
+                "reserve-stock": OpenStep((Input(step="_", events=("order.placed",)),)),
+                "ship": OpenStep((Input(step="charge-card", events=("payment.charged",)),)),
+            },
             undoable=("reserve-credit", "reserve-stock"),
             last=("reserve-credit", "reserve-stock"),
             sinks=("ship",),
@@ -215,7 +219,7 @@ def test_a_large_saga_is_projected_at_once() -> None:
     chain = [{"name": f"s{n}", "after": [f"s{n - 1}.done" if n else "start"]} for n in range(500)]
     (rules,) = project(steps(*chain)).values()
     assert [len(step.inputs) for step in rules.own] == [1] * 500
-    assert (rules.open, rules.undoable, rules.last) == ({"s0": ("_",)}, (), ())
+    assert (rules.open, rules.undoable, rules.last) == ({"s0": OpenStep((Input(step="_", events=("start",)),))}, (), ())
 
 
 def test_a_large_saga_that_is_undone_is_projected_at_once() -> None:
