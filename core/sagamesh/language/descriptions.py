@@ -16,7 +16,8 @@ FIELDS: Mapping[str, str] = {
     "spec.start.key": "CEL to a string: the instance's id, as in event.data.orderId. The same key again starts "
     "nothing. An id matches ^[A-Za-z0-9_-]{1,64}$; any other key becomes h- and 26 characters of its SHA-256. Without "
     "it: the event's id.",
-    "spec.parkAfter": "How long something may fail before the saga counts as parked: visible, alarmed, still retried.",
+    "spec.parkAfter": "How long something may fail, or wait for its app, before the saga counts as parked: visible, "
+    "alarmed, still retried. It ends nothing.",
     "spec.compensationOrder": "reverse: a step is undone when all that depends on it is undone. parallel: all at once.",
     "spec.steps": "The saga's local transactions. Their order here means nothing; who listens to whom decides.",
     "spec.steps.name": "The step's name: a DNS label, unique in the saga.",
@@ -32,8 +33,9 @@ FIELDS: Mapping[str, str] = {
     "spec.steps.action.body": "CEL to a map: the body of the call. Without it: the data of the event that the step "
     "listens to; of a join by all, a map from event type to data.",
     "spec.steps.action.timeout": "Of one call. A call that takes longer has an unknown result, and is made again.",
-    "spec.steps.action.within": "Of the whole step, from its begin to its end, all calls together. Then it has failed; "
-    "the pivot and what follows it park instead, and are retried for ever.",
+    "spec.steps.action.within": "Of the whole step, from its begin to its end, all calls together. It is looked at "
+    "after each answer, so never while the app is away. Then the step has failed; the pivot and what follows it are "
+    "retried for ever instead.",
     "spec.steps.action.retry": "The delays between calls.",
     "spec.steps.action.retry.backoff": "The first delay. It doubles each time, with full jitter.",
     "spec.steps.action.retry.maxBackoff": "The longest delay.",

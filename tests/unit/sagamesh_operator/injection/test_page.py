@@ -19,7 +19,8 @@ from sagamesh_operator.injection.review import ReviewResult
 from sagamesh_operator.injection.settings import InjectorSettings, from_environment
 from support.builders.pods import REFUSED
 
-PAGE = (Path(__file__).parents[4] / "docs" / "injection.md").read_text()
+ROOT = Path(__file__).parents[4]
+PAGE = (ROOT / "docs" / "injection.md").read_text()
 
 
 def rows(section: str) -> list[list[str]]:
@@ -59,6 +60,14 @@ def test_every_metric_with_its_results() -> None:
     assert {name for name, _, _ in rows("Metrics")} == scraped
     [results] = [text for name, _, text in rows("Metrics") if name.endswith("requests_total")]
     assert all(result in results for result in get_args(ReviewResult))
+
+
+def test_what_is_probed() -> None:
+    made = container.container(container.Installation(image="i", nats="n"), Wishes(), "shop", "p", 8080)
+    assert {name for name in made if name.endswith("Probe")} == {"startupProbe", "livenessProbe"}
+    assert "there is no readiness probe" in PAGE.lower()
+    for page in ROOT.glob("docs/**/*.md"):
+        assert not re.search(r"sidecar[^.]*\bis not ready", page.read_text()), page
 
 
 def test_every_name_and_number() -> None:

@@ -15,7 +15,7 @@ from sagamesh.errors import UnreadableError
 from sagamesh.language.model import Action, Saga
 from sagamesh.log import codec, registers
 from sagamesh.log.registers import NULL, OUTCOME, Aborted, Cause, Done, Failed, Origin, Start
-from sagamesh.protocol.answers import Answer
+from sagamesh.protocol.answers import Answer, Away
 from sagamesh.protocol.attempt import Given, Operation
 from sagamesh.protocol.effects import Nak
 from sagamesh.rules.projection import project
@@ -673,3 +673,24 @@ async def test_an_answer_that_the_log_cannot_take_fails_its_step_and_the_saga_is
         assert re.fullmatch("the register would have 100[0-9]{3} bytes, and the log takes 65536", failed.reason)
         assert last.app.paths == ["/s1", "/s1/undo"]
         assert mesh.peers["p-s0"].app.paths == ["/s0", "/s0/undo"]
+
+
+@pytest.mark.parametrize("away", [True, False], ids=["its app is away", "within is longer than parkAfter"])
+@scenario
+async def test_a_step_before_the_pivot_parks_as_any_other(away: bool) -> None:
+    """As docs/protocol.md says below `within`."""
+    patient = Action(path="/s0", within=3600.0)
+    saga = shapes.straight(2, pivot=1)
+    first = shapes.replace(saga.steps[0], action=patient)
+    async with Mesh(shapes.replace(saga, park_after=5.0, steps=(first, *saga.steps[1:]))).running() as mesh:
+        mesh.server.clock = asyncio.get_running_loop().time
+        peer = mesh.peers["p-s0"]
+        peer.app.away, peer.app.answers["/s0"] = away, LOST
+        if away:
+            peer.availability.observe(Away())
+        await mesh.start()
+        await mesh.until(lambda: peer.metric("sagas_parked", saga="simulated") == 1, seconds=60.0)
+        assert registers.end("s0") not in mesh.values()
+        peer.app.away, peer.app.answers["/s0"] = False, ok()
+        assert await mesh.ended() == "committed"
+        await mesh.until(lambda: peer.metric("sagas_parked", saga="simulated") == 0)
