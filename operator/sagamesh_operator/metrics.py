@@ -5,9 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 
 from sagamesh.log.registers import SagaKey
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a series beside every series, which nobody asks for
 
 SAGA = ("namespace", "saga")
 
@@ -18,22 +28,37 @@ class OperatorMetrics:
     def __init__(
         self, *, connected: Callable[[], bool] = lambda: True, behind: Callable[[], float] = lambda: 0.0
     ) -> None:
-        self._registry = CollectorRegistry()
-        self._conditions = self._gauge("saga_condition", "1 where a condition is true, 0 where not.", *SAGA, "type")
-        self._sidecars = self._gauge("saga_sidecars", "Live sidecars, by whether they hold the rules.", *SAGA, "state")
+        self.registry = CollectorRegistry()
+        self._conditions = self._gauge(
+            "saga_condition",
+            "1 where a condition of the Saga is true, 0 where not. type: the condition.",
+            *SAGA,
+            "type",
+        )
+        self._sidecars = self._gauge(
+            "saga_sidecars",
+            "Live sidecars of the saga. state: synced, they hold the revision; behind, not yet.",
+            *SAGA,
+            "state",
+        )
         self._retiring = self._gauge("saga_retiring_instances", "Instances of a deleted saga that still run.", *SAGA)
-        self._waiting = self._gauge("queue_length", "Sagas that wait for their turn.")
+        self._waiting = self._gauge("queue_length", "Sagas that wait for their turn, or have it.")
         self._reconciles = Counter(
-            "sagamesh_operator_reconciles_total", "Turns, by how they ended.", ["result"], registry=self._registry
+            "sagamesh_operator_reconciles_total",
+            "Turns, each of which looks at one Saga. result: done; again, where something is left to do.",
+            ["result"],
+            registry=self.registry,
         )
         self._seconds = Histogram(
-            "sagamesh_operator_reconcile_duration_seconds", "Time of one turn.", registry=self._registry
+            "sagamesh_operator_reconcile_duration_seconds", "Time that one turn took.", registry=self.registry
         )
-        self._gauge("nats_connected", "Whether NATS answers.").set_function(lambda: float(connected()))
-        self._gauge("watch_behind_seconds", "How long the watch has owed what a list showed.").set_function(behind)
+        self._gauge("nats_connected", "1 while NATS answers, 0 while not.").set_function(lambda: float(connected()))
+        self._gauge(
+            "watch_behind_seconds", "How long the watch on Sagas has owed what a list showed; 0: nothing."
+        ).set_function(behind)
 
     def _gauge(self, name: str, help_: str, *labels: str) -> Gauge:
-        return Gauge(f"sagamesh_operator_{name}", help_, labels, registry=self._registry)
+        return Gauge(f"sagamesh_operator_{name}", help_, labels, registry=self.registry)
 
     def saga(self, key: SagaKey, status: Mapping[str, Any]) -> None:
         """What is said of a saga."""
@@ -66,4 +91,4 @@ class OperatorMetrics:
 
     def exposition(self) -> tuple[bytes, str]:
         """Body and content type of `/metrics`."""
-        return generate_latest(self._registry), CONTENT_TYPE_LATEST
+        return generate_latest(self.registry), CONTENT_TYPE_LATEST

@@ -69,10 +69,10 @@ def page() -> str:
     return PAGE.format(
         name=CRD,
         version=VERSION,
-        spec=_table(("field", "type", "default", "bounds", "meaning"), map(_row, spec)),
-        rules=_table(("about", "rule"), _rules(top, spec)),
-        status=_table(("field", "type", "meaning"), (_row(place)[:2] + _row(place)[-1:] for place in status)),
-        columns=_table(("column", "meaning"), map(_column, version["additionalPrinterColumns"])),
+        spec=table(("field", "type", "default", "bounds", "meaning"), map(_row, spec)),
+        rules=table(("about", "rule"), _rules(top, spec)),
+        status=table(("field", "type", "meaning"), (_row(place)[:2] + _row(place)[-1:] for place in status)),
+        columns=table(("column", "meaning"), map(_column, version["additionalPrinterColumns"])),
     )
 
 
@@ -144,7 +144,7 @@ def _column(column: dict[str, Any]) -> tuple[str, str]:
     return f"`{column['name']}`", column["description"] + wide
 
 
-def _table(titles: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
+def table(titles: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
     lines = [titles, ("---",) * len(titles), *(tuple(map(_cell, row)) for row in rows)]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 

@@ -52,29 +52,81 @@ class PrometheusMetrics:
         def histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
             return Histogram(f"sagamesh_{name}", text, labels, buckets=buckets, registry=registry)
 
-        self._started = counter("sagas_started", "Instances started through this sidecar.", "saga")
-        self._finished = counter("sagas_finished", "Instances whose end this sidecar wrote.", "saga", "outcome")
+        self._started = counter("sagas_started", "Instances started through this sidecar's API.", "saga")
+        self._finished = counter(
+            "sagas_finished",
+            "Instances whose last register this sidecar wrote. outcome: committed or aborted.",
+            "saga",
+            "outcome",
+        )
         self._duration = histogram(
-            "saga_duration_seconds", "From the start to the end of an instance.", SAGA_BUCKETS, "saga", "outcome"
+            "saga_duration_seconds",
+            "From the start of an instance to its last register, where this sidecar wrote that, by the server's time.",
+            SAGA_BUCKETS,
+            "saga",
+            "outcome",
         )
-        self._parked = gauge("sagas_parked", "Instances that fail here for longer than parkAfter.", "saga")
-        self._calls = counter("calls", "Calls to the app, by what was answered.", "saga", "step", "kind", "answer")
+        self._parked = gauge(
+            "sagas_parked",
+            "Instances in which a step of this participant fails, or waits for help, for longer than parkAfter.",
+            "saga",
+        )
+        self._calls = counter(
+            "calls",
+            "Calls to the app. kind: action or compensation. answer: the class of its status, such as 2xx; alone stand "
+            "202, 409, 429 and 503; away: nobody took the connection; none: no answer that can be used.",
+            "saga",
+            "step",
+            "kind",
+            "answer",
+        )
         self._call_duration = histogram(
-            "call_duration_seconds", "Time until the app's answer.", CALL_BUCKETS, "saga", "step", "kind"
+            "call_duration_seconds",
+            "Time until the app's answer, or until it was not waited for any longer.",
+            CALL_BUCKETS,
+            "saga",
+            "step",
+            "kind",
         )
-        self._deliveries = counter("deliveries", "Deliveries, by how they were settled.", "saga", "result")
+        self._deliveries = counter(
+            "deliveries",
+            "Deliveries that were handled. result: ack, it is settled; nak, it comes again.",
+            "saga",
+            "result",
+        )
         self._unevaluable = counter(
-            "expressions_failed", "Expressions that failed on the data.", "saga", "step", "place"
+            "expressions_failed",
+            "Expressions that could not be evaluated on an instance's data, which the saga's author must mend. "
+            "place: the field, such as action.body.",
+            "saga",
+            "step",
+            "place",
         )
-        self._writes = counter("writes", "Writes of registers, by the log's answer.", "register", "result")
-        self._rules = gauge("rules_info", "Rules that are held, as labels.", "saga", "revision")
-        self._unreadable = counter("unreadable_registers", "Deliveries that this version cannot read.")
-        self._implausible = counter("implausible_registers", "Registers that contradict others: held.", "register")
-        self._consumers = gauge("consumer_up", "Whether the saga's consumer hands out deliveries.", "saga")
-        gauge("in_flight", "Deliveries in hand.").set_function(in_flight)
-        gauge("app_up", "Whether the app can be reached.").set_function(app_up)
-        gauge("nats_connected", "Whether NATS answers.").set_function(connected)
-        gauge("nats_refused", "Whether NATS has lately refused something for want of rights.").set_function(refused)
+        self._writes = counter(
+            "writes",
+            "Writes of registers. result: stored; exists, it was there; guard, what it asks for does not hold; "
+            "unknown, the log did not answer, and it is written again.",
+            "register",
+            "result",
+        )
+        self._rules = gauge(
+            "rules_info", "1 for each revision of a saga whose rules this sidecar holds.", "saga", "revision"
+        )
+        self._unreadable = counter(
+            "unreadable_registers", "Deliveries that this version cannot read; each comes again once a minute."
+        )
+        self._implausible = counter(
+            "implausible_registers",
+            "Deliveries held because a register contradicts those that it has to follow.",
+            "register",
+        )
+        self._consumers = gauge("consumer_up", "1 while deliveries of the saga can be asked for, 0 while not.", "saga")
+        gauge("in_flight", "Deliveries in hand just now.").set_function(in_flight)
+        gauge("app_up", "1 while the app can be reached, 0 while not.").set_function(app_up)
+        gauge("nats_connected", "1 while NATS answers, 0 while not.").set_function(connected)
+        gauge(
+            "nats_refused", "1 while NATS has lately refused something for want of rights, 0 while not."
+        ).set_function(refused)
         self._child = lru_cache(maxsize=LABEL_SETS)(lambda metric, *labels: metric.labels(*labels))
 
     def holds(self, rules: Rules) -> None:

@@ -86,7 +86,7 @@ class Operator:
     def gauge(self, name: str) -> dict[SagaKey, dict[str, float]]:
         """The samples of a gauge about sagas: saga -> the rest of its labels -> value."""
         found: dict[SagaKey, dict[str, float]] = {}
-        for family in self.metrics._registry.collect():
+        for family in self.metrics.registry.collect():
             for sample in family.samples:
                 if sample.name == f"sagamesh_operator_{name}":
                     labels = dict(sample.labels)

@@ -78,7 +78,7 @@ class Operated:
 
     def sample(self, name: str, **labels: str) -> float | None:
         """A measurement of the operator's; None where there is none."""
-        return self.metrics._registry.get_sample_value(f"sagamesh_operator_{name}", labels)
+        return self.metrics.registry.get_sample_value(f"sagamesh_operator_{name}", labels)
 
     def turns(self, result: str) -> float:
         """How many have ended so."""

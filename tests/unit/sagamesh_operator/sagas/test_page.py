@@ -1,4 +1,4 @@
-"""docs/operator.md says what the code does: conditions, settings and metrics."""
+"""docs/operator.md says what the code does: conditions and settings."""
 
 from __future__ import annotations
 
@@ -7,11 +7,7 @@ from dataclasses import MISSING, fields
 from itertools import product
 from pathlib import Path
 
-from prometheus_client.parser import text_string_to_metric_families
-
 from sagamesh.environment import variable
-from sagamesh.log.registers import SagaKey
-from sagamesh_operator.metrics import OperatorMetrics
 from sagamesh_operator.sagas import acceptance, standing, status
 from sagamesh_operator.sagas.acceptance import Acceptance, judge
 from sagamesh_operator.sagas.standing import NotDistributed, Readiness, Standing
@@ -82,18 +78,3 @@ def test_every_setting_and_its_default() -> None:
         for field in fields(OperatorSettings)
     ]
     assert [(bare(name), bare(default)) for name, default, _ in rows("Settings")] == known
-
-
-def test_every_metric_and_its_labels() -> None:
-    metrics = OperatorMetrics()
-    key = SagaKey("shop", "checkout")
-    metrics.saga(key, {"conditions": [{"type": "Ready", "status": "True"}], "participants": []})
-    metrics.retiring(key, 1)
-    metrics.reconciled(0.1, "done")
-    scraped = {}
-    for family in text_string_to_metric_families(metrics.exposition()[0].decode()):
-        if not family.name.endswith("_created"):
-            name = f"{family.name}_total" if family.type == "counter" else family.name
-            scraped[name] = {label for sample in family.samples for label in sample.labels} - {"le"}
-    page = {bare(name): set(re.findall(r"`(\w+)`", labels)) for name, labels, _ in rows("Metrics")}
-    assert page == scraped
