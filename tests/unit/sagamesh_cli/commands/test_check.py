@@ -7,11 +7,11 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
-from sagamesh.language.findings import ODD_WORD
+from sagamesh.language.findings import CODES, ODD_WORD, WARNINGS
 from sagamesh_cli import saga_checks
 from sagamesh_cli.main import app
 from sagamesh_cli.output import Complaint
-from support.builders.check_examples import EXAMPLES
+from support.builders.check_examples import EXAMPLES, SECTIONS
 
 DATA = Path(__file__).parent / "data"
 
@@ -167,12 +167,21 @@ def test_no_file_is_usage() -> None:
     assert (result.exit_code, result.stderr) == (2, "sagamesh: which files? As in `sagamesh check saga.yaml`\n")
 
 
-def test_a_code_is_explained() -> None:
-    result = sagamesh("check", "--explain", "sm004")
-    assert (result.exit_code, result.stdout.splitlines()[0]) == (
-        0,
-        "SM004 error: Steps wait for one another in a circle.",
-    )
+@pytest.mark.parametrize("code", CODES)
+def test_a_code_is_explained_by_its_whole_section(code: str) -> None:
+    result = sagamesh("check", "--explain", code.lower())
+    head, _, text = result.stdout.partition("\n\n")
+    level = "warning" if code in WARNINGS else "error"
+    assert (result.exit_code, head) == (0, f"{code} {level}: {CODES[code]}")
+    assert text.split() == SECTIONS[code].replace("[what it is](protocol.md#the-app)", LED).split()
+    assert "\n#" not in text
+
+
+LED = "what it is (docs/protocol.md#the-app)"
+"""A link, where nobody can click."""
+
+
+def test_a_code_that_there_is_not_is_usage() -> None:
     unknown = sagamesh("check", "--explain", "XY1")
     assert unknown.exit_code == 2
     assert unknown.stderr.startswith("sagamesh: there is no finding 'XY1'; there are SM001 to SM0")
