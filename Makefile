@@ -62,7 +62,7 @@ check: $(STAMP)            ## format, lint, types, imports, what is made of the 
 	$(BIN)/python -m sagamesh_tools check
 	$(BIN)/sagamesh check examples/*/*.yaml
 
-manifests: $(STAMP)        ## write what is made of code and chart: the resource, its reference, the metrics' page, the dashboard, manifests, the chart's README
+manifests: $(STAMP)        ## write what is made of code and chart: the resource, its reference, metrics, examples, the dashboard, manifests, the chart's README
 	$(BIN)/python -m sagamesh_tools write
 
 format: $(STAMP)           ## put the code in order

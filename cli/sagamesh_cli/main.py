@@ -30,6 +30,57 @@ MODULES = {
 }
 """Command -> the module that holds a function of that name, in the order of the help."""
 
+EXAMPLES = {
+    "check": """
+# what is wrong with a saga, and how to mend it
+sagamesh check saga.yaml
+# what is wrong with those of a cluster
+kubectl get sagas -o yaml | sagamesh check -
+# what a code means
+sagamesh check --explain SM004""",
+    "graph": """
+# the steps, and the way back
+sagamesh graph saga.yaml
+# a flowchart
+sagamesh graph saga.yaml -o mermaid > saga.mmd""",
+    "dev": """
+# a saga beside one service, and its API where `start` and `get` look for it
+sagamesh dev saga.yaml --app orders=http://127.0.0.1:9001 --api orders=3650
+# the same, with a log that is kept
+sagamesh dev saga.yaml --app orders=http://127.0.0.1:9001 --state log""",
+    "demo": """
+# fifty orders over four services, with crashes
+sagamesh demo
+# more of them, and others
+sagamesh demo --orders 200 --seed 1""",
+    "start": """
+# an event with its data
+sagamesh start order.placed --data '{"orderId": "o-1", "total": 300}'
+# data out of a file; wait for the end
+sagamesh start order.placed --data @order.json --wait 30s""",
+    "get": """
+# the sagas of all namespaces
+sagamesh get -A
+# one saga, with its conditions and participants
+sagamesh get checkout -n shop
+# an instance: its steps, and what fails just now
+sagamesh get checkout o-1""",
+    "trace": """
+# what has happened to an instance
+sagamesh trace checkout o-1
+# the same for programs, once it has ended
+sagamesh trace checkout o-1 --wait 30s -o json""",
+    "cancel": """
+# undo what an instance did
+sagamesh cancel checkout o-1 --reason 'the customer rang'""",
+    "doctor": """
+# is all well with the cluster?
+sagamesh doctor
+# and with NATS, as a sidecar sees it?
+sagamesh doctor --nats nats://127.0.0.1:4222 --nats-dir login""",
+}
+"""Command -> lines of a shell: the end of its help. `make manifests` puts them into docs/cli.md."""
+
 
 class Lazy(Mapping[str, Any]):
     """The commands, each imported when it is asked for: `check` should not wait for what only `dev` needs."""
@@ -37,7 +88,8 @@ class Lazy(Mapping[str, Any]):
     def __getitem__(self, name: str) -> Any:
         function = getattr(import_module(MODULES[name]), name)
         single = typer.Typer(add_completion=False, rich_markup_mode=None)
-        single.command(name)(function)
+        examples = EXAMPLES[name].replace("\n", "\n  ")
+        single.command(name, epilog=f"\b\nExamples:{examples}")(function)  # \b: its lines stay lines
         return get_command(single)
 
     def __iter__(self) -> Iterator[str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from sagamesh_tools import chart, dashboard, manifests, metrics_page, reference_page, resource_file
+from sagamesh_tools import chart, cli_page, dashboard, manifests, metrics_page, reference_page, resource_file
 from sagamesh_tools.chart import CHART, ROOT
 
 
@@ -30,6 +30,7 @@ def files() -> Iterator[MadeFile]:
     yield MadeFile(CHART / "files" / "crds" / "sagas.yaml", "code", resource_file.text())
     yield MadeFile(ROOT / "docs" / "saga-reference.md", "code", reference_page.page())
     yield MadeFile(ROOT / "docs" / "metrics.md", "code", metrics_page.page())
+    yield MadeFile(cli_page.PAGE, "code", cli_page.page())
     yield MadeFile(CHART / "files" / "dashboards" / "overview.json", "code", dashboard.text())
     for name, text in manifests.texts().items():
         yield MadeFile(ROOT / "manifests" / name, "chart", text)

@@ -53,6 +53,7 @@ def test_the_resource_is_made_first_and_every_file_has_a_path_in_the_repository(
         "charts/sagamesh/files/crds/sagas.yaml",
         "docs/saga-reference.md",
         "docs/metrics.md",
+        "docs/cli.md",
         "charts/sagamesh/files/dashboards/overview.json",
         "manifests/crds.yaml",
         "manifests/install.yaml",
