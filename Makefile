@@ -5,12 +5,16 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 JOBS   ?= 2
 STAMP  := $(VENV)/.installed
+INSTALL = $(PYTHON) tools/sagamesh_tools/install.py $(VENV) constraints.txt
 
-.PHONY: demo test test-faults-short test-faults test-simulation test-decided test-kubernetes test-prometheus test-node test-images images mutants bench soak check manifests format clean
+.PHONY: demo install test test-faults-short test-faults test-simulation test-decided test-kubernetes test-prometheus test-node test-images images mutants bench soak check manifests format clean
 .DEFAULT_GOAL := demo
 
 demo: $(STAMP)             ## 50 orders over four services, with crashes; `make demo SVG=docs/demo.svg` draws the last screen
 	$(BIN)/sagamesh demo $(if $(SVG),--svg $(SVG))
+
+install: $(STAMP)          ## what all of these need, into .venv: two minutes, and says what it does meanwhile
+	@echo 'installed: `. $(BIN)/activate`, then `sagamesh --help`'
 
 test: $(STAMP)             ## what every change must pass, without a cluster, JOBS at once, within six minutes; `make test ARGS="-k diamond --seed 7"` passes arguments on
 	$(BIN)/pytest --numprocesses $(JOBS) --dist worksteal -m 'not fault' $(ARGS)
@@ -74,11 +78,9 @@ clean:                     ## remove what was installed and cached
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(STAMP): pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Sagamesh needs Python 3.11 or newer; set PYTHON=python3.11")'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[cli,operator,dev]'
-	touch $@
+	@$(INSTALL) '.[cli,operator,dev]'
+	@touch $@
 
 $(VENV)/.bench: $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
-	touch $@
+	@$(INSTALL) '.[bench]'
+	@touch $@
