@@ -7,7 +7,7 @@ JOBS   ?= 2
 STAMP  := $(VENV)/.installed
 INSTALL = $(PYTHON) tools/sagamesh_tools/install.py $(VENV) constraints.txt
 
-.PHONY: demo install test test-faults-short test-faults test-simulation test-decided test-kubernetes test-prometheus test-node test-images images mutants bench soak check manifests format clean
+.PHONY: demo install test test-faults-short test-faults test-simulation test-decided test-kubernetes test-prometheus test-node test-images test-participants images mutants bench soak check manifests format clean
 .DEFAULT_GOAL := demo
 
 demo: $(STAMP)             ## 50 orders over four services, with crashes; `make demo SVG=docs/demo.svg` draws the last screen
@@ -45,6 +45,9 @@ test-node: $(STAMP)        ## on a real node of this machine, as root: docs/inst
 
 test-images: $(STAMP)      ## what each image installs, in an environment of its own, as the image's user: a minute
 	$(BIN)/pytest tests/images $(ARGS)
+
+test-participants: $(STAMP) ## the snippets of docs/participants.md as services, on a real PostgreSQL, where their tools are: a minute
+	$(BIN)/pytest tests/participants $(ARGS)
 
 images:                    ## build the images by docker or buildah, if one is there; `make images REGISTRY=ghcr.io/me TAG=0.1.0 BUILDER=buildah`
 	@images/build.sh $(or $(REGISTRY),sagamesh) $(or $(TAG),dev)

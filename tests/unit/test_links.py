@@ -15,8 +15,9 @@ PAGES = sorted(
 
 
 def links(page: Path) -> Iterator[tuple[Path, str]]:
-    """(file, anchor) of each that does not leave the repository."""
-    for target in re.findall(r"\]\((?!\w+:)(.+?)\)", page.read_text()):
+    """(file, anchor) of each that does not leave the repository. Code has none, though Go's generics look like some."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    for target in re.findall(r"\]\((?!\w+:)(.+?)\)", text):
         path, _, anchor = target.partition("#")
         yield (page.parent / path).resolve() if path else page, anchor
 
