@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from math import prod
 
 from sagamesh.errors import ExpressionError
-from sagamesh.language.cel.syntax import AstNode, ExprKind
+from sagamesh.language.cel.syntax import AstNode
+from sagamesh.language.cel.wire import ExprKind
 
 MAX_NODES = 200  # parts of an expression, five times the largest of our examples; 160 take 0.1 ms
 MAX_LOOPS = 2  # one within the other: each further one multiplies the steps once more

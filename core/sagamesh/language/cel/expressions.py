@@ -19,19 +19,19 @@ from typing import Any
 
 import msgspec
 from cel_expr_python import cel
+from cel_expr_python.ext import ext_bindings, ext_strings
 
 from sagamesh.errors import EvaluationError, ExpressionError
-from sagamesh.language.cel import slips
+from sagamesh.language.cel import numbers, slips
 from sagamesh.language.cel.cost import EXAMPLE_EVENT, Survey, survey
-from sagamesh.language.cel.failures import explain, plain
-from sagamesh.language.cel.intake import Intake
+from sagamesh.language.cel.failures import Evaluated, explain, plain
+from sagamesh.language.cel.intake import INT64, Intake
 from sagamesh.language.cel.selection import Selection, select
 from sagamesh.language.cel.syntax import AstNode, read
 from sagamesh.text import rfc3339, shortened
 
 MAX_LENGTH = 2048  # characters of an expression; the worst one then compiles in 5 ms
 MAX_RESULT = 512 << 10  # characters of JSON, about: a loop can repeat its input a thousand times
-_INT64 = 2**63  # from here on a whole number is none of CEL's integers
 
 _T = cel.Type
 _EVENT = {"event.id": _T.STRING, "event.type": _T.STRING, "event.time": _T.TIMESTAMP, "event.data": _T.DYN}
@@ -43,6 +43,7 @@ _RESPONSE = {
     "response.body": _T.DYN,
 }
 _UNDO = {"request": _T.DYN, "result": _T.DYN, "cause": _T.STRING}
+_VALUE = "value"  # what stands where a form of `numbers` has its value
 _INTEGERS = frozenset({"response.status"})  # declared as such, not a number of JSON
 _LIBRARY = (RuntimeError, ValueError, TypeError, OverflowError)  # what it may raise over data
 
@@ -109,7 +110,7 @@ class CelProgram:
             failed = value.plain_value()
         except _LIBRARY as error:  # the budget of the loops, among others
             failed = error
-        raise EvaluationError(explain(str(failed), self._selections, variables))
+        raise EvaluationError(explain(str(failed), Evaluated(self.tree, self._selections, variables)))
 
 
 def compile_expression(source: str, place: Place, *, single_event: bool = True) -> CelProgram:
@@ -124,19 +125,49 @@ def compile_expression(source: str, place: Place, *, single_event: bool = True) 
         expression = _environment(place, single_event).compile(source)
     except (RuntimeError, TypeError) as error:  # TypeError: text that is not Unicode
         raise ExpressionError(_compile_error(str(error), source, declared, single_event)) from None
-    _check_type(expression.return_type().name(), place)
-    tree = read(expression.serialize(), source)
+    serialized = expression.serialize()
+    tree = read(serialized, source)
+    _check_type(expression.return_type().name(), tree, place)
     surveyed = survey(tree)
     for pattern in surveyed.patterns:
         _check_pattern(pattern)
     names = surveyed.variables & declared.keys()
     selections = select(tree, names, carried=place.types == _MAP)
+    settled = numbers.settled(serialized, _forms()) if numbers.meet(tree) else serialized
+    expression = _runtime(place).deserialize(settled)
     return CelProgram(source, names, surveyed.events, tree, place, expression, surveyed, selections)
 
 
 @cache
 def _environment(place: Place, single_event: bool) -> Any:
-    return cel.NewEnv(variables=place.variables(single_event=single_event))
+    """What an author writes is checked against this."""
+    return cel.NewEnv(variables=place.variables(single_event=single_event), extensions=[_pairs()])
+
+
+@cache
+def _pairs() -> Any:
+    overloads: dict[str, list[Any]] = {}
+    for function, types, gives in numbers.pairs():
+        name = f"{function}{'_'.join(types)}"
+        parameters = [getattr(_T, of.upper()) for of in types]
+        overload = cel.Overload(id=name, return_type=getattr(_T, gives.upper()), parameters=parameters)
+        overloads.setdefault(function, []).append(overload)
+    return cel.CelExtension("numbers", [cel.FunctionDecl(function, each) for function, each in overloads.items()])
+
+
+@cache
+def _runtime(place: Place) -> Any:
+    """What is evaluated is made by it; it has functions that `numbers` needs, and no author may call."""
+    extensions = [ext_bindings.ExtBindings(), ext_strings.ExtStrings()]
+    runtime = cel.NewEnv(variables={**place.all_variables, _VALUE: _T.DYN}, extensions=extensions)
+    runtime.compile("true")  # before it has compiled something, the library knows no variable's type
+    return runtime
+
+
+@cache
+def _forms() -> Any:
+    bound = {of: f"cel.bind({numbers.BOUND}, {_VALUE}, {form})" for of, form in numbers.FORMS.items()}
+    return {of: numbers.form(_runtime(Place.KEY).compile(source).serialize()) for of, source in bound.items()}
 
 
 @cache
@@ -144,9 +175,18 @@ def _pattern_probe() -> Any:
     return cel.NewEnv(variables={"pattern": _T.STRING}).compile("''.matches(pattern)")
 
 
-def _check_type(returned: str, place: Place) -> None:
+def _check_type(returned: str, tree: AstNode, place: Place) -> None:
+    if returned == "DYN" and tree.calls(*numbers.ARITHMETIC) and not (tree.name == "_+_" and place.types == _STRING):
+        returned = "INT"  # or text, a list, a time; of a type that is not known
     if returned != "DYN" and not returned.startswith(place.types):
-        raise ExpressionError(f"1:1: {place.label} must give {place.result}, and this gives {returned.lower()}")
+        raise ExpressionError(f"1:1: {place.label} must give {place.result}, and this gives {_given(returned, place)}")
+
+
+def _given(returned: str, place: Place) -> str:
+    """What an expression gives that is not asked for."""
+    if returned not in numbers.TYPES:
+        return returned.lower()
+    return "a number; write string(...)" if place.types == _STRING else "a number"
 
 
 def _check_pattern(pattern: str) -> None:
@@ -188,7 +228,7 @@ def _result(value: Any, place: Place, intake: Intake) -> object:
     if not returned.startswith(place.types):
         carried = intake.restored(bytes(native)) if returned == "BYTES" else None
         if not isinstance(carried, dict) or place.types != _MAP:
-            raise EvaluationError(f"{place.label} must give {place.result}, and this gave {returned.lower()}")
+            raise EvaluationError(f"{place.label} must give {place.result}, and this gave {_given(returned, place)}")
     return _Output(intake).convert(native)
 
 
@@ -241,7 +281,7 @@ class _Output:
 def _json_number(number: float) -> float | int:
     if not math.isfinite(number):
         raise EvaluationError(f"the result holds {number}, which JSON cannot express")
-    return int(number) if number.is_integer() and abs(number) < _INT64 else number
+    return int(number) if number.is_integer() and abs(number) < INT64 else number
 
 
 def _json_string(value: object) -> str:

@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from sagamesh.language.cel.expressions import Place
-from sagamesh.language.cel.syntax import AstNode, ExprKind
+from sagamesh.language.cel.syntax import AstNode
+from sagamesh.language.cel.wire import ExprKind
 
 BODY, HEADERS = "response.body", "response.headers"
 WRITTEN = ""

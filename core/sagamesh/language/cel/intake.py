@@ -19,7 +19,8 @@ from sagamesh.text import rfc3339, shortened
 
 MAX_DEPTH = 100  # of data; far below where Python's or the library's stack would end
 LONGEST_PATH = 120  # characters of one in a message: fields are as long as their sender likes
-_INT64 = 2**63  # from here on a whole number is none of CEL's integers
+EXACT = 2**53  # below it a double holds every whole number
+INT64 = 2**63  # from here on a whole number is none of CEL's integers
 _TOKEN = b"\xffcarried:"  # no text in UTF-8 begins so, and JSON has no bytes: nothing else looks like it
 _PLAIN = re.compile(r"[A-Za-z_]\w*")
 
@@ -117,7 +118,7 @@ class Intake:
         """What is carried, and no map or list: as it is, or a token of what CEL cannot hold."""
         if isinstance(value, str):
             return self._token(value) if "\0" in value else value
-        if isinstance(value, int) and not -_INT64 < value < _INT64:
+        if isinstance(value, int) and not -INT64 < value < INT64:
             return self._token(value)
         return self._whole(value, depth)
 
@@ -182,16 +183,18 @@ class Intake:
 
 
 def _double(number: int) -> float | int:
-    """A double, unless that would change the number: an id beyond 2**53 passes through unharmed as an integer."""
+    """A double, as far as doubles hold every whole number: a larger one stays as it is, and so does each comparison."""
+    if -EXACT < number < EXACT:
+        return float(number)
+    if -INT64 <= number < INT64:
+        return number
     try:
         double = float(number)
     except OverflowError:
         double = math.inf
-    if double == number:
-        return double
-    if not -_INT64 <= number < _INT64:
+    if double != number:
         raise _UnfitError("is too large for an expression")
-    return number
+    return double
 
 
 def path_of(name: str, path: Iterable[str | int]) -> str:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sagamesh.language.cel.syntax import AstNode, ExprKind
+from sagamesh.language.cel.syntax import AstNode
+from sagamesh.language.cel.wire import ExprKind
 
 
 class Selection:

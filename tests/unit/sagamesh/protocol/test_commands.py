@@ -131,6 +131,13 @@ def test_a_key_is_made_from_the_event(key: str, expected: str) -> None:
     assert instance_id(keyed(key), event) == expected
 
 
+@pytest.mark.parametrize("number", [b"1000000", b"1e6", b"1000000.0", b"10E+5"])
+def test_a_key_made_of_a_number_is_its_digits_however_it_was_written(number: bytes) -> None:
+    event = replace(start(), data=Raw(b'{"orderId":' + number + b"}"))
+    assert instance_id(keyed("string(event.data.orderId)"), event) == "1000000" == commands.id_of("1000000")
+    assert instance_id(keyed('"order-" + event.data.orderId'), event) == "order-1000000"
+
+
 def test_a_key_over_the_time_of_an_event_without_one_is_still_the_same_each_time() -> None:
     assert instance_id(keyed("string(event.time.getFullYear())"), start()) == "1970"
 

@@ -8,7 +8,7 @@ import pytest
 
 from sagamesh.errors import EvaluationError
 from sagamesh.language.cel.expressions import Place, compile_expression
-from sagamesh.language.cel.failures import explain, plain
+from sagamesh.language.cel.failures import Evaluated, explain, plain
 
 SECRET = "4111111111111111"
 TEXT = f"x{SECRET}"
@@ -53,12 +53,100 @@ def failure(source: str, data: object) -> str:
         ("event.data.l['x']", {"l": []}, "Index error: expected integer type, got string"),
         ("event.data.a['x']", {"a": TEXT}, "event.data.a is a string, and has no fields"),
         ("event.data.m[event.data.a]", {"a": [TEXT], "m": {}}, "Invalid map key type: 'list'"),
-        ("event.data.a > 1.0", {"a": TEXT}, "No matching overloads found : _>_(string, double)"),
+        ("event.data.a > 1.0", {"a": TEXT}, "there is no > of a string and a number: event.data.a is a string"),
+        (
+            "event.data.a < event.data.b",
+            {"a": TEXT, "b": 1},
+            "there is no < of a string and a number: event.data.a is a string, event.data.b is a number",
+        ),
+        (
+            "event.data.l.map(i, i.a - 1)",
+            {"l": [{"a": 1}, {"a": TEXT}, {}]},
+            "there is no - of a string and a number: event.data.l[1].a is a string",
+        ),
+        (
+            "event.data.l.map(i, i.m.all(j, j.x > 1))",
+            {"l": [{"m": [{"x": 1}]}, {"m": [{"x": 2}, {"x": TEXT}]}]},
+            "there is no > of a string and a number: event.data.l[1].m[1].x is a string",
+        ),
+        (
+            "event.data.l.map(i, i > 1)",
+            {"l": [None, 2, [TEXT]]},
+            "there is no > of null and a number: event.data.l[0] is null",
+        ),
+        (
+            "event.data.m['a b'] > 1 || event.data.l[1] > 1",
+            {"m": {"a b": True}, "l": [1, False]},
+            'there is no > of true or false and a number: event.data.m["a b"] is true or false, '
+            "event.data.l[1] is true or false",
+        ),
+        (
+            "(event.data.a == 1 ? event.data.b : event.data.c) - 1",
+            {"a": 1, "b": {"x": TEXT}, "c": 1},
+            "there is no - of a map and a number: event.data.b is a map",
+        ),
+        ("dyn(event.data.a + '') - 1.0", {"a": TEXT}, "there is no - of a string and a number"),
+        (
+            "event.data.a + 1",
+            {"a": TEXT},
+            "there is no + of a string and a number: event.data.a is a string; write string(...) of a number",
+        ),
+        (
+            "event.data.a + event.data.b",
+            {"a": [TEXT], "b": 1},
+            "there is no + of a list and a number: event.data.a is a list, event.data.b is a number",
+        ),
+        (
+            "event.data.a + event.data.b",
+            {"a": TEXT, "b": None},
+            "there is no + of a string and null: event.data.a is a string, event.data.b is null",
+        ),
+        ("string(event.data.l)", {"l": [TEXT]}, "there is no string of a list: event.data.l is a list"),
+        (
+            "event.data.l.map(i, i * 2)",
+            {"l": [1, 4111111111111111111]},
+            "event.data.l[1] is beyond 2^53, where doubles lose digits; compute with int(...)",
+        ),
+        (
+            "event.data.l.map(i, 2.5 - i)",
+            {"l": [2**53 - 1, 2**53, -(2**53), -(2**63)]},
+            "event.data.l[1], "
+            "event.data.l[2], event.data.l[3] is beyond 2^53, where doubles lose digits; compute with int(...)",
+        ),
+        (
+            "[1, 2].map(i, i * 2.5)[0] * [1, 2.5].map(i, i)[0]",
+            {},
+            "numbers of two types do not meet here; write double(...) of each",
+        ),
+        (
+            "event.data.l.map(i, i % 2)",
+            {"l": [4, 4.5, 411111.5]},
+            "event.data.l[1], event.data.l[2] is no whole number, as % and timestamp take",
+        ),
+        ("7 % event.data.a", {"a": 41.5}, "event.data.a is no whole number, as % and timestamp take"),
+        ("timestamp(event.data.a)", {"a": 41.5}, "event.data.a is no whole number, as % and timestamp take"),
+        ("(event.data.a * 1.5) % 2", {"a": 1}, "a number is no whole number, as % and timestamp take"),
+        (
+            "string(event.data.a / 0.0)",
+            {"a": 41},
+            "text is made of a number that is infinite, or none, as a division by zero gives it",
+        ),
+        ("event.data.l[event.data.a]", {"a": 1.5, "l": [TEXT]}, "event.data.a is no whole number, and no index"),
+        (
+            "event.data.m[event.data.a]",
+            {"a": 4111111, "m": {}},
+            "event.data.a is a number, and the names of fields are text: write string(...)",
+        ),
+        ("event.data.m[event.data.a * 2]", {"a": 4111111, "m": {}}, "a key is not in its map"),
         ("event.data.a ? 1 : 2", {"a": TEXT}, "No matching overloads found : <jump_condition>"),
         ("event.data.a && true", {"a": TEXT}, "No matching overloads found : _&&_"),
         ("event.data.a in event.data.b", {"a": TEXT, "b": TEXT}, "No matching overloads found : @in"),
-        ("event.data.a.matches('a')", {"a": 1}, "No matching overloads found : (double).matches(string)"),
-        ("-event.data.a", {"a": TEXT}, "No matching overloads found : -_(string)"),
+        (
+            "event.data.a.matches('a')",
+            {"a": 1},
+            "there is no matches of a number and a string: event.data.a is a number",
+        ),
+        ("-event.data.a", {"a": TEXT}, "there is no - of a string: event.data.a is a string"),
         ("event.data.a[0] + [1]", {"a": TEXT}, "a field is asked for of what is no map"),
         ("timestamp(event.data.a)", {"a": TEXT}, "String to Timestamp conversion failed"),
         ("duration(event.data.a)", {"a": TEXT}, "String to Duration conversion failed"),
@@ -84,8 +172,9 @@ def test_a_failure_says_where_and_why_and_holds_no_value(source: str, data: Any,
 
 
 def test_what_the_library_may_say_one_day_is_not_passed_on() -> None:
-    assert explain(f"INTERNAL: cannot handle {SECRET}", {}, {}) == "it cannot be evaluated on these data"
-    assert explain(f"integer overflow of {SECRET}", {}, {}) == "it cannot be evaluated on these data"
+    failed = Evaluated(compile_expression("true", Place.WHEN).tree, {}, {})
+    for said in (f"INTERNAL: cannot handle {SECRET}", f"integer overflow of {SECRET}"):
+        assert explain(said, failed) == "it cannot be evaluated on these data"
 
 
 def test_the_drawing_of_the_place_is_left_out() -> None:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from sagamesh.language.cel.expressions import Place, compile_expression
-from sagamesh.language.cel.syntax import AstNode, ExprKind
+from sagamesh.language.cel.syntax import AstNode
+from sagamesh.language.cel.wire import ExprKind
 
 
 def tree(source: str) -> list[str]:
