@@ -19,7 +19,6 @@ from typing import Any
 
 import msgspec
 from cel_expr_python import cel
-from cel_expr_python.ext import ext_bindings, ext_strings
 
 from sagamesh.errors import EvaluationError, ExpressionError
 from sagamesh.language.cel import numbers, slips
@@ -158,8 +157,8 @@ def _pairs() -> Any:
 @cache
 def _runtime(place: Place) -> Any:
     """What is evaluated is made by it; it has functions that `numbers` needs, and no author may call."""
-    extensions = [ext_bindings.ExtBindings(), ext_strings.ExtStrings()]
-    runtime = cel.NewEnv(variables={**place.all_variables, _VALUE: _T.DYN}, extensions=extensions)
+    extended = cel.NewEnvConfigFromYaml("extensions: [{name: bindings}, {name: strings}]")
+    runtime = cel.NewEnv(config=extended, variables={**place.all_variables, _VALUE: _T.DYN})
     runtime.compile("true")  # before it has compiled something, the library knows no variable's type
     return runtime
 

@@ -138,6 +138,11 @@ def failure(source: str, data: object) -> str:
             "event.data.a is a number, and the names of fields are text: write string(...)",
         ),
         ("event.data.m[event.data.a * 2]", {"a": 4111111, "m": {}}, "a key is not in its map"),
+        (
+            "event.data.a > 1 || event.data.l['x'] > 1 || event.data.m[0] > 1",
+            {"a": TEXT, "l": [1], "m": {"x": 1}},
+            "there is no > of a string and a number: event.data.a is a string",
+        ),
         ("event.data.a ? 1 : 2", {"a": TEXT}, "No matching overloads found : <jump_condition>"),
         ("event.data.a && true", {"a": TEXT}, "No matching overloads found : _&&_"),
         ("event.data.a in event.data.b", {"a": TEXT, "b": TEXT}, "No matching overloads found : @in"),
