@@ -42,6 +42,7 @@ _READERS = frozenset(  # their time grows with the text they are given
 _ALLOWED = _OPERATORS | _TIMES | _READERS | {"dyn", "type"}
 _COMPARISONS = frozenset({"_==_", "_!=_", "@in"})
 _LITERAL_ARGUMENT = frozenset({"contains", "matches"})  # a long needle, or a hostile pattern, would come with the data
+_DIVISIONS = frozenset({"_/_", "_%_"})
 _TEXT_SUMS = frozenset({"add_string", "add_bytes"})
 _REPETITION = re.compile(r"\{(\d+)(?:,(\d*))?\}")
 _UNICODE_CLASS = 2000  # what `\pL` costs, in characters of an ordinary pattern
@@ -134,6 +135,8 @@ def _check_node(node: AstNode) -> None:
         raise ExpressionError(f"{node.position}: the function {node.name} is not available here")
     if node.name not in _READERS and any(map(_is_time_of_events, node.children)):
         raise ExpressionError(f'{node.position}: this time is a string; write timestamp(events["..."].time)')
+    if node.name in _DIVISIONS and node.children[-1].number == 0:
+        raise ExpressionError(f"{node.position}: this divides by zero")
     if node.name in _LITERAL_ARGUMENT and node.children[-1].text is None:
         raise ExpressionError(f'{node.position}: {node.name} takes a string literal, as in {node.name}("...")')
 

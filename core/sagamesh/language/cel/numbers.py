@@ -146,7 +146,10 @@ class _Settling:
 
     def _bound(self, form: str, part: bytes) -> bytes:
         """A part of an expression, in one of the forms; where its type is known to be another, as it is."""
-        of = self._type(fields(part))
+        expr = fields(part)
+        of = self._type(expr)
+        if form == "whole" and of == "double" and ExprKind.CONSTANT in expr:
+            _check_whole(fields(expr[ExprKind.CONSTANT][0]))
         if of in ("dyn", "double"):
             return written({ExprKind.LOOP: [written({**self._forms[form], wire.LOOP_START: [part]})]})
         return _call("string", part) if form == "text" and of in _WHOLE else part
@@ -184,6 +187,12 @@ class _Settling:
 
 def _call(function: str, part: bytes) -> bytes:
     return written({ExprKind.CALL: [written({wire.CALL_FUNCTION: [function.encode()], wire.CALL_ARGUMENTS: [part]})]})
+
+
+def _check_whole(constant: Fields) -> None:
+    number = wire.double_of(constant)
+    if not number.is_integer():
+        raise ExpressionError(f"1:1: % takes whole numbers, and {number} is none")
 
 
 def _double_constant(constant: Fields) -> bytes:

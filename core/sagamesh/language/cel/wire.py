@@ -105,8 +105,14 @@ def written(message: Fields) -> bytes:
     return bytes(parts)
 
 
+def double_of(constant: Fields) -> float:
+    """The number of a constant that is a double."""
+    number: float = struct.unpack("<d", constant[CONSTANT_DOUBLE][0])[0]
+    return number
+
+
 def double_constant(number: float) -> bytes:
-    """The body of a constant."""
+    """The body of such a constant."""
     return _tag(CONSTANT_DOUBLE, _EIGHT_BYTES) + struct.pack("<d", number)
 
 

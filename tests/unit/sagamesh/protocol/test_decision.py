@@ -702,7 +702,7 @@ def test_an_event_that_an_expression_only_names_for_the_answer_is_read_before_th
     assert ask(saga, "b", end("a"), log, mine=[begin("b")]) == read(START)
 
 
-@pytest.mark.parametrize("body", ['{"x": event.data.missing}', '{"x": 1 / 0}'])
+@pytest.mark.parametrize("body", ['{"x": event.data.missing}', '{"x": 1 / (1 - 1)}'])
 def test_a_plain_step_whose_body_cannot_be_evaluated_fails_without_a_call(body: str) -> None:
     saga = shapes.saga(step("a", body=body))
     log: Log = {START: start({}), begin("a"): started(START)}

@@ -150,6 +150,8 @@ def test_a_join_that_names_something_else_hears_of_that():
         ("[event.id]", Place.BODY, "body must give a map, and this gives list<string>"),
         ("{1: event.id}", Place.BODY, "body must give a map, and this gives map<int, string>"),
         ("cause", Place.COMPENSATION_BODY, "body must give a map"),
+        ("1 == 0 ||\n event.data.n / 0 > 1", Place.WHEN, "2:15: this divides by zero"),
+        ("response.status % 0 == 1", Place.EMIT, "1:17: this divides by zero"),
         ("1 +", Place.WHEN, "1:4: mismatched input '<EOF>'"),
         ("", Place.WHEN, "1:1: mismatched input"),
         ("true \0", Place.WHEN, "1:6: token recognition error"),
@@ -223,6 +225,11 @@ def test_whole_numbers_are_written_back_as_integers_as_far_as_cel_has_them(numbe
 
 def test_an_expression_has_so_many_characters_at_most():
     assert evaluate("true".ljust(MAX_LENGTH), Place.WHEN) is True
+
+
+def test_a_name_that_cel_cannot_hold_is_passed_on_at_the_root_too():
+    data = {"a\0b": [1], "c": 2}
+    assert evaluate("event.data", **data) == data
 
 
 def test_a_result_has_so_many_characters_at_most():

@@ -143,6 +143,11 @@ def failure(source: str, data: object) -> str:
             {"a": TEXT, "l": [1], "m": {"x": 1}},
             "there is no > of a string and a number: event.data.a is a string",
         ),
+        (
+            "uint(event.data.b) > event.data.a",
+            {"a": TEXT, "b": 1},
+            "there is no > of a number and a string: event.data.a is a string",
+        ),
         ("event.data.a ? 1 : 2", {"a": TEXT}, "No matching overloads found : <jump_condition>"),
         ("event.data.a && true", {"a": TEXT}, "No matching overloads found : _&&_"),
         ("event.data.a in event.data.b", {"a": TEXT, "b": TEXT}, "No matching overloads found : @in"),
