@@ -19,7 +19,7 @@ from sagamesh.text import rfc3339, shortened
 
 MAX_DEPTH = 100  # of data; far below where Python's or the library's stack would end
 LONGEST_PATH = 120  # characters of one in a message: fields are as long as their sender likes
-EXACT = 2**53  # below it a double holds every whole number
+EXACT = 2**53  # up to here a double holds every whole number
 INT64 = 2**63  # from here on a whole number is none of CEL's integers
 _TOKEN = b"\xffcarried:"  # no text in UTF-8 begins so, and JSON has no bytes: nothing else looks like it
 _PLAIN = re.compile(r"[A-Za-z_]\w*")

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 
 from sagamesh.errors import ExpressionError
 from sagamesh.language.cel import wire
+from sagamesh.language.cel.intake import EXACT
 from sagamesh.language.cel.syntax import AstNode
 from sagamesh.language.cel.wire import ExprKind, Fields, fields, kind_of, written
 
@@ -78,7 +79,6 @@ def _nameless(data: bytes) -> bytes:
 
 # -- written anew --------------------------------------------------------------------------------------------------
 
-_EXACT = 2**53  # up to here a double holds every whole number
 _TOUCHED = (*_MEETING, "_%_", "_?_:_", "string", "timestamp")
 
 
@@ -96,25 +96,23 @@ def settled(serialized: bytes, forms: Mapping[str, Fields]) -> bytes:
     return written({**outer, wire.ANY_VALUE: [written(checked)]})
 
 
-_PRIMITIVES = dict(
-    enumerate(("bool", "int", "uint", "double", "string", "bytes"), start=1)
-)  # as cel.expr.Type has them
+_PRIMITIVES = {2: "int", 3: "uint", 4: "double", 5: "string"}  # of cel.expr.Type; the others do not matter
 
 
-def _types(checked: Fields) -> dict[int, str]:
+def _types(checked: Fields) -> dict[int, str | None]:
     """Id of an expression -> its type, if that is one of a few."""
-    found = {}
+    found: dict[int, str | None] = {}
     for entry in map(fields, checked.get(wire.CHECKED_TYPES, ())):
         of = fields(entry[wire.ENTRY_VALUE][0])
         if wire.TYPE_DYN in of:
             found[entry[wire.ENTRY_KEY][0]] = "dyn"
         elif wire.TYPE_PRIMITIVE in of:
-            found[entry[wire.ENTRY_KEY][0]] = _PRIMITIVES[of[wire.TYPE_PRIMITIVE][0]]
+            found[entry[wire.ENTRY_KEY][0]] = _PRIMITIVES.get(of[wire.TYPE_PRIMITIVE][0])
     return found
 
 
 class _Settling:
-    def __init__(self, types: Mapping[int, str], forms: Mapping[str, Fields]) -> None:
+    def __init__(self, types: Mapping[int, str | None], forms: Mapping[str, Fields]) -> None:
         self._types = types
         self._forms = forms
 
@@ -129,10 +127,10 @@ class _Settling:
             body[wire.CALL_ARGUMENTS] = self._arguments(name, self._type(expr), arguments)
         return written({**expr, kind: [written(body)]})
 
-    def _type(self, expr: Fields) -> str:
-        return self._types.get(expr.get(wire.EXPR_ID, [0])[0], "")
+    def _type(self, expr: Fields) -> str | None:
+        return self._types.get(expr.get(wire.EXPR_ID, [0])[0])
 
-    def _arguments(self, name: str, of: str, arguments: list[bytes]) -> list[bytes]:
+    def _arguments(self, name: str, of: str | None, arguments: list[bytes]) -> list[bytes]:
         """What a function that gives that type is given."""
         if name == "string" or (name == "_+_" and of == "string"):
             return [self._bound("text", part) for part in arguments]
@@ -197,6 +195,6 @@ def _check_whole(constant: Fields) -> None:
 
 def _double_constant(constant: Fields) -> bytes:
     number = wire.signed(constant[wire.CONSTANT_INT][0])
-    if abs(number) > _EXACT:
+    if abs(number) > EXACT:
         raise ExpressionError(f"1:1: {number} is too large to compute with: numbers of JSON are doubles")
     return written({ExprKind.CONSTANT: [wire.double_constant(number)]})

@@ -41,8 +41,9 @@ class Operand(NamedTuple):
 
     def items(self) -> Iterator[Operand]:
         """What a loop goes over, of a list."""
-        for key in range(len(self.value) if isinstance(self.value, list) else 0):
-            yield from self.part(key)
+        if isinstance(self.value, list):
+            for key in range(len(self.value)):
+                yield from self.part(key)
 
 
 _Loops = Mapping[str, list[Operand]]

@@ -139,14 +139,19 @@ def failure(source: str, data: object) -> str:
         ),
         ("event.data.m[event.data.a * 2]", {"a": 4111111, "m": {}}, "a key is not in its map"),
         (
-            "event.data.a > 1 || event.data.l['x'] > 1 || event.data.m[0] > 1",
-            {"a": TEXT, "l": [1], "m": {"x": 1}},
+            "event.data.a > 1 || event.data.l['x'] > 1 || event.data.l[1] > 1",
+            {"a": TEXT, "l": [1]},
             "there is no > of a string and a number: event.data.a is a string",
         ),
         (
             "uint(event.data.b) > event.data.a",
             {"a": TEXT, "b": 1},
             "there is no > of a number and a string: event.data.a is a string",
+        ),
+        (
+            "event.data.a - event.data.b",
+            {"a": 2**70, "b": TEXT},
+            "there is no - of a number and a string: event.data.a is a number, event.data.b is a string",
         ),
         ("event.data.a ? 1 : 2", {"a": TEXT}, "No matching overloads found : <jump_condition>"),
         ("event.data.a && true", {"a": TEXT}, "No matching overloads found : _&&_"),
