@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from itertools import chain
 from typing import NamedTuple
 
 from sagamesh.language.cel.intake import path_of
@@ -86,7 +85,7 @@ def explain(text: str, failed: Evaluated) -> str:
     if _INDEX.fullmatch(said):
         return "an index is outside of its list"
     if _INDEX_TYPE.fullmatch(said):
-        return f"{_fractions(failed.given('_[_]', 1, 'double'))} is no whole number, and no index"
+        return f"an index is a whole number{_unlike_fractions(failed.given('_[_]', 1, 'double'))}"
     if found := _NO_OVERLOAD.fullmatch(said):
         return _not_met(found[2], [of for of in (found[1], *found[3].split(", ")) if of], failed)
     return said if _SAYS_NO_VALUE.fullmatch(said) else "it cannot be evaluated on these data"
@@ -98,37 +97,29 @@ def _no_key(key: str | None, failed: Evaluated) -> str:
     if key == FRACTION:
         asked = (("_%_", 0), ("_%_", 1), ("timestamp", 0))
         given = {path: each for call in asked for path, each in failed.given(*call, "double").items()}
-        return f"{_fractions(given)} is no whole number, as % and timestamp take"
+        return f"% and timestamp take whole numbers alone{_unlike_fractions(given)}"
     if key is None and (numbers := failed.given("_[_]", 1, *_NUMBERS)):
-        return f"{listed(numbers, _MOST)} is a number, and the names of fields are text: write string(...)"
+        return f"the names of fields are text, unlike {listed(numbers, _MOST)}: write string(...)"
     missing = [gap.path for gap in _gaps(failed) if gap.field == key and gap.holder is None]
     return f"there is no {listed(missing, _MOST)}" if missing else "a key is not in its map"
 
 
-def _fractions(given: Mapping[str, Operand]) -> str:
-    return (
-        listed(
-            (path for path, each in given.items() if isinstance(each.value, float) and not each.value.is_integer()),
-            _MOST,
-        )
-        or "a number"
-    )
+def _unlike_fractions(given: Mapping[str, Operand]) -> str:
+    fractions = [path for path, each in given.items() if isinstance(each.value, float) and not each.value.is_integer()]
+    return f", unlike {listed(fractions, _MOST)}" if fractions else ""
 
 
 def _not_met(function: str, types: list[str], failed: Evaluated) -> str:
     """A function that takes no values of these types together: whose are they?"""
     given = [failed.given(function, place, of) for place, of in enumerate(types)]
     if len(types) == 2 and _NUMBERS.keys() >= set(types):
-        large = listed(chain(*(failed.given(function, place, "int64") for place in (0, 1))), _MOST)
-        beyond = f"{large} is beyond 2^53, where doubles lose digits; compute with int(...)"
-        return beyond if large else "numbers of two types do not meet here; write double(...) of each"
-    told = f"there is no {function.strip('_')} of {' and '.join(_CALLED.get(of, of) for of in types)}"
+        large = {path: each for place in (0, 1) for path, each in failed.given(function, place, "int64").items()}
+        lost = f"a double would lose digits of {listed(large, _MOST)}; compute with int(...)"
+        return lost if large else "numbers of two types do not meet here; write double(...) of each"
     whose = [f"{path} is {_CALLED.get(of, of)}" for of, each in zip(types, given, strict=True) for path in each]
-    hint = (
-        "; write string(...) of a number"
-        if function == "_+_" and "string" in types and not _NUMBERS.keys().isdisjoint(types)
-        else ""
-    )
+    told = f"there is no {function.strip('_')} of {' and '.join(_CALLED.get(of, of) for of in types)}"
+    is_sum = function == "_+_" and "string" in types and not _NUMBERS.keys().isdisjoint(types)
+    hint = "; string(...) makes text of a number, double(...) a number of text" if is_sum else ""
     return f"{told}: {listed(whose, _MOST)}{hint}" if whose else f"{told}{hint}"
 
 

@@ -89,7 +89,8 @@ def failure(source: str, data: object) -> str:
         (
             "event.data.a + 1",
             {"a": TEXT},
-            "there is no + of a string and a number: event.data.a is a string; write string(...) of a number",
+            "there is no + of a string and a number: event.data.a is a string; "
+            "string(...) makes text of a number, double(...) a number of text",
         ),
         (
             "event.data.a + event.data.b",
@@ -105,13 +106,12 @@ def failure(source: str, data: object) -> str:
         (
             "event.data.l.map(i, i * 2)",
             {"l": [1, 4111111111111111111]},
-            "event.data.l[1] is beyond 2^53, where doubles lose digits; compute with int(...)",
+            "a double would lose digits of event.data.l[1]; compute with int(...)",
         ),
         (
             "event.data.l.map(i, 2.5 - i)",
             {"l": [2**53 - 1, 2**53, -(2**53), -(2**63)]},
-            "event.data.l[1], "
-            "event.data.l[2], event.data.l[3] is beyond 2^53, where doubles lose digits; compute with int(...)",
+            "a double would lose digits of event.data.l[1], event.data.l[2], event.data.l[3]; compute with int(...)",
         ),
         (
             "[1, 2].map(i, i * 2.5)[0] * [1, 2.5].map(i, i)[0]",
@@ -121,21 +121,21 @@ def failure(source: str, data: object) -> str:
         (
             "event.data.l.map(i, i % 2)",
             {"l": [4, 4.5, 411111.5]},
-            "event.data.l[1], event.data.l[2] is no whole number, as % and timestamp take",
+            "% and timestamp take whole numbers alone, unlike event.data.l[1], event.data.l[2]",
         ),
-        ("7 % event.data.a", {"a": 41.5}, "event.data.a is no whole number, as % and timestamp take"),
-        ("timestamp(event.data.a)", {"a": 41.5}, "event.data.a is no whole number, as % and timestamp take"),
-        ("(event.data.a * 1.5) % 2", {"a": 1}, "a number is no whole number, as % and timestamp take"),
+        ("7 % event.data.a", {"a": 41.5}, "% and timestamp take whole numbers alone, unlike event.data.a"),
+        ("timestamp(event.data.a)", {"a": 41.5}, "% and timestamp take whole numbers alone, unlike event.data.a"),
+        ("(event.data.a * 1.5) % 2", {"a": 1}, "% and timestamp take whole numbers alone"),
         (
             "string(event.data.a / 0.0)",
             {"a": 41},
             "text is made of a number that is infinite, or none, as a division by zero gives it",
         ),
-        ("event.data.l[event.data.a]", {"a": 1.5, "l": [TEXT]}, "event.data.a is no whole number, and no index"),
+        ("event.data.l[event.data.a]", {"a": 1.5, "l": [TEXT]}, "an index is a whole number, unlike event.data.a"),
         (
             "event.data.m[event.data.a]",
             {"a": 4111111, "m": {}},
-            "event.data.a is a number, and the names of fields are text: write string(...)",
+            "the names of fields are text, unlike event.data.a: write string(...)",
         ),
         ("event.data.m[event.data.a * 2]", {"a": 4111111, "m": {}}, "a key is not in its map"),
         (
@@ -152,6 +152,11 @@ def failure(source: str, data: object) -> str:
             "event.data.a - event.data.b",
             {"a": 2**70, "b": TEXT},
             "there is no - of a number and a string: event.data.a is a number, event.data.b is a string",
+        ),
+        (
+            "event.data.a * 2 + 3 * event.data.a",
+            {"a": 2**53},
+            "a double would lose digits of event.data.a; compute with int(...)",
         ),
         ("event.data.a ? 1 : 2", {"a": TEXT}, "No matching overloads found : <jump_condition>"),
         ("event.data.a && true", {"a": TEXT}, "No matching overloads found : _&&_"),
