@@ -104,11 +104,14 @@ class Environment:
             raise SettingsError(f"{variable(name)} is {given!r}: {error}") from error
         return given
 
-    def urls(self, name: str, *schemes: str) -> str:
-        """Addresses of servers, separated by commas, each of one of these schemes. The field has a default."""
+    def urls(self, name: str, *schemes: str, such_as: str = "") -> str:
+        """Addresses of servers, separated by commas, each of one of these schemes. The field has a default.
+
+        `such_as`: what to write, where the default is none at all.
+        """
         given = self.text(name)
-        if not all(_is_url(url, schemes) for url in given.split(",")):
-            raise _wrong(name, given, f"write it as in {self._defaults[name]}")
+        if given != self._defaults[name] and not all(_is_url(url, schemes) for url in given.split(",")):
+            raise _wrong(name, given, f"write it as in {such_as or self._defaults[name]}")
         return given
 
     def _given(self, name: str) -> str:

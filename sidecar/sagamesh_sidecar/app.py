@@ -12,8 +12,10 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
+from sagamesh.rules.compiled import Rules
+from sagamesh.text import listed
 from sagamesh_sidecar import json_logging
-from sagamesh_sidecar.adapters.app_client import AppClient
+from sagamesh_sidecar.adapters.app_client import AppClient, NoApp
 from sagamesh_sidecar.adapters.files import FileStore, NoStore
 from sagamesh_sidecar.adapters.nats import NatsLog
 from sagamesh_sidecar.adapters.prometheus import PrometheusMetrics
@@ -46,7 +48,7 @@ class Sidecar:
 
     def __init__(self, settings: SidecarSettings) -> None:
         self.settings = settings
-        self.client = AppClient(settings.app, connections=settings.concurrency)
+        self.client = AppClient(settings.app, connections=settings.concurrency) if settings.app else NoApp()
         self.log = NatsLog(
             settings.nats, name=f"{settings.namespace}.{settings.participant}", directory=settings.nats_dir
         )
@@ -85,7 +87,7 @@ class Sidecar:
         self.subscriptions = Subscriptions(
             self.log, self.relay, self.metrics, slots=settings.concurrency, grace=settings.grace
         )
-        self.rulebook.learned, self.rulebook.retired = self.subscriptions.learned, self.subscriptions.retired
+        self.rulebook.learned, self.rulebook.retired = self._learned, self.subscriptions.retired
         instances = Instances(self.executor, self.metrics, pod=settings.pod)
         api = Api(
             instances=instances,
@@ -141,6 +143,15 @@ class Sidecar:
         await self.rulebook.loaded.wait()
         ready()
 
+    def _learned(self, rules: Rules) -> None:
+        """Steps without an app wait, maybe for ever: told at once, and by `/readyz` for as long as it is so."""
+        if rules.local.own and not self.settings.app:
+            steps = listed(step.name for step in rules.local.own)
+            logger.error(
+                "there is no app", extra={"saga": rules.local.saga, "steps": steps, "reason": readiness.APPLESS}
+            )
+        self.subscriptions.learned(rules)
+
     def _changed(self) -> None:
         self.reporter.changed()
         self.copy.changed()
@@ -160,6 +171,7 @@ class Sidecar:
             locked_out=self.log.locked_out,
             refused=self.log.refused,
             loaded=self.rulebook.loaded.is_set(),
+            unserved=() if self.settings.app else self.subscriptions.sagas,
         )
 
     def _unstarted(self) -> str:

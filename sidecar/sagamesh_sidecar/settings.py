@@ -9,6 +9,8 @@ from dataclasses import dataclass, fields
 
 from sagamesh.environment import MOST_CONCURRENCY, Environment, variable
 
+APP_EXAMPLE = "http://127.0.0.1:8080"
+"""How the app's URL is written: an app lies beside its sidecar."""
 SHORTEST_POLL, LONGEST_POLL = 0.1, 3600.0
 """Seconds: from what tests need, to an hour, after which rules would be news to nobody."""
 LONGEST_GRACE = 600.0
@@ -21,8 +23,8 @@ class SidecarSettings:
 
     `namespace`, `participant`: whose rules it carries out. `pod`: who it is among its replicas, for people.
     `nats`: URL of the server. `nats_dir`: directory with the login, or empty (see `sagamesh_jetstream.client.login`).
-    `app`: URL of the participant's service. `api_port`, `health_port`: 0 takes a free one;
-    the API listens on loopback only, health and metrics on `health_host`.
+    `app`: URL of the participant's service; empty: there is none to call, as where sagas are only started.
+    `api_port`, `health_port`: 0 takes a free one; the API is on loopback only, health and metrics on `health_host`.
     `concurrency`: deliveries of one saga in hand at once, and connections to the app.
     `ack_wait`: seconds after which the server hands a delivery to somebody else; the consumers' own setting.
     `poll`: seconds between looks for new rules; a push usually comes first.
@@ -35,7 +37,7 @@ class SidecarSettings:
     participant: str
     nats: str = "nats://127.0.0.1:4222"
     nats_dir: str = ""
-    app: str = "http://127.0.0.1:8080"
+    app: str = ""
     pod: str = ""
     api_port: int = 3650  # this and the next are of our choice, away from where apps like to listen
     health_host: str = "0.0.0.0"  # probes and Prometheus come from outside of the pod
@@ -57,7 +59,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> SidecarSett
         participant=read.label("participant"),
         nats=read.urls("nats", "nats", "tls"),
         nats_dir=read.text("nats_dir"),
-        app=read.urls("app", "http"),
+        app=read.urls("app", "http", such_as=APP_EXAMPLE),
         pod=read.text("pod") or socket.gethostname(),
         api_port=read.port("api_port"),
         health_host=read.text("health_host"),

@@ -32,7 +32,7 @@ from sagamesh_jetstream.upkeep.fleet import Fleet, read_fleet
 from sagamesh_sidecar.settings import SidecarSettings
 from support.fakes.scripted_app import Call, ScriptedApp, http, scripted
 from support.processes.stage import run, until
-from support.processes.web import ask
+from support.processes.web import Answer, ask
 from support.servers.nats_server import GovernedServer, NatsServer
 
 
@@ -82,11 +82,13 @@ class Place:
         api, health = (int(url.rpartition(":")[2]) for url in (self.urls.api, self.urls.health))
         self.settings = with_fields(self.settings, api_port=api, health_port=health)
 
+    async def start(self, key: str, query: str = "") -> Answer:
+        document = {"specversion": "1.0", "id": key, "source": "/test", "type": "asked", "data": {"id": key}}
+        return await ask("POST", f"{self.urls.api}/v1/events{query}", document, "application/cloudevents+json")
+
     async def carry_out(self, key: str) -> str:
         """Start an instance; the path of the app that it called."""
-        document = {"specversion": "1.0", "id": key, "source": "/test", "type": "asked", "data": {"id": key}}
-        url = f"{self.urls.api}/v1/events?wait=20s"
-        answer = await ask("POST", url, document, "application/cloudevents+json")
+        answer = await self.start(key, "?wait=20s")
         assert answer.body["instances"][0]["instance"]["state"] == "completed", answer.text
         [path] = self.app.paths(key)
         return path
@@ -159,6 +161,30 @@ def test_a_sidecar_tells_what_it_holds_from_its_start_to_its_end(tmp_path: Path)
             assert (await on.fleet()).count("shop", "solo", "small", revision(NEW)) == (1, 1)
             await on.end()
             assert (await on.fleet()).of("shop", "solo") == ()
+
+    run(scenario())
+
+
+def test_steps_without_an_app_are_told_and_wait_for_one(tmp_path: Path, log: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        async with place(tmp_path) as on:
+            app = on.settings.app
+            on.settings = with_fields(on.settings, app="")
+            await on.restart()
+            await until(lambda: any(record.message == "there is no app" for record in log.records), 10)
+            [told] = [record for record in log.records if record.message == "there is no app"]
+            assert (told.levelname, told.saga, told.steps) == ("ERROR", "small", "first")  # type: ignore[attr-defined]
+            assert (await on.start("i-1")).status == 202
+            async with asyncio.timeout(10):
+                while (said := await ask("GET", f"{on.urls.health}/readyz")).status == 200:
+                    await asyncio.sleep(0.02)
+            assert said.text.startswith(
+                "the steps of small wait: the sidecar was given no app to call; set SAGAMESH_APP"
+            )
+            on.settings = with_fields(on.settings, app=app)
+            await on.restart()
+            assert await on.carry_out("i-1") == "/old"
+            assert await on.ready() == 200
 
     run(scenario())
 

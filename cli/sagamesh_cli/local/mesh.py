@@ -39,6 +39,8 @@ POLL = 1.0
 class MeshOptions:
     """What is to run. `apps`, `apis`: participant -> URL of its service, port of its API (else a free one).
 
+    Who only starts sagas needs no service.
+
     `nats`: somebody else's server, and `nats_dir` the login there; else an own one on `port` (0: a free one).
     `state`: where the log is kept; else it is gone at the end. `processes`: each sidecar is a process of its own.
     """
@@ -132,7 +134,7 @@ def _member(options: MeshOptions, namespace: str, participant: str, url: str, di
         participant=participant,
         nats=url,
         nats_dir=options.nats_dir,
-        app=options.apps[participant],
+        app=options.apps.get(participant, ""),
         pod=POD.format(participant),
         api_port=options.apis.get(participant, 0),
         health_host="127.0.0.1",
@@ -176,8 +178,14 @@ def participants_of(sagas: list[Saga]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
+def unserved(options: MeshOptions, sagas: list[Saga]) -> list[str]:
+    """Whoever owns steps of these sagas, and has no service that does them."""
+    owners = dict.fromkeys(step.participant for saga in sagas for step in saga.steps)
+    return [name for name in owners if name not in options.apps]
+
+
 def check_options(options: MeshOptions, sagas: list[Saga]) -> None:
-    """Every participant has a service, and nobody else has one. Raises Complaint."""
+    """Every participant that owns steps has a service, and nobody has one who takes no part. Raises Complaint."""
     participants = participants_of(sagas)
     for option, given in (("--app", options.apps), ("--api", options.apis)):
         for name in given:
@@ -186,6 +194,5 @@ def check_options(options: MeshOptions, sagas: list[Saga]) -> None:
     ports = [port for port in options.apis.values() if port]
     if len(set(ports)) < len(ports):
         raise Complaint("--api gives one port to two participants")
-    for name in participants:
-        if name not in options.apps:
-            raise Complaint(f"where does the service of {name} listen? add --app {name}=http://127.0.0.1:PORT")
+    for name in unserved(options, sagas):
+        raise Complaint(f"where does the service of {name} listen? add --app {name}=http://127.0.0.1:PORT")

@@ -12,7 +12,7 @@ from sagamesh.language.model import Saga
 from sagamesh_cli.errors import EnvironmentFault
 from sagamesh_cli.local import rollout
 from sagamesh_cli.local.file_watch import FileWatch, Looks, look
-from sagamesh_cli.local.mesh import POD, LocalMesh, participants_of, provision, read_sagas
+from sagamesh_cli.local.mesh import POD, LocalMesh, participants_of, provision, read_sagas, unserved
 from sagamesh_cli.output import Complaint, complain
 
 Learned = Callable[[Collection[Saga]], None]
@@ -103,5 +103,7 @@ def _check_cast(mesh: LocalMesh, sagas: list[Saga]) -> None:
     """What is running now cannot be extended. Raises Complaint."""
     if missing := set(participants_of(sagas)) - set(mesh.members):
         raise Complaint(f"the new participant {min(missing)} has no sidecar here: start `sagamesh dev` again")
+    for name in unserved(mesh.options, sagas):
+        raise Complaint(f"{name} comes to own a step, and has no service here: start it again, with --app {name}=URL")
     if {(saga.namespace, saga.name) for saga in sagas} != {(saga.namespace, saga.name) for saga in mesh.sagas}:
         raise Complaint("a saga was added, removed or renamed, or moved to another namespace: start it again")

@@ -7,6 +7,7 @@ status means: core does. No redirects, proxies, cookies, compression or TLS; tha
     AnswerReader    bytes -> Answered or Unanswered, without I/O
     AppConnection   one socket, one request at a time
     AppClient       at most so many connections, the last used first
+    NoApp           in the place of a client, where there is nobody to call
 """
 
 import asyncio
@@ -297,3 +298,16 @@ class AppClient:
         while self._idle and self._idle[0][0] + self._idle_limit <= loop.time():
             self._idle.pop(0)[1].abort()
         self._sweep_timer = loop.call_at(self._idle[0][0] + self._idle_limit, self._sweep) if self._idle else None
+
+
+class NoApp:
+    """The app of a participant that only starts sagas: away for good. What would need it waits, and nothing is lost."""
+
+    async def post(self, path: str, headers: Mapping[str, str], body: bytes, *, timeout: float) -> Answer:  # noqa: ARG002
+        return Away()
+
+    async def reachable(self, timeout: float = 1.0) -> bool:  # noqa: ARG002
+        return False
+
+    async def close(self) -> None:
+        """Nothing is open."""

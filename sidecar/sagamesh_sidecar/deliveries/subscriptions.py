@@ -43,6 +43,11 @@ class Subscriptions:
             return ""
         return "drained: no delivery is taken any more" if self._drain.done() else "draining: what runs is finished"
 
+    @property
+    def sagas(self) -> tuple[str, ...]:
+        """Those in which this participant owns steps, as far as it knows."""
+        return tuple(self._subscriptions)
+
     def learned(self, rules: Rules) -> None:
         self._news.put_nowait(rules)
 

@@ -46,6 +46,16 @@ def test_settings_survive_the_environment() -> None:
     assert from_environment(to_environment(given)) == given
 
 
+@pytest.mark.parametrize("given", [LEAST, {**LEAST, "SAGAMESH_APP": ""}])
+def test_without_an_app_there_is_none_to_call(given: dict[str, str]) -> None:
+    assert from_environment(given).app == ""
+
+
+def test_an_address_that_is_none_is_answered_with_one() -> None:
+    with pytest.raises(SettingsError, match=r"write it as in http://127.0.0.1:8080"):
+        from_environment({**LEAST, "SAGAMESH_APP": "8080"})
+
+
 @pytest.mark.parametrize("name", LEAST)
 def test_what_is_missing_is_named(name: str) -> None:
     with pytest.raises(SettingsError, match=f"{name} is not set"):

@@ -1,6 +1,6 @@
 """`sagamesh dev`: sagas on this machine, beside services that run already. `local.mesh` runs them.
 
-Each participant's sidecar calls the URL given for it by `--app`.
+Each participant's sidecar calls the URL given for it by `--app`; who only starts sagas needs none.
 """
 
 from __future__ import annotations
@@ -32,7 +32,10 @@ from sagamesh_sidecar import json_logging
 def dev(
     files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Files with sagas.", show_default=False)],
     app: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=URL", help="Where a participant's service listens.")
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=URL", help="Where a participant's service listens; who only starts sagas needs none."
+        ),
     ] = None,
     api: Annotated[
         list[str] | None, typer.Option(metavar="NAME=PORT", help="Port of a participant's API; else a free one.")

@@ -19,7 +19,7 @@ apiVersion: sagamesh.dev/v1alpha1
 kind: Saga
 metadata: {name: small, namespace: shop}
 spec:
-  start: {participant: solo, event: asked, key: event.data.id}
+  start: {participant: desk, event: asked, key: event.data.id}
   steps:
     - {name: first, participant: solo, after: [asked], readOnly: true, action: {path: /first}}
 """
@@ -38,15 +38,15 @@ class Desk:
         self.learned: list[Saga] = []
         file.write_text(TEXT)
         looks, sagas = look([str(file)]), read_sagas([str(file)])
-        options = MeshOptions(files=[str(file)], apps={})
+        options = MeshOptions(files=[str(file)], apps={"solo": "http://127.0.0.1:1"})
         self.mesh = LocalMesh(
             options=options,
             sagas=sagas,
             nats="",
             urls={},
-            members={"solo": None},
+            members={"solo": None, "desk": None},  # type: ignore[dict-item]
             server=None,
-            revisions=of(sagas),  # type: ignore[dict-item]
+            revisions=of(sagas),
         )
         self.reloader = Reloader(self.mesh, looks, self.learned.extend)
 
@@ -151,6 +151,7 @@ def test_what_nats_does_not_take_is_told_once_and_taken_when_it_can_be(desk: Des
         (TEXT.replace("/first", "third"), "must be a path"),
         (f"{TEXT.partition('spec:')[0]}spec: {{}}\n", "spec.steps must be"),
         (TEXT.replace("participant: solo", "participant: duo"), "the new participant duo has no sidecar here"),
+        (TEXT.replace("participant: solo", "participant: desk"), "desk comes to own a step, and has no service here"),
         (TEXT.replace("name: small", "name: tall"), "a saga was added, removed or renamed"),
         (TEXT.replace("namespace: shop", "namespace: bar"), "moved to another namespace"),
         (None, "there is no file"),

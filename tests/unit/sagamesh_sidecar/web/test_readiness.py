@@ -8,12 +8,17 @@ import pytest
 
 from sagamesh_sidecar.web.readiness import unready, unstarted
 
-WELL = {"closed": "", "connected": True, "locked_out": "", "refused": "", "loaded": True}
+WELL = {"closed": "", "connected": True, "locked_out": "", "refused": "", "loaded": True, "unserved": ()}
 WRONG = {
     "closed": ("draining", "draining"),
     "connected": (False, "NATS does not answer"),
     "refused": ("PUB saga.x", "NATS refuses what a sidecar needs; PUB saga.x"),
     "loaded": (False, "the rules were not read yet"),
+    "unserved": (
+        ("refund", "checkout"),
+        "the steps of checkout, refund wait: the sidecar was given no app to call; "
+        "set SAGAMESH_APP, or annotate the pod with sagamesh.dev/app-port",
+    ),
 }
 """What can be wrong, and what is said of it, the first of them first."""
 
