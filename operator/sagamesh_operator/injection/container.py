@@ -38,8 +38,10 @@ class Installation:
     native: bool = True
 
 
-def container(installation: Installation, asked: Wishes, namespace: str, participant: str, app_port: int) -> JsonObject:
-    """The sidecar's container; a native one has `restartPolicy: Always` besides."""
+def container(
+    installation: Installation, asked: Wishes, namespace: str, participant: str, app_port: int | None
+) -> JsonObject:
+    """The sidecar's container; a native one has `restartPolicy: Always` besides. `app_port`: None: it calls no app."""
     mounts: list[JsonObject] = [{"name": STATE_VOLUME, "mountPath": STATE_DIR}]
     if installation.nats_secret:
         mounts.append({"name": NATS_VOLUME, "mountPath": NATS_DIR, "readOnly": True})
@@ -77,13 +79,13 @@ def volumes(installation: Installation) -> list[JsonObject]:
 
 
 def _environment(
-    installation: Installation, asked: Wishes, namespace: str, participant: str, app_port: int
+    installation: Installation, asked: Wishes, namespace: str, participant: str, app_port: int | None
 ) -> list[JsonObject]:
     values = {
         "NAMESPACE": namespace,
         "PARTICIPANT": participant,
         "NATS": installation.nats,
-        "APP": f"http://127.0.0.1:{app_port}",
+        "APP": None if app_port is None else f"http://127.0.0.1:{app_port}",
         # Not the defaults alone: a Service named `sagamesh-api` would set the first of them to a URL.
         "API_PORT": str(API_PORT),
         "HEALTH_PORT": str(HEALTH_PORT),

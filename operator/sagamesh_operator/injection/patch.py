@@ -12,7 +12,8 @@ from sagamesh.api_group import PARTICIPANT, PREFIX
 from sagamesh.errors import SagameshError
 from sagamesh.text import is_label
 from sagamesh_jetstream.client.ports import JsonObject
-from sagamesh_operator.injection.annotations import APP_PORT, Wishes, wishes
+from sagamesh_operator.injection.annotations import Wishes, wishes
+from sagamesh_operator.injection.app_port import AppPort, app_port
 from sagamesh_operator.injection.container import (
     API_PORT,
     HEALTH_PORT,
@@ -35,10 +36,14 @@ class InjectionRefused(SagameshError):  # noqa: N818 - an answer: the sentence i
 
 
 class Injection(NamedTuple):
-    """`patch`: JSON patch (RFC 6902); empty: there is nothing to do. `warnings`: sentences for whoever made the Pod."""
+    """`patch`: JSON patch (RFC 6902); empty: there is nothing to do. `warnings`: sentences for whoever made the Pod.
+
+    `app`: where the sidecar will call the app.
+    """
 
     patch: list[JsonObject]
     warnings: list[str]
+    app: AppPort = AppPort(None)
 
 
 def inject(pod: Mapping[str, Any], namespace: str, installation: Installation) -> Injection:
@@ -59,8 +64,13 @@ def inject(pod: Mapping[str, Any], namespace: str, installation: Installation) -
     native = installation.native and asked.native
     if not native and spec.get("restartPolicy", "Always") != "Always":
         warnings.append("the sidecar of this pod is no native one: it goes on when the pod's own containers have ended")
-    sidecar = container(installation, asked, namespace, _participant(labels), _app_port(spec, asked))
-    return Injection(list(_patch(pod, sidecar, installation, native)), warnings)
+    app = app_port(spec, annotations, asked.app_port)
+    if app.port in (API_PORT, HEALTH_PORT):
+        raise InjectionRefused(
+            f"the app cannot listen on port {app.port}: {API_PORT} and {HEALTH_PORT} are the sidecar's"
+        )
+    sidecar = container(installation, asked, namespace, _participant(labels), app.port)
+    return Injection(list(_patch(pod, sidecar, installation, native)), [*warnings, *app.warnings], app)
 
 
 def _patch(
@@ -134,16 +144,3 @@ def _participant(labels: Mapping[str, str]) -> str:
     if not is_label(name):
         raise InjectionRefused(f"the label {PARTICIPANT} is {name!r}; it must be a DNS label, such as 'payments'")
     return name
-
-
-def _app_port(spec: Mapping[str, Any], asked: Wishes) -> int:
-    ports = spec["containers"][0].get("ports")
-    port: int | None = asked.app_port or (ports[0]["containerPort"] if ports else None)
-    if port is None:
-        raise InjectionRefused(
-            f"nothing says on which port the app listens; give the first container a containerPort, or annotate "
-            f'the pod with {PREFIX}{APP_PORT}: "8080"'
-        )
-    if port in (API_PORT, HEALTH_PORT):
-        raise InjectionRefused(f"the app cannot listen on port {port}: {API_PORT} and {HEALTH_PORT} are the sidecar's")
-    return port

@@ -58,7 +58,6 @@ REFUSED: dict[str, tuple[JsonObject, str]] = {
         pod(containers=[app_container(), app_container("other", ports=[{"containerPort": 3651}])]),
         "other uses port 3651",
     ),
-    "no port of the app": (pod(containers=[app_container(ports=[])]), "on which port the app listens"),
     "a participant that is no name": (pod(participant="Pay.ments"), "'Pay.ments'; it must be a DNS label"),
     "a participant without a name": (pod(participant=""), "''; it must be a DNS label"),
     "the app on a port of ours": (pod(annotations=annotated(app_port="3650")), "cannot listen on port 3650"),
@@ -78,6 +77,7 @@ REFUSED: dict[str, tuple[JsonObject, str]] = {
 
 GOOD: dict[str, JsonObject] = {
     "plain": pod(),
+    "no port of the app": pod(containers=[app_container(ports=[])]),
     "a port by annotation": pod(annotations=annotated(app_port="9000"), containers=[app_container(ports=[])]),
     "environment of its own": pod(containers=[app_container(env=[{"name": "A", "value": "b"}])]),
     "a URL of its own": pod(containers=[app_container(env=[{"name": "SAGAMESH_URL", "value": "http://x"}])]),

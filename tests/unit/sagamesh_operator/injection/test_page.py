@@ -11,6 +11,7 @@ import pytest
 from sagamesh.errors import SettingsError
 from sagamesh_operator.injection import container
 from sagamesh_operator.injection.annotations import ANNOTATIONS, Wishes
+from sagamesh_operator.injection.app_port import DEFAULT_CONTAINER, PROXIES
 from sagamesh_operator.injection.patch import INJECTED, PARTICIPANT
 from sagamesh_operator.injection.settings import InjectorSettings, from_environment
 from support.builders.pods import REFUSED
@@ -63,8 +64,13 @@ def test_every_name_and_number() -> None:
         PARTICIPANT,
         INJECTED,
     )
-    for each in (*numbers, *names):
+    for each in (*numbers, *names, DEFAULT_CONTAINER):
         assert str(each) in PAGE
+
+
+def test_every_proxy() -> None:
+    [told] = re.findall(r"no known proxy \(([^)]*)\)", PAGE)
+    assert re.findall(r"`([^`]+)`", told) == sorted(PROXIES)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +79,6 @@ def test_every_name_and_number() -> None:
         ("container named", ["our container's name", "our volume's name"]),
         ("hostNetwork", ["hostNetwork"]),
         ("port 3650 or 3651", ["the port of the API", "the app on a port of ours"]),
-        ("no port of the app", ["no port of the app"]),
         ("no DNS label", ["a participant that is no name"]),
         ("a wrong value", ["no concurrency"]),
     ],

@@ -52,7 +52,7 @@ def test_the_second_time_nothing_changes(document: JsonObject, installation: Ins
     before = copy.deepcopy(document)
     once = patched(document, installation)
     assert document == before
-    assert inject(once, "shop", installation) == ([], [])
+    assert inject(once, "shop", installation)[:2] == ([], [])
 
 
 @pytest.mark.parametrize("document", GOOD.values(), ids=GOOD)
@@ -77,7 +77,7 @@ def test_all_else_stays_as_it_is(document: JsonObject) -> None:
 
 
 def test_a_pod_that_does_not_take_part_is_left_alone() -> None:
-    assert inject(pod(participant=None, hostNetwork=True), "shop", PLAIN) == ([], [])
+    assert inject(pod(participant=None, hostNetwork=True), "shop", PLAIN)[:2] == ([], [])
 
 
 def test_a_native_sidecar_is_the_first_init_container() -> None:
@@ -113,7 +113,7 @@ def test_one_whose_restart_policy_was_taken_away_is_refused() -> None:
 def test_a_sidecar_that_others_have_changed_is_still_ours() -> None:
     after = patched(pod())
     after["spec"]["initContainers"][0] |= {"terminationMessagePath": "/dev/termination-log", "image": "mirror/sidecar"}
-    assert inject(after, "shop", PLAIN) == ([], [])
+    assert inject(after, "shop", PLAIN)[:2] == ([], [])
 
 
 def test_every_field_of_the_sidecar() -> None:
@@ -174,6 +174,20 @@ def test_every_annotation_is_heard() -> None:
     assert heard["SAGAMESH_CONCURRENCY"] == "8"
     assert heard["SAGAMESH_LOG_LEVEL"] == "debug"
     assert found["resources"] == {"requests": {"cpu": "50m", "memory": "100M"}, "limits": {"memory": "1Gi"}}
+
+
+def test_without_a_port_the_sidecar_has_no_app_and_whoever_made_the_pod_is_told() -> None:
+    assert "SAGAMESH_APP" not in environment(sidecar(GOOD["no port of the app"]))
+    [warning] = inject(GOOD["no port of the app"], "shop", PLAIN).warnings
+    assert warning.startswith("the sidecar calls no app")
+
+
+def test_the_container_that_kubectl_takes_is_the_app() -> None:
+    proxied = pod(
+        annotations={"kubectl.kubernetes.io/default-container": "app"},
+        containers=[app_container("front", ports=[{"containerPort": 4143}]), app_container()],
+    )
+    assert environment(sidecar(proxied))["SAGAMESH_APP"] == "http://127.0.0.1:8080"
 
 
 def test_an_annotation_that_nobody_knows_is_warned_of() -> None:
