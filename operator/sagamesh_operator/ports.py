@@ -51,3 +51,15 @@ class Objects(Protocol):
     async def replace(self, path: str, document: JsonObject) -> JsonObject | None:
         """Write an object that was read before; None: it was changed since, or is gone."""
         ...
+
+
+class Events(Protocol):
+    """Events of Kubernetes about whatever it is. All of it raises ClusterUnavailable."""
+
+    async def create_event(self, document: JsonObject) -> None:
+        """A new one, in the namespace that it names."""
+        ...
+
+    async def repeat_event(self, namespace: str, name: str, series: JsonObject) -> bool:
+        """What was told has happened again: `series` says how often, and when last. False: there is no such Event."""
+        ...

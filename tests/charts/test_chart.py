@@ -161,7 +161,8 @@ def test_the_injector_may_touch_its_own_and_nothing_else() -> None:
     secret = one(documents, "Secret")
     assert own["resourceNames"] == [secret["metadata"]["name"]]
     assert not secret.keys() & {"data", "stringData", "immutable"}  # what is said here would be taken back by upgrades
-    [webhook] = one(documents, "ClusterRole", "injector")["rules"]
+    events, webhook = one(documents, "ClusterRole", "injector")["rules"]
+    assert (events["resources"], events["verbs"]) == (["events"], ["create", "patch"])
     assert webhook["verbs"] == ["get", "update"]
     assert webhook["resourceNames"] == [environment(documents, "injector")["SAGAMESH_WEBHOOK"]]
 
@@ -209,7 +210,7 @@ def test_the_webhook_is_asked_about_participants_only() -> None:
     assert webhook["matchConditions"]
     assert [rule["operations"] for rule in webhook["rules"]] == [["CREATE"]]
     assert (webhook["failurePolicy"], webhook["timeoutSeconds"]) == ("Fail", 5)
-    assert (webhook["reinvocationPolicy"], webhook["sideEffects"]) == ("IfNeeded", "None")
+    assert (webhook["reinvocationPolicy"], webhook["sideEffects"]) == ("IfNeeded", "NoneOnDryRun")
 
 
 def test_cert_manager_keeps_the_certificate() -> None:
@@ -230,6 +231,8 @@ def test_cert_manager_keeps_the_certificate() -> None:
     assert mounted["secretName"] == certificate["spec"]["secretName"]
     assert environment(documents, "injector")["SAGAMESH_CERTIFICATE_DIR"] == "/etc/sagamesh/certificate"
     assert not {each["kind"] for each in documents} & {"Role", "Secret"}
+    [events] = one(documents, "ClusterRole", "injector")["rules"]
+    assert events["resources"] == ["events"]
 
 
 def test_cert_manager_may_use_another_issuer() -> None:

@@ -16,7 +16,10 @@ import pytest
 import yaml
 
 from sagamesh_jetstream.client.ports import JsonObject
+from sagamesh_operator.adapters import kubernetes
 from sagamesh_operator.injection.certificates import Schedule, generation
+from sagamesh_operator.injection.events import PAUSE, Journal, Remark
+from sagamesh_operator.resource import Note
 from support.builders.pods import GOOD, MIB, REFUSED, app_container, pod
 from support.processes import injecting
 from support.processes.injecting import NAME, SECRET, SYSTEM, Injector
@@ -200,13 +203,84 @@ async def create(session: aiohttp.ClientSession, url: str, document: JsonObject)
         return answer.status, await answer.text()
 
 
-def test_it_does_no_more_than_it_may(play: Play) -> None:
+JOB = {"apiVersion": "batch/v1", "kind": "Job", "name": "nightly-29", "uid": "a-job's", "controller": True}
+
+
+def of_a_job(name: str, **fields: Any) -> JsonObject:
+    document = pod(name=name, **fields)
+    return document | {"metadata": document["metadata"] | {"ownerReferences": [JOB]}}
+
+
+def test_whoever_looks_at_a_job_finds_what_became_of_its_pods(play: Play) -> None:
     async def scenario(world: World) -> None:
-        asked = world.cluster.audit("injector")
-        assert {each["responseStatus"]["code"] for each in asked} <= {200, 409}
+        for each in (of_a_job("tried"), of_a_job("tried-in-vain", hostNetwork=True)):
+            trial = ("create", "--dry-run=server", "-f", "-")
+            await world.kubectl(*trial, stdin=json.dumps(each), check=False)
+        assert isinstance(await world.create(of_a_job("good", containers=[app_container(ports=[])])), dict)
+        refused = await world.create(of_a_job("refused", hostNetwork=True))
+        assert isinstance(refused, str)
+        reporter = ("--field-selector", "reportingComponent=sagamesh.dev/injector")
+        found: list[JsonObject] = []
+        async with asyncio.timeout(30):
+            while len(found) < 2:
+                found = json.loads(await world.kubectl("get", "events", *reporter, "-o", "json"))["items"]
+        told = {each["reason"]: each for each in found}
+        assert told.keys() == {"SidecarInjected", "SidecarRefused"}
+        for each in found:
+            assert each["type"] == "Warning"
+            assert each.get("series") is None, "the trials were not counted"
+            assert each["involvedObject"] == {key: JOB[key] for key in ("apiVersion", "kind", "name", "uid")} | {
+                "namespace": world.namespace
+            }
+        assert "calls no app" in told["SidecarInjected"]["message"]
+        assert told["SidecarRefused"]["message"].removeprefix("a pod was refused: ") in refused
+
+    play(scenario)
+
+
+def test_an_event_that_comes_again_is_counted(resources: Cluster, namespace: str) -> None:
+    async def scenario() -> None:
+        journal, begin = Journal("injector-1"), datetime.now(UTC)
+        maker = {"apiVersion": "batch/v1", "kind": "Job", "namespace": namespace, "name": "nightly", "uid": "u-1"}
+        remark = Remark(maker, Note("Warning", "SidecarRefused", "a pod was refused"))
+        async with kubernetes.connect(str(resources.kubeconfig("injector"))) as cluster:
+            journal.hear(remark, begin)
+            [new] = journal.due(begin)
+            assert new.document
+            await cluster.create_event(new.document)
+            journal.written(new, begin)
+            journal.hear(remark, begin + PAUSE)
+            [again] = journal.due(begin + PAUSE)
+            assert again.series
+            assert await cluster.repeat_event(namespace, again.name, again.series)
+            get = ("get", "event", again.name, "-n", namespace, "-o", "jsonpath={.series.count}")
+            assert resources.kubectl(*get).stdout == "2"
+            resources.kubectl("delete", "event", again.name, "-n", namespace)
+            assert not await cluster.repeat_event(namespace, again.name, again.series)
+
+    asyncio.run(installed(resources))
+    run(scenario(), 60.0)
+
+
+async def installed(cluster: Cluster) -> None:
+    """The injector's rights."""
+    await injecting.install(cluster, *(each for each in injecting.given() if "Role" in each["kind"]))
+
+
+def test_it_does_no_more_than_it_may(play: Play) -> None:
+    before = datetime.now(UTC)
+
+    async def scenario(world: World) -> None:
+        assert isinstance(await world.create(of_a_job("good")), dict)
+        async with asyncio.timeout(30):
+            while not any(each["verb"] == "create" for each in world.cluster.audit("injector", since=before)):
+                await asyncio.sleep(0.05)
+        asked = world.cluster.audit("injector", since=before)
+        assert {each["responseStatus"]["code"] for each in asked} <= {200, 201, 409}
         told = {(each["verb"], each.get("objectRef", {}).get("resource", each["requestURI"])) for each in asked}
         resources = ("secrets", "mutatingwebhookconfigurations")
-        assert told == {("get", "/version"), *((verb, each) for verb in ("get", "update") for each in resources)}
+        kept = {(verb, each) for verb in ("get", "update") for each in resources}
+        assert told == {("get", "/version"), ("create", "events"), *kept}
 
     play(scenario)
 

@@ -20,8 +20,8 @@ from yaml import YAMLError
 
 from sagamesh.api_group import API_VERSION, KIND, OPERATOR, PLURAL
 from sagamesh.log.registers import SagaKey
-from sagamesh.text import rfc3339, shortened
 from sagamesh_jetstream.client.ports import JsonObject
+from sagamesh_operator.event import event
 from sagamesh_operator.ports import ClusterUnavailable, NoCluster
 from sagamesh_operator.resource import Note, Resource
 
@@ -30,19 +30,18 @@ TIMEOUT = 15.0
 """Seconds for one request: an API server answers within one, or as soon as etcd has elected a leader."""
 PAGE = 500
 """Objects of one answer to a list: as kubectl asks for them."""
-LONGEST_NOTE = 1024
-"""Characters that the API server takes in the note of an Event."""
 SAGAS = f"/apis/{API_VERSION}"
 NOT_FOUND, CONFLICT = 404, 409  # statuses of HTTP
 POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
 class KubernetesCluster:
-    """The port `Cluster` over a client that is logged in already; `connect` makes both."""
+    """The ports `Cluster`, `Objects` and `Events` over a client that is logged in already; `connect` makes both."""
 
     def __init__(self, api: client.ApiClient) -> None:
         self._client = DynamicClient(api)
-        self._instance = os.environ.get("HOSTNAME", MANAGER)
+        self.instance = os.environ.get("HOSTNAME", MANAGER)
+        """Which of the processes this is, as the Events say that it reports."""
 
     async def sagas(self) -> tuple[list[JsonObject], int]:
         return await self.list(f"{SAGAS}/{PLURAL}")
@@ -95,20 +94,24 @@ class KubernetesCluster:
 
     async def record(self, key: SagaKey, uid: str, note: Note) -> None:
         regarding = {"apiVersion": API_VERSION, "kind": KIND, "namespace": key.namespace, "name": key.saga}
-        body = {
-            "apiVersion": "events.k8s.io/v1",
-            "kind": "Event",
-            "metadata": {"generateName": f"{key.saga}-", "namespace": key.namespace},
-            "eventTime": rfc3339(datetime.now(UTC), "microseconds"),
-            "regarding": {**regarding, "uid": uid} if uid else regarding,
-            "type": note.kind,
-            "reason": note.reason,
-            "note": shortened(note.message, LONGEST_NOTE),
-            "action": "Reconcile",
-            "reportingController": OPERATOR,
-            "reportingInstance": self._instance,
-        }
-        await self._ask("post", f"/apis/events.k8s.io/v1/namespaces/{key.namespace}/events", body=body)
+        document = event(
+            {"generateName": f"{key.saga}-", "namespace": key.namespace},
+            {**regarding, "uid": uid} if uid else regarding,
+            note,
+            datetime.now(UTC),
+            action="Reconcile",
+            reporter=OPERATOR,
+            instance=self.instance,
+        )
+        await self.create_event(document)
+
+    async def create_event(self, document: JsonObject) -> None:
+        await self._ask("post", _events(document["metadata"]["namespace"]), body=document)
+
+    async def repeat_event(self, namespace: str, name: str, series: JsonObject) -> bool:
+        how = {"content_type": "application/merge-patch+json"}
+        path = f"{_events(namespace)}/{name}"
+        return await self._unless_changed("patch", path, {"series": series}, **how) is not None
 
     async def _unless_changed(self, method: str, path: str, body: JsonObject, **how: Any) -> JsonObject | None:
         """None: the object is gone, and perhaps another one has its name; or it is not the one that was read."""
@@ -157,6 +160,10 @@ def namespace(kubeconfig: str | None = None, context: str | None = None) -> str:
         chosen = next((each for each in contexts if each["name"] == context), current)
         named: str = chosen["context"].get("namespace") or "default"
         return named
+
+
+def _events(namespace: str) -> str:
+    return f"/apis/events.k8s.io/v1/namespaces/{namespace}/events"
 
 
 def _in_pod(kubeconfig: str | None, context: str | None) -> bool:

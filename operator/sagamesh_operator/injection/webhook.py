@@ -12,6 +12,7 @@ import signal
 import ssl
 import sys
 import tempfile
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,7 +26,9 @@ from sagamesh_operator.exit_codes import exits
 from sagamesh_operator.injection.certificate_store import Directory, Keeper, NoCertificate, Source
 from sagamesh_operator.injection.certificates import Pair, Schedule
 from sagamesh_operator.injection.container import Installation
+from sagamesh_operator.injection.events import Remark
 from sagamesh_operator.injection.metrics import InjectorMetrics
+from sagamesh_operator.injection.recorder import Recorder
 from sagamesh_operator.injection.review import Unreadable, answer
 from sagamesh_operator.injection.settings import InjectorSettings, from_environment
 from sagamesh_operator.ports import ClusterUnavailable, Objects
@@ -41,15 +44,19 @@ LOOK = 10.0
 
 
 class Injector:
-    """The webhook. `context`: for its TLS; a certificate that is loaded later is used for connections from then on."""
+    """The webhook. `context`: for its TLS; a certificate that is loaded later is used for connections from then on.
 
-    def __init__(self, installation: Installation) -> None:
+    `hear`: takes what is to be told of a pod, at once.
+    """
+
+    def __init__(self, installation: Installation, hear: Callable[[Remark], None] = lambda _: None) -> None:
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.minimum_version = ssl.TLSVersion.TLSv1_2
         self.metrics = InjectorMetrics(expiry=lambda: self._pair.expiry.timestamp() if self._pair else 0.0)
         self.problem = "there is no certificate yet"
         self.stopping = False
         self._installation = installation
+        self._hear = hear
         self._pair: Pair | None = None
 
     def use(self, pair: Pair) -> None:
@@ -83,6 +90,8 @@ class Injector:
         self.metrics.answered(given.result)
         if given.why:
             logger.info("refused", extra={"why": given.why})
+        if given.remark:
+            self._hear(given.remark)
         response = web.json_response(given.review)
         if self.stopping:
             response.force_close()  # so that the API server's next question goes to another replica
@@ -103,7 +112,8 @@ async def serve(settings: InjectorSettings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with kubernetes.connect() as cluster:
-        injector = Injector(await installation(settings, cluster))
+        recorder = Recorder(cluster, cluster.instance)
+        injector = Injector(await installation(settings, cluster), recorder.hear)
         probes = serving(
             settings.http_host,
             settings.http_port,
@@ -114,11 +124,15 @@ async def serve(settings: InjectorSettings) -> None:
         webhook = injector.listening(settings.webhook_host, settings.webhook_port)
         async with probes as url, webhook as port, asyncio.TaskGroup() as group:
             logger.info("webhook on port %d, metrics at %s/metrics", port, url)
-            looking = group.create_task(renew(injector, source(settings, cluster), settings.schedule))
+            tasks = [
+                group.create_task(renew(injector, source(settings, cluster), settings.schedule)),
+                group.create_task(recorder.run()),
+            ]
             await stop.wait()
             injector.stopping = True
             await asyncio.sleep(durations.parse(settings.linger))
-            looking.cancel()
+            for task in tasks:
+                task.cancel()
 
 
 async def renew(injector: Injector, certificates: Source, schedule: Schedule) -> None:

@@ -251,6 +251,13 @@ def test_any_pod_is_refused_or_has_one_sidecar_for_good(document: JsonObject, in
 # -- reviews ---------------------------------------------------------------------------------------------------------
 
 
+JOB = {"apiVersion": "batch/v1", "kind": "Job", "name": "nightly-29", "uid": "u-9", "controller": True}
+
+
+def made(document: JsonObject, *owners: JsonObject) -> JsonObject:
+    return document | {"metadata": document["metadata"] | {"ownerReferences": list(owners)}}
+
+
 def review(document: JsonObject, **fields: object) -> bytes:
     kind = {"group": "", "version": "v1", "kind": "Pod"}
     asked = {"uid": "u1", "kind": kind, "operation": "CREATE", "namespace": "shop", "object": document, **fields}
@@ -289,6 +296,46 @@ def test_a_refusal_says_why() -> None:
 def test_warnings_are_passed_on() -> None:
     told = response(answer(review(pod(annotations=annotated(x="y"))), PLAIN))
     assert len(told["warnings"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("document", "kind", "reason", "words"),
+    [
+        (pod(), "Normal", "SidecarInjected", "was put into a pod, and calls port 8080 of app"),
+        (pod(annotations=annotated(app_port="9")), "Normal", "SidecarInjected", "was put into a pod, and calls port 9"),
+        (
+            GOOD["no port of the app"],
+            "Warning",
+            "SidecarInjected",
+            "was put into a pod, and calls no app; the sidecar calls no",
+        ),
+        (pod(hostNetwork=True), "Warning", "SidecarRefused", "a pod was refused: a pod with hostNetwork cannot"),
+    ],
+    ids=["injected", "annotated", "warned", "refused"],
+)
+def test_whoever_made_the_pod_is_told(document: JsonObject, kind: str, reason: str, words: str) -> None:
+    found = answer(review(made(document, JOB | {"controller": False, "name": "other"}, JOB)), PLAIN).remark
+    assert found
+    assert found.maker == {key: JOB[key] for key in JOB if key != "controller"} | {"namespace": "shop"}
+    assert found.note[:2] == (kind, reason)
+    assert words in found.note.message
+    assert "payments-1" not in found.note.message, "all pods of a maker are told alike"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        review(pod()),
+        review(made(pod(), JOB), dryRun=True),
+        review(made(pod(), JOB | {"controller": False})),
+        review(made(pod(), {"controller": True})),
+        review(made(pod(), JOB), operation="UPDATE"),
+        review(made(patched(pod()), JOB)),
+    ],
+    ids=["a person's", "a trial", "no controller", "an owner that is none", "no new pod", "the second time"],
+)
+def test_of_others_nothing_is_told(body: bytes) -> None:
+    assert answer(body, PLAIN).remark is None
 
 
 @pytest.mark.parametrize("other", [{"operation": "UPDATE"}, {"kind": {"kind": "Service"}}], ids=["update", "service"])

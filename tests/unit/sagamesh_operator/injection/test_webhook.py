@@ -11,8 +11,10 @@ from datetime import UTC, datetime
 
 import aiohttp
 
+from sagamesh_jetstream.client.ports import JsonObject
 from sagamesh_operator.injection.certificates import Schedule, generation
 from sagamesh_operator.injection.container import Installation
+from sagamesh_operator.injection.events import Remark
 from sagamesh_operator.injection.webhook import LARGEST, Injector
 from support.builders.pods import MIB, app_container, pod
 
@@ -20,8 +22,9 @@ NAME = "localhost"
 INSTALLATION = Installation(image="example.org/sidecar:1", nats="nats://nats:4222")
 
 
-def review(size: int = 0) -> bytes:
+def review(size: int = 0, *makers: JsonObject) -> bytes:
     large = pod(containers=[app_container(args=["x" * size])])
+    large["metadata"]["ownerReferences"] = list(makers)
     asked = {"uid": "u", "kind": {"kind": "Pod"}, "operation": "CREATE", "namespace": "shop", "object": large}
     return json.dumps({"request": asked}).encode()
 
@@ -86,6 +89,22 @@ def test_pods_of_three_mebibytes_pass_and_nonsense_does_not() -> None:
             assert await status(b"nonsense") == 400
             assert await status(b"x" * (LARGEST + 1)) == 413
             assert (requests(injector, "injected"), requests(injector, "unreadable")) == (1, 2)
+
+    asyncio.run(scenario())
+
+
+def test_what_is_to_be_told_of_a_pod_is_handed_over() -> None:
+    async def scenario() -> None:
+        heard: list[Remark] = []
+        injector = Injector(INSTALLATION, heard.append)
+        authority, pair = generation(NAME, datetime.now(UTC), Schedule())
+        injector.use(pair)
+        job = {"apiVersion": "batch/v1", "kind": "Job", "name": "nightly", "uid": "u-1", "controller": True}
+        async with injector.listening("127.0.0.1", 0) as port, aiohttp.ClientSession() as session:
+            for body in (review(), review(0, job)):
+                async with session.post(f"https://{NAME}:{port}/inject", data=body, ssl=trusting(authority)) as answer:
+                    assert answer.status == 200
+        assert [(each.maker["name"], each.note.reason) for each in heard] == [("nightly", "SidecarInjected")]
 
     asyncio.run(scenario())
 
