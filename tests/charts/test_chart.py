@@ -16,6 +16,7 @@ import yaml
 
 from sagamesh_jetstream.client.ports import JsonObject
 from sagamesh_operator import crd, settings
+from sagamesh_sidecar import settings as sidecar_settings
 from sagamesh_tools import chart, made
 from sagamesh_tools.chart import CHART, NAMESPACE, ROOT, render
 
@@ -283,6 +284,29 @@ def test_nats_may_come_with_the_chart(tmp_path: Path) -> None:
     assert told_values["config"]["jetstream"] == {"enabled": True, "merge": {"sync_interval": "always"}}
     for component in ("operator", "injector"):
         assert environment(documents, component)["SAGAMESH_NATS"] == f"nats://sagamesh-nats.{NAMESPACE}.svc:4222"
+
+
+# -- the test of a release -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "values", [{}, {"nats": {"auth": {"mode": "shared", "secretName": "keys"}}}], ids=["open", "shared"]
+)
+def test_the_test_s_pod_is_the_one_participant_of_its_saga(values: JsonObject) -> None:
+    hooks = [each for each in render(values) if "helm.sh/hook" in each["metadata"].get("annotations", {})]
+    pod, saga = one(hooks, "Pod"), one(hooks, "Saga")
+    [container] = pod["spec"]["containers"]
+    told = sidecar_settings.from_environment({each["name"]: each["value"] for each in container["env"]})
+    assert {step["participant"] for step in saga["spec"]["steps"]} == {saga["spec"]["start"]["participant"]}
+    assert (told.namespace, told.participant) == (NAMESPACE, saga["spec"]["start"]["participant"])
+    assert told.nats == environment(render(values), "operator")["SAGAMESH_NATS"]
+    mounted = {each["mountPath"] for each in container.get("volumeMounts", ())}
+    assert mounted == ({told.nats_dir} if values else set())
+    for each in hooks:
+        assert each["metadata"]["annotations"]["helm.sh/hook"] == "test"
+        policy = each["metadata"]["annotations"]["helm.sh/hook-delete-policy"]
+        assert policy == "before-hook-creation,hook-succeeded"
+    assert int(saga["metadata"]["annotations"]["helm.sh/hook-weight"]) < 0, "it is there before the pod"
 
 
 # -- monitoring ------------------------------------------------------------------------------------------------------

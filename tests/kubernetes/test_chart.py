@@ -122,6 +122,9 @@ def test_a_release_lives_and_goes(empty_cluster: ControlPlane, helm: Helm, value
     helm.rollback()
     assert log_level(empty_cluster) == "info"
     assert [each["status"] for each in helm.config.history("sagamesh")] == ["superseded", "superseded", "deployed"]
+    for hook in (each for each in chart.render(values) if "helm.sh/hook" in each["metadata"].get("annotations", {})):
+        if hook["kind"] != "Saga" or "crds" not in values:
+            assert refusal(empty_cluster, hook) == "", "what `helm test` creates, if it is asked to"
     installed = [each for each in chart.render(values) if "annotations" not in each["metadata"]]
     assert all(read(empty_cluster, each["kind"], each["metadata"]["name"]) for each in installed)
     helm.uninstall()
