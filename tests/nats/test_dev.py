@@ -179,6 +179,26 @@ def test_a_saga_goes_on_where_a_run_at_a_server_that_was_there_already_had_left_
     run(scenario())
 
 
+def test_who_only_starts_sagas_needs_no_service(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async def script(_: Call) -> bytes:
+            return http()
+
+        async with scripted(script) as app:
+            text = small().replace("start: {participant: solo", "start: {participant: frontdesk")
+            assert "frontdesk" in text
+            saga = written(tmp_path / "a.yaml", text)
+            async with dev(tmp_path, saga, "--app", f"solo={app.url}") as running:
+                assert "no app: it only starts sagas" in running.said
+                answer = await running.start("frontdesk", "small.asked", {"id": "i-1"}, "?wait=20s")
+                assert answer.body["instances"][0]["instance"]["state"] == "completed"
+                assert app.paths("i-1") == ["/first", "/second"]
+                for url in running.listens["health"].values():
+                    assert (await ask("GET", f"{url}/readyz")).status == 200
+
+    run(scenario())
+
+
 def test_a_start_that_is_interrupted(tmp_path: Path) -> None:
     """Here by nobody less patient than a user whose server does not answer."""
 
