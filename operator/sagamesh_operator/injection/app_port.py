@@ -82,7 +82,7 @@ def _ports(container: JsonObject) -> list[JsonObject]:
 
 def _rank(port: JsonObject) -> int:
     """How likely it is that HTTP is served there, by its name; an app that speaks TLS cannot be called."""
-    name = port.get("name") or ""
+    name = str(port.get("name"))
     if name == "http":
         return 0
     return 1 if name.startswith("http") and not name.startswith("https") else 2

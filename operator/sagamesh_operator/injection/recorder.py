@@ -39,7 +39,7 @@ class Recorder:
         self._journal = Journal(reporter)
         self._now = now
         self._news = asyncio.Event()
-        self._problem = ""
+        self._problem: str | None = None
 
     def hear(self, remark: Remark) -> None:
         """Takes no time, and no harm can come of it."""
@@ -72,7 +72,7 @@ class Recorder:
                     raise
                 self._journal.drop(entry)
                 continue
-            self._problem = ""
+            self._problem = None
             if stands:
                 self._journal.written(entry, self._now())
             else:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from sagamesh_operator.injection.events import LONGEST_MAKER, MOST, PAUSE, QUIET, Journal, Remark
+from sagamesh_operator.injection.events import remark as told
 from sagamesh_operator.resource import Note
 
 BEGIN = datetime(2026, 1, 2, 3, 4, 5, 678_900, UTC)
@@ -18,6 +20,37 @@ SECOND = timedelta(seconds=1)
 def remark(note: Note = INJECTED, name: str = "web-5d4f", uid: str = "u-1") -> Remark:
     maker = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "namespace": "shop", "name": name, "uid": uid}
     return Remark(maker, note)
+
+
+JOB = {"apiVersion": "batch/v1", "kind": "Job", "name": "nightly", "uid": "u-9"}
+CONTROLLER = {**JOB, "controller": True, "blockOwnerDeletion": True}
+
+
+def review(*owners: Any, **fields: Any) -> dict[str, Any]:
+    return {"namespace": "shop", "object": {"metadata": {"ownerReferences": list(owners)}}, **fields}
+
+
+def test_it_is_the_controller_that_is_told() -> None:
+    asked = review({**JOB, "name": "other"}, CONTROLLER)
+    assert told(asked, INJECTED) == Remark({**JOB, "namespace": "shop"}, INJECTED)
+    assert told(asked | {"dryRun": False}, INJECTED) == Remark({**JOB, "namespace": "shop"}, INJECTED)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        review(CONTROLLER, dryRun=True),
+        review(),
+        review(JOB),
+        review({"controller": True}),
+        review("nobody"),
+        review() | {"object": {"metadata": {}}},
+        review() | {"object": {"metadata": {"ownerReferences": None}}},
+        {"object": None},
+    ],
+)
+def test_where_there_is_nobody_to_tell_nothing_is_told(asked: dict[str, Any]) -> None:
+    assert told(asked, INJECTED) is None
 
 
 class Desk:
@@ -103,7 +136,7 @@ def test_after_a_silence_it_is_news_again() -> None:
     desk.now = BEGIN + QUIET - SECOND
     desk.hear()
     assert desk.write() == [("SidecarInjected", 2, False)]
-    desk.now += QUIET
+    desk.now += QUIET - SECOND  # it was heard a second before it was written
     desk.hear()
     assert desk.write() == [("SidecarInjected", 1, True)]
 

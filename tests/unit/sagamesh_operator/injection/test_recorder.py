@@ -122,8 +122,12 @@ async def _until(condition: Callable[[], object]) -> None:
 
 
 @pytest.mark.parametrize("fault", [ClusterUnavailable("away"), ZeroDivisionError("ours")])
-def test_it_goes_on_whatever_happens(
-    fault: Exception, events: MemoryEvents, made: Recorder, monkeypatch: pytest.MonkeyPatch
+def test_it_goes_on_whatever_happens_and_tells_it(
+    fault: Exception,
+    events: MemoryEvents,
+    made: Recorder,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(recorder, "LOOK", 0.001)
 
@@ -134,6 +138,27 @@ def test_it_goes_on_whatever_happens(
         await _until(lambda: events.asked >= 2)
         events.fault = None
         await _until(lambda: events.counts)
+        running.cancel()
+
+    asyncio.run(scenario())
+    assert caplog.records
+
+
+@pytest.mark.parametrize("fault", [ClusterUnavailable("away"), ZeroDivisionError("ours")])
+def test_a_cluster_that_is_in_trouble_is_left_alone_whatever_is_heard(
+    fault: Exception, events: MemoryEvents, made: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "LOOK", 3600.0)
+
+    async def scenario() -> None:
+        running = asyncio.create_task(made.run())
+        events.fault = fault
+        made.hear(REMARK)
+        await _until(lambda: events.asked)
+        made.hear(OTHER)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert events.asked == 1
         running.cancel()
 
     asyncio.run(scenario())
