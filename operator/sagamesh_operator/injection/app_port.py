@@ -80,9 +80,7 @@ def _ports(container: JsonObject) -> list[JsonObject]:
     return [port for port in container.get("ports") or () if port.get("protocol") in (None, "TCP")]
 
 
-def _rank(port: JsonObject) -> int:
-    """How likely it is that HTTP is served there, by its name; an app that speaks TLS cannot be called."""
+def _rank(port: JsonObject) -> tuple[bool, bool]:
+    """How unlikely it is that HTTP is served there, by its name; an app that speaks TLS cannot be called."""
     name = str(port.get("name"))
-    if name == "http":
-        return 0
-    return 1 if name.startswith("http") and not name.startswith("https") else 2
+    return name != "http", not name.startswith("http") or name.startswith("https")

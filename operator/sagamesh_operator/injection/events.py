@@ -51,13 +51,11 @@ def remark(asked: Mapping[str, Any], note: Note) -> Remark | None:
     try:
         if asked.get("dryRun"):
             return None
-        owners = asked["object"]["metadata"].get("ownerReferences") or ()
-        maker = next((each for each in owners if each.get("controller")), None)
-        if maker is None:
-            return None
+        owners = asked["object"]["metadata"]["ownerReferences"]
+        maker = next(each for each in owners if each.get("controller"))
         named = {field: str(maker[field]) for field in ("apiVersion", "kind", "name", "uid")}
         return Remark({**named, "namespace": str(asked["namespace"])}, note)
-    except (KeyError, TypeError, AttributeError):
+    except (StopIteration, KeyError, TypeError, AttributeError):
         return None
 
 

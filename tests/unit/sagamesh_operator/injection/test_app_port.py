@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from sagamesh_jetstream.client.ports import JsonObject
-from sagamesh_operator.injection.app_port import DEFAULT_CONTAINER, PROXIES, AppPort, app_port
+from sagamesh_operator.injection.app_port import PROXIES, AppPort, app_port
 
 Ports = list[JsonObject]
+DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
 
 
 def tcp(number: int, name: str | None = None) -> JsonObject:

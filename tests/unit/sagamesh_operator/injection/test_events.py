@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from sagamesh_operator.injection.events import LONGEST_MAKER, MOST, PAUSE, QUIET, Journal, Remark
+from sagamesh_operator.injection.events import LONGEST_MAKER, MOST, Journal, Remark
 from sagamesh_operator.injection.events import remark as told
 from sagamesh_operator.resource import Note
 
 BEGIN = datetime(2026, 1, 2, 3, 4, 5, 678_900, UTC)
 INJECTED = Note("Normal", "SidecarInjected", "a sidecar was put into a pod")
 REFUSED = Note("Warning", "SidecarRefused", "a pod was refused")
-SECOND = timedelta(seconds=1)
+SECOND, PAUSE, QUIET = timedelta(seconds=1), timedelta(minutes=1), timedelta(minutes=6)
 
 
 def remark(note: Note = INJECTED, name: str = "web-5d4f", uid: str = "u-1") -> Remark:

@@ -65,6 +65,13 @@ def test_it_writes_and_counts(events: MemoryEvents, made: Recorder) -> None:
     assert list(events.counts.values()) == [2]
 
 
+def test_by_itself_it_takes_the_time_of_this_machine(events: MemoryEvents) -> None:
+    made = Recorder(events, "injector-1")
+    made.hear(REMARK)
+    asyncio.run(made.write())
+    assert list(events.counts.values()) == [1]
+
+
 def test_one_that_the_cluster_has_forgotten_is_news_again(events: MemoryEvents, made: Recorder) -> None:
     made.hear(REMARK)
     asyncio.run(made.write())
