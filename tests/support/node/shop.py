@@ -103,10 +103,7 @@ class Shoppers:
         }
         container = {"name": "shopper", "image": app["image"], "args": [f"/shopper/{SHOPPER.name}", name, str(count)]}
         template = {
-            "metadata": {
-                "labels": {"sagamesh.dev/participant": "shopper"},
-                "annotations": {"sagamesh.dev/app-port": "9000"},  # nobody is called there: it only starts sagas
-            },
+            "metadata": {"labels": {"sagamesh.dev/participant": "shopper"}},  # no port: it only starts sagas
             "spec": {
                 "restartPolicy": "Never",
                 "securityContext": pod["securityContext"],
