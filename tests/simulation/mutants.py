@@ -88,7 +88,7 @@ MUTANTS = (
         "an absence is believed without a marker",
         ("diamond", "two roots"),
         (
-            (situation, "    return are_certain(at, *names)", LOOKED_FOR + "    return YES"),
+            (situation, "    for end in range(len(names), 0, -MANY):\n", LOOKED_FOR + "    for end in ():\n"),
             (
                 situation,
                 "    if isinstance(inputs := are_certain(at, *names), Need):\n        return inputs\n",

@@ -37,6 +37,8 @@ class Is:
     value: bool
 
 
+MANY = 16
+"""Registers that are looked at together, where one may be enough to know."""
 Judged = Need | Is
 YES, NO = Is(True), Is(False)
 LEAVE_IT = Need(ACK)
@@ -100,10 +102,17 @@ def is_material_known(at: Situation, incoming: Name, *more: Name) -> Judged:
 
 
 def are_there(at: Situation, *names: Name) -> Judged:
-    """Whether all of `names` are there. One that is proven absent comes with a delivery that will find ours."""
+    """Whether all of `names` are there. One that is proven absent comes with a delivery that will find ours.
+
+    So one that is absent is enough: of many, not all are read by each that might be the last. Those of later steps
+    first, which are more likely to be still at work.
+    """
     if any(name in at.known.absent for name in names):
         return LEAVE_IT
-    return are_certain(at, *names)
+    for end in range(len(names), 0, -MANY):
+        if isinstance(some := are_certain(at, *names[max(0, end - MANY) : end]), Need):
+            return some
+    return YES
 
 
 def runs_by_all(at: Situation) -> Judged:

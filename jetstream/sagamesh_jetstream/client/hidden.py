@@ -19,15 +19,18 @@ CLOSE_TIMEOUT = 5.0
 
 def when_deaf(client: Client, call: Callable[[], None]) -> None:
     """Call back as soon as nobody reads from the socket any more. Every death comes through here but that of a hang."""
-
-    def ended(task: asyncio.Task[None]) -> None:
-        if not task.cancelled():
-            task.exception()  # seen: the loop need not complain
-        call()
-
-    reading = client._reading_task
+    reading, pinging = client._reading_task, client._ping_interval_task
     assert reading is not None, "it is there as soon as `connect` returns"
-    reading.add_done_callback(ended)
+    assert pinging is not None, "it is, too"
+    pinging.add_done_callback(_seen)  # it fails where it pings a server that has just hung up
+    reading.add_done_callback(_seen)
+    reading.add_done_callback(lambda _: call())
+
+
+def _seen(task: asyncio.Task[None]) -> None:
+    """The loop need not complain that nobody has asked how it ended."""
+    if not task.cancelled():
+        task.exception()
 
 
 def is_dead(client: Client) -> bool:

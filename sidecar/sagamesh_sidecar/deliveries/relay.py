@@ -37,6 +37,8 @@ SHORTAGE_DELAY = 2.0
 LATE = 60.0
 """Seconds after which an instance may have been finished and deleted since a register of it was written: far less than
 anybody keeps instances, and more than all but the slowest deliveries take, for a late one costs a read."""
+STEPS = 32
+"""Own steps of one delivery that are handled at once. A saga may have hundreds; the app and NATS have their limits."""
 HOLD = 1.0
 """Seconds at most until a delivery whose rules are missing is looked at again: a push usually brings them sooner."""
 
@@ -127,7 +129,13 @@ class Relay:
         steps = rules.concerned(register.name)
         if len(steps) == 1:  # as nearly always: no task of its own for that
             return await self._step(hand, rules, delivery, steps[0])
-        results = await asyncio.gather(*(self._step(hand, rules, delivery, step) for step in steps))
+        turns = asyncio.Semaphore(STEPS)
+
+        async def in_turn(step: OwnStep) -> Ack | Nak:
+            async with turns:
+                return await self._step(hand, rules, delivery, step)
+
+        results = await asyncio.gather(*map(in_turn, steps))
         settled = settle(results, len(steps))
         assert settled is not None
         return settled

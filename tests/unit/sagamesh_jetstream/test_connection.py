@@ -41,6 +41,7 @@ class MemoryClient:
         self.last_error = None
         self.aborted = False
         self._reading_task: asyncio.Task[Any] | None = None
+        self._ping_interval_task: asyncio.Task[Any] | None = None
         self._subs: dict[int, Any] = {}
         self._pending, self._pending_data_size = [b"PUB of before"], 13
         self._transport = SimpleNamespace(_io_writer=SimpleNamespace(transport=SimpleNamespace(abort=self._abort)))
@@ -51,6 +52,7 @@ class MemoryClient:
         for refusal in self.refusals[-1:]:
             raise refusal
         self._reading_task = asyncio.create_task(asyncio.Event().wait())
+        self._ping_interval_task = asyncio.create_task(asyncio.Event().wait())
 
     async def subscribe(self, subject: str, **_: Any) -> None:
         while self.slow:
@@ -63,8 +65,9 @@ class MemoryClient:
     async def close(self) -> None:
         self.is_closed = True
         self.sent += map(bytes.decode, self._pending)
-        if self._reading_task is not None:
-            self._reading_task.cancel()
+        for task in (self._reading_task, self._ping_interval_task):
+            if task is not None:
+                task.cancel()
 
     def new_inbox(self) -> str:
         return "_INBOX"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from msgspec import json
+from nats.aio.msg import Msg
 
 from sagamesh.distribution.buckets import SIDECARS_BUCKET, bucket_prefix
 from sagamesh.distribution.topology import MAX_MESSAGE
@@ -25,6 +27,11 @@ HEARTBEATS = bucket_prefix(SIDECARS_BUCKET)
 """For display: who has no right to write there works as well."""
 PAGE = 256
 """Messages asked for at once, where there may be very many: a quarter of the server's own limit of 1024."""
+READS = 8
+"""Reads under way at once, of a sidecar: the server hangs up on whoever is 64 MiB behind, and to ask again for what was
+half read would only bring it there again."""
+MAX_READ = 4 * 1024 * 1024
+"""Bytes of one answer: of all reads at once half of what the server bears. What is more is read in parts."""
 
 
 class NatsLog:
@@ -51,6 +58,7 @@ class NatsLog:
             url, self._probe, name=name, timing=timing, first_login=login, directory=directory, spared=HEARTBEATS
         )
         self._requests = Requests(self._connection, timing.reply)
+        self._reads = asyncio.Semaphore(READS)
         self._clock = Clock()
         self._max_message = max_message
         self._timing = timing
@@ -115,11 +123,10 @@ class NatsLog:
             return ()
         if len(subjects) == 1 and _is_literal(subjects[0]):  # cheaper, and a right of its own
             message_limits.check_subject(subjects[0])
-            answered = [await self._requests.ask(f"$JS.API.DIRECT.GET.{stream}.{subjects[0]}")]
+            async with self._reads:
+                answered = [await self._requests.ask(f"$JS.API.DIRECT.GET.{stream}.{subjects[0]}")]
         else:
-            answered = await self._requests.ask_many(
-                f"$JS.API.DIRECT.GET.{stream}", json.encode({"multi_last": list(subjects)})
-            )
+            answered = await self._ask_many(stream, {"multi_last": list(subjects)})
         if (status := replies.status(answered[-1].headers)) is not None:
             headers = answered.pop().headers or {}
             if status == replies.TOO_MANY or (status == replies.READ_ENDED and _left(headers)):
@@ -139,7 +146,7 @@ class NatsLog:
         every: list[Message] = []
         while True:
             page = {"seq": sequence + 1, "batch": PAGE, "next_by_subj": subject}
-            *messages, end = await self._requests.ask_many(f"$JS.API.DIRECT.GET.{stream}", json.encode(page))
+            *messages, end = await self._ask_many(stream, page)
             every += (replies.direct_message(message.headers or {}, message.data) for message in messages)
             headers = end.headers or {}
             status = replies.status(headers)
@@ -147,6 +154,12 @@ class NatsLog:
             if status == replies.NOTHING or not messages or not _left(headers):
                 return tuple(every)
             sequence = every[-1].sequence
+
+    async def _ask_many(self, stream: str, wanted: dict[str, object]) -> list[Msg]:
+        """The registers that are wanted, as far as they are no more at once than the connection bears."""
+        async with self._reads:
+            body = json.encode({**wanted, "max_bytes": MAX_READ})
+            return await self._requests.ask_many(f"$JS.API.DIRECT.GET.{stream}", body)
 
     async def consume(self, stream: str, consumer: str, accept: Accept, *, slots: int) -> Subscription:
         puller = Puller(

@@ -1197,6 +1197,22 @@ def test_every_input_of_a_merge_is_a_sink() -> None:
     assert ask(MERGE, "b", end("a"), log) == write(OUTCOME, Committed())
 
 
+def test_of_many_sinks_the_later_ones_are_read_first_and_one_that_is_absent_is_enough() -> None:
+    names = [f"s{n}" for n in range(40)]
+    wide = shapes.saga(*(step(name) for name in names))
+    log: Log = {START: start(), end("s39"): done("s39.ok")}
+    assert ask(wide, "s39", START, log) == read(*map(end, names[23:39]))
+    log |= {end(name): done(f"{name}.ok") for name in names[24:]}
+    assert ask(wide, "s39", START, log) == read(end("s23"))
+    looked = [end("s23")]
+    assert ask(wide, "s39", START, log, unseen=looked) == prove(end("s23"))
+    assert ask(wide, "s39", START, log, unseen=looked, absent=looked) == ACK
+    log |= {end("s23"): done("s23.ok")}
+    assert ask(wide, "s39", START, log) == read(*map(end, names[7:23]))
+    log |= {end(name): done(f"{name}.ok") for name in names}
+    assert ask(wide, "s39", START, log) == write(OUTCOME, Committed())
+
+
 @pytest.mark.parametrize("ended", [done("s2.ok"), Satisfied("s2.ok")], ids=lambda v: type(v).__name__)
 def test_the_only_sink_after_the_pivot_has_nothing_to_say(ended: Value) -> None:
     assert ask(PIVOT, "s2", end("s1"), {end("s1"): done("s1.ok"), end("s2"): ended}) == ACK

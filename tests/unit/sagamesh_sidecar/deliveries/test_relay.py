@@ -457,6 +457,27 @@ async def test_a_begun_action_whose_app_went_away_gives_way_to_an_abort():
 
 
 @scenario
+async def test_of_hundreds_of_steps_of_one_delivery_only_so_many_are_at_work_at_once():
+    names = [f"s{n}" for n in range(100)]
+    async with Mesh(shapes.saga(*(shapes.step(name, at="p") for name in names))).running() as mesh:
+        peer = mesh.peers["p"]
+        at_once, most = 0, 0
+
+        async def slow() -> Answer:
+            nonlocal at_once, most
+            at_once += 1
+            most = max(most, at_once)
+            await asyncio.sleep(1.0)
+            at_once -= 1
+            return ok()
+
+        peer.app.answers |= {f"/{name}": slow for name in names}
+        await mesh.start()
+        assert await mesh.ended() == "committed"
+        assert most == 32
+
+
+@scenario
 async def test_one_step_that_cannot_be_read_does_not_hold_up_the_other():
     saga = shapes.saga(shapes.step("a", at="one"), shapes.step("b", at="one"))
     async with Mesh(saga).running() as mesh:
