@@ -13,6 +13,7 @@ from typing import Any
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
 
 from sagamesh_sidecar.web.asgi import Gone, Receive, Request, Scope, Send, answer, refusal
 from sagamesh_sidecar.web.problems import CONTENT_TYPE, ProblemError
@@ -31,8 +32,11 @@ LONG_HEAD = f"the head of a request may have {HEAD_BYTES} bytes"
 PIPELINED = 16
 """Requests that may wait on one connection while an earlier one is carried out; hardly any client sends two."""
 CONNECTIONS = 512
-"""Connections of a server, waiting ones among them; the requests of whoever comes next are answered 503.
-More than an app's pool has."""
+"""Connections of a server, waiting ones among them. Whoever comes next takes the place of the one that has been idle
+for longest; where none is, his requests are answered 503. More than an app's pool has."""
+IDLE_SECONDS = 2.0
+"""Without a request in hand for so long, a connection may be closed for another one: far longer than a request is on
+its way within a machine, also to a loop that is busy, and less than the seconds in which a head must come."""
 MOST = 4096
 """Connections of a server; one more is answered before it has said anything. Two servers with so many leave half of the
 open files that the process asks for."""
@@ -45,9 +49,21 @@ class TooMuchError(Exception):
     """Raised through the parser, which wraps it."""
 
 
+class BoundedState(ServerState):
+    """What the connections of one server share. `idle`: those without a request in hand, and since when.
+
+    In the order in which they became so, by the loop's time; whoever has sent half a head is among them.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.idle: dict[BoundedHttpProtocol, float] = {}
+
+
 class BoundedHttpProtocol(HttpToolsProtocol):
     """Whoever leaves the bounds is told by a 400 where that is still possible, else the connection just ends."""
 
+    server_state: BoundedState
     _due: asyncio.TimerHandle | None = None
     """Runs while the client has to send something."""
     _unread: asyncio.TimerHandle | None = None
@@ -66,8 +82,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._expect(HEAD_SECONDS)
-        if len(self.connections) > CONNECTIONS:
+        if len(self.connections) > CONNECTIONS and not self._takes_a_place():
             self.app = busy
+        self._rest()
         if len(self.connections) > MOST:
             self._refuse(ProblemError("busy", "far too many connections are open; send the request again"))
 
@@ -75,6 +92,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._expect(None)
         self._has_read()
         self._unset_keepalive_if_required()
+        self.server_state.idle.pop(self, None)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -119,6 +137,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._head_size() > HEAD_BYTES:
             raise TooMuchError(LONG_HEAD)
         super().on_headers_complete()
+        self.server_state.idle.pop(self, None)
         self._in_head = False
         self._other = 0
         self._expect(None)
@@ -132,6 +151,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._in_message = False
         self._expect(None)
         super().on_message_complete()
+        self._rest()
 
     # -- called by uvicorn -----------------------------------------------------------------------------------------
 
@@ -141,6 +161,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._expect(REST_SECONDS)
         if self.transport.is_closing():
             self._must_read()
+        else:
+            self._rest()
 
     def timeout_keep_alive_handler(self) -> None:
         super().timeout_keep_alive_handler()
@@ -198,6 +220,21 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def _is_idle(self) -> bool:
         return self.cycle is None or self.cycle.response_complete
+
+    def _rest(self) -> None:
+        """From now on it is idle, unless it has a request in hand."""
+        if self._is_idle() and (self._in_head or not self._in_message):
+            self.server_state.idle[self] = self.loop.time()
+
+    def _takes_a_place(self) -> bool:
+        """Whether a connection was idle for long enough to be closed in favour of this one."""
+        idle = self.server_state.idle
+        longest = next(iter(idle), None)
+        if longest is None or self.loop.time() - idle[longest] < IDLE_SECONDS:
+            return False
+        del idle[longest]
+        longest._end()
+        return True
 
     def _is_answerable(self) -> bool:
         """Whether a 400 would be taken as the answer to the request that it is about."""

@@ -15,7 +15,7 @@ import uvicorn
 
 from sagamesh_sidecar.errors import PortError
 from sagamesh_sidecar.web.asgi import AsgiApp
-from sagamesh_sidecar.web.bounded_protocol import CONNECTIONS, BoundedHttpProtocol
+from sagamesh_sidecar.web.bounded_protocol import CONNECTIONS, BoundedHttpProtocol, BoundedState
 
 KEEP_ALIVE = 30
 """Seconds that an idle connection is kept: as long as our own client keeps one to the app."""
@@ -88,6 +88,10 @@ class Server:
 
 class _Embedded(uvicorn.Server):
     """uvicorn's server, which leaves signals to the one who owns the loop."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.server_state: BoundedState = BoundedState()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -118,7 +118,7 @@ class Sloth:
 
 
 def test_clients_that_do_nothing_hold_nobody_up_for_long(tmp_path: Path, full: bool) -> None:
-    """They may take all the places there are, but not keep them: heads are due in 5 s; the rest in 30 (in full)."""
+    """They may take all the places there are, but not keep them: who is idle makes room after 2 s, the rest in 30."""
     head = b"POST /v1/events HTTP/1.1\r\nhost: localhost\r\n"
     kinds = [b"", head, head[:20]]
     if full:
@@ -130,7 +130,7 @@ def test_clients_that_do_nothing_hold_nobody_up_for_long(tmp_path: Path, full: b
             await on.check()
             sloths = [Sloth(url, kinds[n % len(kinds)]) for n in range(600) for url in (on.urls.api, on.urls.health)]
             try:
-                assert await outcome(on.start("meanwhile")) == (503, "busy")
+                assert await outcome(on.start("meanwhile")) in ((503, "busy"), (202, ""))
                 began = time.monotonic()
                 for url in (on.urls.api, on.urls.health):
                     while (await ask("GET", f"{url}/readyz")).status == 503:

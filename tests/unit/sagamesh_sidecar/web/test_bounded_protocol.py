@@ -16,6 +16,7 @@ from sagamesh_sidecar.web.server import Server
 from support.fakes.served_app import Slow, exchange, refused, serving
 
 GET = b"GET / HTTP/1.1\r\nhost: pod\r\n\r\n"
+LAST = b"GET / HTTP/1.1\r\nhost: pod\r\nconnection: close\r\n\r\n"
 CHUNKED = b"POST / HTTP/1.1\r\nhost: pod\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n"
 
 
@@ -355,6 +356,101 @@ def test_whoever_is_too_many_gets_to_see_it_though_a_body_is_under_way(monkeypat
             return got
 
     assert [refused(got)[:2] for got in asyncio.run(play())] == [(503, "busy")] * 5
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Two connections fill a server, and one that is idle may be closed at once, but by nothing else."""
+    monkeypatch.setattr(module, "CONNECTIONS", 2)
+    monkeypatch.setattr(module, "IDLE_SECONDS", 0.0)
+    monkeypatch.setattr(module, "HEAD_SECONDS", 60.0)
+    return monkeypatch
+
+
+@pytest.mark.parametrize("said", [b"", GET[:20]], ids=["nothing", "half a head"])
+@pytest.mark.usefixtures("few")
+def test_whoever_comes_next_takes_the_place_of_the_longest_idle(said: bytes) -> None:
+    async def play() -> None:
+        async with serving(Echo()) as server, kept(server) as (first, asks), client_of(server) as (second, writer):
+            writer.write(said)
+            while len(server._uvicorn.server_state.connections) < 2:
+                await asyncio.sleep(0)
+            asks.write(GET)
+            await talk(first)  # the one that came first is not the longest idle any more
+            async with kept(server):
+                assert await second.read() == b"", "it is closed"
+                asks.write(GET)
+                await talk(first)
+                async with kept(server), kept(server):
+                    assert await first.read() == b"", "it is closed, too"
+
+    asyncio.run(play())
+
+
+def test_what_is_in_hand_or_has_just_come_makes_no_room(few: pytest.MonkeyPatch) -> None:
+    few.setattr(module, "IDLE_SECONDS", 60.0)
+
+    async def play() -> tuple[bytes, bytes]:
+        app = Slow()
+        async with serving(app) as server, client_of(server) as (reader, writer):
+            writer.write(GET)
+            await app.asked.wait()
+            async with client_of(server) as (fresh, _):
+                before = await exchange(server, GET)
+                few.setattr(module, "IDLE_SECONDS", 0.0)
+                taking = asyncio.create_task(exchange(server, LAST))
+                assert await fresh.read() == b"", "it is closed"
+                after = await exchange(server, GET)
+                app.go.set()
+                assert (await taking).endswith(b"done")
+                assert (await reader.readuntil(b"done")).startswith(b"HTTP/1.1 200")
+                return before, after
+
+    assert [refused(got)[:2] for got in asyncio.run(play())] == [(503, "busy")] * 2
+
+
+def test_what_is_answered_before_it_has_come_whole_is_in_hand_until_then(few: pytest.MonkeyPatch) -> None:
+    few.setattr(module, "CONNECTIONS", 1)
+
+    async def play() -> None:
+        async with serving(Echo(early=True)) as server, client_of(server) as (reader, writer):
+            writer.write(b"POST / HTTP/1.1\r\nhost: pod\r\ncontent-length: 2\r\n\r\nh")
+            await talk(reader)
+            assert refused(await exchange(server, LAST))[:2] == (503, "busy")
+            writer.write(b"i")
+            while (await exchange(server, LAST)).startswith(b"HTTP/1.1 503"):
+                pass
+            assert await reader.read() == b"", "it is closed"
+
+    asyncio.run(play())
+
+
+def test_half_a_head_behind_a_request_that_is_answered_is_nothing_in_hand(few: pytest.MonkeyPatch) -> None:
+    few.setattr(module, "CONNECTIONS", 1)
+
+    async def play() -> None:
+        app = Slow()
+        async with serving(app) as server, client_of(server) as (reader, writer):
+            writer.write(GET + GET[:20])
+            await app.asked.wait()
+            app.go.set()
+            await reader.readuntil(b"done")
+            assert (await exchange(server, LAST)).endswith(b"done")
+            assert await reader.read() == b"", "it is closed"
+
+    asyncio.run(play())
+
+
+@pytest.mark.usefixtures("few")
+def test_nobody_takes_the_place_of_one_that_has_gone() -> None:
+    async def play() -> None:
+        async with serving(Echo()) as server:
+            async with kept(server):
+                pass
+            await until_alone(server)
+            assert not server._uvicorn.server_state.idle
+
+    asyncio.run(play())
 
 
 def test_far_too_many_are_refused_before_they_have_said_anything(monkeypatch: pytest.MonkeyPatch) -> None:
