@@ -99,7 +99,7 @@ class Sidecar:
             drain=self.subscriptions.drain,
         )
         health = Health(alive=lambda: "", ready=self._unready, started=self._unstarted, metrics=self.metrics.exposition)
-        self.api = Server(api, "127.0.0.1", settings.api_port, grace=API_GRACE)
+        self.api = Server(api, "127.0.0.1", settings.api_port, grace=API_GRACE, also="::1")  # `localhost` may be either
         self.health = Server(health, settings.health_host, settings.health_port, grace=HEALTH_GRACE)
         self.bound = False
 

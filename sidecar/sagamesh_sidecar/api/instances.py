@@ -36,10 +36,10 @@ class Instances:
         self.metrics = metrics
         self.pod = pod
 
-    async def start(self, rules: Rules, event: Start, trace: str = "") -> StartResult | TooLarge | None:
-        """Start the instance that an event names. None: unknown, to be sent again. Raises EventError for its key."""
+    async def start(self, rules: Rules, name: str, event: Start, trace: str = "") -> StartResult | TooLarge | None:
+        """Start an instance by an event. `name`: its id, as `commands` makes it. None: unknown, to be sent again."""
         local = rules.local
-        instance = Instance(local.namespace, local.saga, commands.instance_id(rules, event))
+        instance = Instance(local.namespace, local.saga, name)
         known = Known(attempt_id=self.executor.attempt_id())
         run = secrets.token_hex(8)
         origin = Origin(run, 0, 0.0, local.revision, self.pod, known.attempt_id)

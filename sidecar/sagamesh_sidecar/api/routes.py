@@ -170,11 +170,15 @@ class Api:
         raise ProblemError(str(worst.code), str(worst.detail), more={"instances": entries})
 
     async def _start_all(self, request: Request, body: bytes) -> list[Entry]:
-        """What becomes of every start that a body asks for."""
+        """What becomes of every start that a body asks for. Where one has no key nothing is started."""
         events = _events(request, body)
         starts = [(rules, event) for event in events for rules in self._started_by(event.event)]
+        keys = [_key(rules, event) for rules, event in starts]
+        if any(isinstance(key, ProblemError) for key in keys):
+            return [_not_started(rules, key) for (rules, _), key in zip(starts, keys, strict=True)]
         trace = codec.trace_of(request.headers)
-        return await asyncio.gather(*(self._entry(rules, event, trace) for rules, event in starts))
+        named = zip(starts, map(str, keys), strict=True)
+        return await asyncio.gather(*(self._entry(rules, key, event, trace) for (rules, event), key in named))
 
     def _started_by(self, event: str) -> tuple[Rules, ...]:
         """The rules of every saga that an event starts, at least one."""
@@ -185,13 +189,13 @@ class Api:
         may = f"what may be started here: {listed(events, NAMED)}" if events else "nothing may be started here"
         raise ProblemError("nobody-listens", f"{event[:CLIP]!r} starts no saga at this participant; {may}")
 
-    async def _entry(self, rules: Rules, event: Start, trace: str) -> Entry:
+    async def _entry(self, rules: Rules, key: str, event: Start, trace: str) -> Entry:
         """What becomes of one start."""
         saga = rules.local.saga
         try:
-            started = await self._start_one(rules, event, trace)
+            started = await self._start_one(rules, key, event, trace)
         except ProblemError as problem:
-            return Entry(saga=saga, status=problem.status, code=problem.code, detail=problem.detail)
+            return _failed(rules, problem)
         entry = Entry(
             saga=saga,
             id=started.id,
@@ -204,12 +208,10 @@ class Api:
             entry.detail = f"instance {started.id!r} of saga {saga!r} was started with another payload"
         return entry
 
-    async def _start_one(self, rules: Rules, event: Start, trace: str) -> StartResult:
+    async def _start_one(self, rules: Rules, key: str, event: Start, trace: str) -> StartResult:
         try:
             async with _patience("start-unknown", "the start may be in the log or not; send the same event again"):
-                started = await self.instances.start(rules, event, trace)
-        except EventError as error:
-            raise ProblemError("bad-key", str(error)) from error
+                started = await self.instances.start(rules, key, event, trace)
         except UnreadableError as error:
             raise ProblemError("unreadable", str(error)) from error
         if isinstance(started, TooLarge):
@@ -235,19 +237,19 @@ class Api:
 
     async def _get(self, request: Request) -> Response:
         wait, instance = _wait(request), self._instance(request)
-        stored = await self._find(instance)
+        stored = await self._find(request, instance)
         return _json(await request.unless_gone(self.views.wait(instance, wait, stored)))
 
     async def _cancel(self, request: Request) -> Response:
         instance, reason = self._instance(request), _reason(await request.body(MAX_BODY))
-        start = next(register for register in await self._find(instance) if register.name == START)
+        start = next(register for register in await self._find(request, instance) if register.name == START)
         rules = self.rulebook.of(instance.saga, start.origin.revision)
         if rules is None:
             raise ProblemError("rules-missing", self.rulebook.lacking(instance.saga, start.origin.revision))
         async with _patience("log-unavailable", "the cancel may be in the log or not; send it again"):
             known = await self.instances.cancel(rules, start, instance, reason)
         if known.gone:
-            raise _unknown(instance)
+            raise _unknown(request)
         return self._cancelled(instance, known, await self.instances.look(instance), Cause("cancelled", reason))
 
     def _cancelled(self, instance: Instance, known: Known, stored: tuple[Register, ...], cause: Cause) -> Response:
@@ -267,10 +269,10 @@ class Api:
             raise ProblemError("unknown-saga", f"this participant has no part in a saga {saga[:CLIP]!r}")
         return Instance(self.namespace, saga, commands.id_of(key))
 
-    async def _find(self, instance: Instance) -> tuple[Register, ...]:
+    async def _find(self, request: Request, instance: Instance) -> tuple[Register, ...]:
         stored = await self.views.find(instance)
         if not stored:
-            raise _unknown(instance)
+            raise _unknown(request)
         return stored
 
     def _expect_rules(self) -> None:
@@ -304,6 +306,25 @@ def _events(request: Request, body: bytes) -> tuple[Start, ...]:
         raise ProblemError("bad-event", str(error)) from error
 
 
+def _key(rules: Rules, event: Start) -> str | ProblemError:
+    """The id of the instance that an event starts; or that its key cannot be made."""
+    try:
+        return commands.instance_id(rules, event)
+    except EventError as error:
+        return ProblemError("bad-key", str(error))
+
+
+def _not_started(rules: Rules, key: str | ProblemError) -> Entry:
+    """Of a start that was not even tried: its own key cannot be made, or that of another."""
+    if isinstance(key, ProblemError):
+        return _failed(rules, key)
+    return _failed(rules, ProblemError("not-started", "nothing was started, since another one has no key"))
+
+
+def _failed(rules: Rules, problem: ProblemError) -> Entry:
+    return Entry(saga=rules.local.saga, status=problem.status, code=problem.code, detail=problem.detail)
+
+
 def _wait(request: Request) -> float:
     """Seconds that the client waits for the instance to finish."""
     text = request.query("wait")
@@ -329,8 +350,10 @@ def _reason(body: bytes) -> str:
         ) from error
 
 
-def _unknown(instance: Instance) -> ProblemError:
-    return ProblemError("unknown-instance", f"saga {instance.saga!r} has no instance {instance.id[:CLIP]!r}")
+def _unknown(request: Request) -> ProblemError:
+    """Of the instance that a request names by its key, or by its id: said as it was sent."""
+    _, _, saga, key, *_ = request.path
+    return ProblemError("unknown-instance", f"saga {saga!r} has no instance with the key {key[:CLIP]!r}")
 
 
 def _json(value: object, status: int = 200) -> Response:

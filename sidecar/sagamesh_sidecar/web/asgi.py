@@ -26,9 +26,11 @@ DRAIN_TIMEOUT = 5.0
 """Bytes of a body that is not wanted which are still taken, unread, so that its sender gets to see the answer: sixteen
 times what is allowed, for who sends more means it; and seconds for it, where nothing of the body is wanted."""
 
-LOOPBACK = r"(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?"
+LOOPBACK = r"(?:127\.0\.0\.1|localhost|\[::1\])(?::(\d{1,5}))?"
 HOST = re.compile(LOOPBACK, re.IGNORECASE | re.ASCII)
-ORIGIN = re.compile(rf"https?://{LOOPBACK}", re.IGNORECASE | re.ASCII)
+ORIGIN = re.compile(rf"http://{LOOPBACK}", re.IGNORECASE | re.ASCII)
+HTTP_PORT = "80"
+"""The port of an origin that names none."""
 
 
 class AsgiApp(Protocol):
@@ -70,6 +72,8 @@ class Request:
         self.path = tuple(map(unquote, scope["raw_path"].decode("latin-1").split("/")[1:]))
         """Its segments, decoded after they are parted: `%2F` is part of a segment."""
         self.headers = _headers(scope["headers"])
+        self.port: int = (scope["server"] or ("", 0))[1]
+        """The port that it came to; 0 where its sender is gone already."""
         self._query: bytes = scope["query_string"]
         self._receive = receive
         self._room = room or Room(DRAIN)
@@ -158,12 +162,18 @@ def refusal(problem: ProblemError) -> Response:
 
 
 def only_loopback(request: Request) -> None:
-    """A page in a browser must not get here, neither under a name that it bound to this address nor directly."""
+    """A page in a browser must not get here, neither under a name that it bound to this address nor directly.
+
+    Nor one of another server on this machine: anybody may have written that.
+    """
     host, origin = request.headers.get("host", ""), request.headers.get("origin")
     if not HOST.fullmatch(host):
         raise ProblemError("foreign-host", "the Host header must be 127.0.0.1, localhost or [::1], with any port")
-    if origin is not None and not ORIGIN.fullmatch(origin):
-        raise ProblemError("foreign-host", "requests of pages from other hosts are not served")
+    if origin is None:
+        return
+    of_loopback = ORIGIN.fullmatch(origin)
+    if of_loopback is None or int(of_loopback[1] or HTTP_PORT) != request.port:
+        raise ProblemError("foreign-host", "requests of pages from other hosts or ports are not served")
 
 
 def _headers(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:

@@ -40,6 +40,7 @@ KINDS: Mapping[str, ProblemKind] = {
     "too-large": ProblemKind(413, "The body is too large"),
     "not-json": ProblemKind(415, "The content type cannot be used"),
     "bad-key": ProblemKind(422, "The event names no instance"),
+    "not-started": ProblemKind(424, "Another saga or event kept it from being started"),
     "unreadable": ProblemKind(500, "The log holds something that this version cannot read"),
     "internal": ProblemKind(500, "The sidecar failed"),
     "busy": ProblemKind(503, "The sidecar cannot take more just now"),

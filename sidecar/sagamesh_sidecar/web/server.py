@@ -9,7 +9,7 @@ import contextlib
 import errno
 import math
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import uvicorn
 
@@ -17,18 +17,25 @@ from sagamesh_sidecar.errors import PortError
 from sagamesh_sidecar.web.asgi import AsgiApp
 from sagamesh_sidecar.web.bounded_protocol import CONNECTIONS, BoundedHttpProtocol, BoundedState
 
+PORTS = 20
+"""Tried where any will do, since one that is free at one address may be taken at the other; hardly ever two."""
 KEEP_ALIVE = 30
 """Seconds that an idle connection is kept: as long as our own client keeps one to the app."""
 
 
 class Server:
-    """One listening socket and what it serves. `bind`, then `serve` until `stop`; `grace` in seconds is for both."""
+    """Where it listens and what it serves. `bind`, then `serve` until `stop`."""
 
-    def __init__(self, app: AsgiApp, host: str, port: int, *, grace: float) -> None:
+    def __init__(self, app: AsgiApp, host: str, port: int, *, grace: float, also: str = "") -> None:
+        """`grace`: seconds that requests may take yet after a `stop`. `also`: another address for the same port.
+
+        Where this machine has no such address it listens on `host` alone.
+        """
         self.app = app
         self.host = host
         self.port = port
-        self._socket: socket.socket | None = None
+        self.also = also
+        self._sockets: list[socket.socket] = []
         self._uvicorn = _Embedded(
             uvicorn.Config(
                 app,
@@ -49,19 +56,16 @@ class Server:
 
     def bind(self) -> None:
         """Listen; connections wait until `serve`. Raises PortError."""
-        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-        sock = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            sock.bind((self.host, self.port))
-            sock.listen(CONNECTIONS)
-        except OSError as error:
-            sock.close()
-            why = "something else listens there" if error.errno == errno.EADDRINUSE else str(error.strerror)
-            raise PortError(f"cannot listen on {self.host} port {self.port}: {why}") from error
-        sock.setblocking(False)
-        self.port = sock.getsockname()[1]
-        self._socket = sock
+        hosts = [self.host, *([self.also] if self.also and _is_here(self.also) else [])]
+        left = 1 if self.port else PORTS
+        while not self._sockets:
+            left -= 1
+            try:
+                self._sockets = _listen_on(hosts, self.port)
+            except PortError:
+                if not left:
+                    raise
+        self.port = self._sockets[0].getsockname()[1]
 
     @property
     def url(self) -> str:
@@ -71,19 +75,58 @@ class Server:
 
     async def serve(self) -> None:
         """Serve until `stop`; then finish what runs, for as long as the grace allows."""
-        if self._socket is None:
+        if not self._sockets:
             self.bind()
-        assert self._socket is not None
         try:
-            await self._uvicorn.serve(sockets=[self._socket])
+            await self._uvicorn.serve(sockets=self._sockets)
         finally:
             self._uvicorn.abandon()
-            self._socket.close()
+            for sock in self._sockets:
+                sock.close()
 
     def stop(self) -> None:
         """Take no more connections, answer what waits, and let `serve` return."""
         self.app.close()
         self._uvicorn.should_exit = True
+
+
+def _listen_on(hosts: Sequence[str], port: int) -> list[socket.socket]:
+    """Listening sockets, one for each host, all with one port. Raises PortError, and then none is left."""
+    with contextlib.ExitStack() as failing:
+        sockets = []
+        for host in hosts:
+            sockets.append(failing.enter_context(_listen(host, port)))
+            port = sockets[0].getsockname()[1]
+        failing.pop_all()
+        return sockets
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    sock = socket.socket(_family(host), socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+        sock.listen(CONNECTIONS)
+    except OSError as error:
+        sock.close()
+        why = "something else listens there" if error.errno == errno.EADDRINUSE else str(error.strerror)
+        raise PortError(f"cannot listen on {host} port {port}: {why}") from error
+    sock.setblocking(False)
+    return sock
+
+
+def _is_here(host: str) -> bool:
+    """Whether this machine has an address: IPv6 may be switched off, and then there is no `::1`."""
+    try:
+        with socket.socket(_family(host), socket.SOCK_STREAM) as sock:
+            sock.bind((host, 0))
+    except OSError:
+        return False
+    return True
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
 class _Embedded(uvicorn.Server):

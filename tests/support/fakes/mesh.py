@@ -199,7 +199,7 @@ class Mesh:
         raw = Raw(json.dumps(data).encode())
         event = self.saga.start.event
         value = Start(event, key, "test", commands.digest(event, raw), raw)
-        started = await peer.instances.start(rules, value)
+        started = await peer.instances.start(rules, commands.instance_id(rules, value), value)
         assert started is not None
         return started
 

@@ -29,8 +29,8 @@ class Slow:
 
 
 @contextlib.asynccontextmanager
-async def serving(app: AsgiApp, *, grace: float = 5.0) -> AsyncIterator[Server]:
-    server = Server(app, "127.0.0.1", 0, grace=grace)
+async def serving(app: AsgiApp, *, grace: float = 5.0, also: str = "") -> AsyncIterator[Server]:
+    server = Server(app, "127.0.0.1", 0, grace=grace, also=also)
     server.bind()
     async with asyncio.timeout(10), asyncio.TaskGroup() as group:
         group.create_task(server.serve())

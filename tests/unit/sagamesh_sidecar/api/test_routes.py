@@ -94,11 +94,21 @@ async def test_an_event_that_starts_two_sagas(world: World) -> None:
     assert (mixed.status, [e["status"] for e in mixed.json["instances"]]) == (202, [202, 200])
     worse = await world.start({}, ce_type="both", ce_id="e-3")
     assert worse.problem == (422, "bad-key")
-    assert [e["status"] for e in worse.json["instances"]] == [202, 422]
-    assert set(worse.json["instances"][1]) == {"saga", "status", "code", "detail"}
+    assert [(e["status"], e["code"]) for e in worse.json["instances"]] == [(424, "not-started"), (422, "bad-key")]
+    assert all(set(e) == {"saga", "status", "code", "detail"} for e in worse.json["instances"])
+    assert (await world.call("GET", "/v1/sagas/both-a/e-3")).problem == (404, "unknown-instance")
     worst = await world.start({"orderId": "x", "more": 1}, ce_type="both", ce_id="e-4")
     assert worst.problem == (409, "key-conflict")
     assert [e["status"] for e in worst.json["instances"]] == [202, 409]
+
+
+@scenario
+async def test_f13_where_one_key_cannot_be_made_nothing_of_a_batch_is_started(world: World) -> None:
+    good = {"id": "1", "type": "order.placed", "data": {"orderId": "o-1"}}
+    reply = await world.batch(good, {"id": "2", "type": "order.placed", "data": {}}, {"id": "3", "type": "both"})
+    assert reply.problem == (422, "bad-key")
+    assert [e["status"] for e in reply.json["instances"]] == [424, 422, 424, 422]
+    assert not [world.messages(name) for name in ("checkout", "both-a", "both-b") if world.messages(name)]
 
 
 @scenario
@@ -324,6 +334,9 @@ async def test_instances_that_are_not_there(world: World) -> None:
     for key in ["o-1", "h-*", "h-.%3E", "%3E", "*", "a.b", "o%201", "x" * 65, "", "h-x"]:
         assert (await world.call("GET", f"/v1/sagas/checkout/{key}")).problem == (404, "unknown-instance")
     assert (await world.call("GET", "/v1/sagas/checkout/a%2Fb")).problem == (404, "unknown-instance")
+    for method, more in (("GET", ""), ("POST", "/cancel")):
+        unknown = await world.call(method, f"/v1/sagas/checkout/order%201%2F2{more}")
+        assert unknown.json["detail"] == "saga 'checkout' has no instance with the key 'order 1/2'", "as it was typed"
     assert (await world.call("GET", "/v1/sagas/checkout/a/b")).problem == (404, "no-such-path")
 
 
@@ -551,9 +564,12 @@ async def test_only_this_machine_is_served(world: World) -> None:
         assert (await world.call("GET", "/", headers={"host": host})).problem == (404, "no-such-path")
     for host in ["", "evil.example", "localhost.evil.example", "127.0.0.1.nip.io:3650", "127.0.0.1:x", "10.0.0.1"]:
         assert (await world.call("GET", "/", headers={"host": host})).problem == (403, "foreign-host")
-    for origin in ["https://evil.example", "null", "http://localhost.evil.example"]:
+    mine = world.server.port
+    others = ["http://localhost:8080", "http://localhost", f"https://localhost:{mine}", f"http://localhost:{mine}0"]
+    for origin in ["https://evil.example", "null", "", f"http://localhost.evil.example:{mine}", *others]:
         assert (await world.call("GET", "/", headers={"origin": origin})).problem == (403, "foreign-host")
-    assert (await world.call("GET", "/", headers={"origin": "http://localhost:8080"})).status == 404
+    for host in ("localhost", "127.0.0.1", "[::1]", "LOCALHOST"):
+        assert (await world.call("GET", "/", headers={"origin": f"http://{host}:{mine}"})).status == 404
 
 
 def test_a_fault_is_told_and_logged(caplog: pytest.LogCaptureFixture) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from sagamesh_sidecar.errors import PortError
 from sagamesh_sidecar.web import bounded_protocol
+from sagamesh_sidecar.web import server as server_module
 from sagamesh_sidecar.web.probes import Health
 from sagamesh_sidecar.web.server import Server
 from support.fakes.served_app import Slow, exchange, refused, serving
@@ -76,6 +77,60 @@ def test_two_servers_never_share_a_port() -> None:
         async with serving(Slow()) as first:
             with pytest.raises(PortError):
                 Server(Slow(), "127.0.0.1", first.port, grace=1.0).bind()
+
+    asyncio.run(play())
+
+
+def test_at_two_addresses_it_has_one_port() -> None:
+    async def play() -> None:
+        app = Slow()
+        app.go.set()
+        async with serving(app, also="::1") as server:
+            for host in ("127.0.0.1", "::1"):
+                reader, writer = await asyncio.open_connection(host, server.port)
+                writer.write(b"GET / HTTP/1.1\r\nhost: pod\r\nconnection: close\r\n\r\n")
+                assert (await reader.read()).endswith(b"done")
+                writer.close()
+        for host in ("127.0.0.1", "::1"):
+            with pytest.raises(ConnectionRefusedError):
+                await asyncio.open_connection(host, server.port)
+
+    asyncio.run(play())
+
+
+def test_a_port_that_is_taken_at_the_second_address() -> None:
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(PortError, match=f"cannot listen on ::1 port {port}: something else listens there"):
+            Server(Slow(), "127.0.0.1", port, grace=1.0, also="::1").bind()
+        with socket.create_server(("127.0.0.1", port)):
+            pass  # nothing is left at the first one
+
+
+def test_another_port_is_taken_where_any_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    listen, tried = server_module._listen, []
+
+    def contested(host: str, port: int) -> socket.socket:
+        tried.append((host, port))
+        if host == "::1" and len(tried) == 2:
+            raise PortError("somebody was faster")
+        return listen(host, port)
+
+    monkeypatch.setattr(server_module, "_listen", contested)
+    server = Server(Slow(), "127.0.0.1", 0, grace=1.0, also="::1")
+    server.bind()
+    assert [host for host, _ in tried] == ["127.0.0.1", "::1"] * 2
+    assert tried[-1] == ("::1", server.port)
+    for sock in server._sockets:
+        sock.close()
+
+
+def test_an_address_that_the_machine_does_not_have() -> None:
+    async def play() -> None:
+        app = Slow()
+        app.go.set()
+        async with serving(app, also="2001:db8::1") as server:  # of documentation: nobody has it
+            assert (await get(server, "/"))[0] == 200
 
     asyncio.run(play())
 
