@@ -7,8 +7,9 @@ import math
 import os
 import sys
 import uuid
+from codecs import BOM_UTF8
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -51,19 +52,29 @@ def start(
         waiting.exit_unless_completed(instances, wait)
 
 
-def _json(data: str) -> Any:
+def _json(data: str) -> bytes:
+    """The data as they are, once it is known that they are JSON. Raises Complaint."""
     try:
-        if data == "-":
-            data = sys.stdin.buffer.read().decode()
-        elif data.startswith("@"):
-            data = Path(data[1:]).read_text("utf-8")
-        return json.loads(data, parse_constant=_refuse_constant, parse_float=_finite)
+        given = _given(data)
+        json.loads(given.decode(), parse_constant=_refuse_constant, parse_float=_finite)
     except OSError as error:
         raise Complaint(f"--data {data}: the file cannot be read: {error.strerror}") from None
     except RecursionError:
         raise Complaint("--data is nested too deep") from None
     except ValueError as error:  # of JSON, of UTF-8, or of a file's name
         raise Complaint(f"--data is not JSON: {error}") from None
+    return given
+
+
+def _given(data: str) -> bytes:
+    """What is on the command line, in the file, or comes in; without the mark that some editors put before UTF-8."""
+    if data == "-":
+        given = sys.stdin.buffer.read()
+    elif data.startswith("@"):
+        given = Path(data[1:]).read_bytes()
+    else:
+        given = data.encode()
+    return given.removeprefix(BOM_UTF8)
 
 
 def _refuse_constant(word: str) -> None:

@@ -66,6 +66,7 @@ class Request(NamedTuple):
     path: str
     query: dict[str, list[str]]
     body: Any
+    raw: bytes = b""
 
 
 class Api(ThreadingHTTPServer):
@@ -96,9 +97,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         length = int(self.headers.get("content-length", 0))
-        body = json.loads(self.rfile.read(length)) if length else None
+        raw = self.rfile.read(length)
+        body = json.loads(raw) if length else None
         parts = urlsplit(self.path)
-        self.server.requests.append(Request(self.command, parts.path, parse_qs(parts.query), body))
+        self.server.requests.append(Request(self.command, parts.path, parse_qs(parts.query), body, raw))
         status, answer = self.server.answers[0]
         if len(self.server.answers) > 1:
             del self.server.answers[0]
@@ -174,6 +176,19 @@ def test_start_reads_data_from_files(api: Api, tmp_path: Path) -> None:
     sagamesh(api, "start", "order.placed")
     assert [request.body["data"] for request in api.requests] == [{"from": "file"}, {"from": "stdin"}, {}]
     assert len({request.body["id"] for request in api.requests}) == 3
+
+
+EXACT = '{ "p": 1.10, "big": 12345678901234567890123, "e": 1E+2, "word": "caf\u00e9 \\u00e9", "p": 1.0 }'
+
+
+@pytest.mark.parametrize("by", ["the command line", "a file", "stdin"])
+def test_f10_data_are_sent_as_they_are(api: Api, tmp_path: Path, by: str) -> None:
+    api.will((202, {"instances": [STARTED]}))
+    path = tmp_path / "data.json"
+    path.write_bytes(b"\xef\xbb\xbf" + EXACT.encode())  # some editors put a mark before UTF-8, which is no data
+    data = {"the command line": EXACT, "a file": f"@{path}", "stdin": "-"}[by]
+    assert sagamesh(api, "start", "order.placed", "--data", data, stdin=EXACT.encode()).exit_code == 0
+    assert api.requests[0].raw.endswith(b'"datacontenttype": "application/json", "data": ' + EXACT.encode() + b"}")
 
 
 @pytest.mark.parametrize(
@@ -319,7 +334,7 @@ def test_cancel(api: Api) -> None:
     api.will((200, {**RUNNING, "state": "aborting"}))
     result = sagamesh(api, "cancel", "checkout", "o-17", "--reason", "by phone")
     assert (result.exit_code, result.stdout) == (0, "checkout/o-17 is aborted; what it did is undone\n")
-    assert api.requests == [Request("POST", f"{PATH}/cancel", {}, {"reason": "by phone"})]
+    assert [request[:4] for request in api.requests] == [("POST", f"{PATH}/cancel", {}, {"reason": "by phone"})]
 
 
 def test_cancel_may_be_too_late(api: Api) -> None:
