@@ -58,8 +58,10 @@ def _tell(register: Register) -> tuple[str, str, str] | None:
             return "started", BLUE, f"{event}  ({register.origin.revision})"
         case Done(event=event):
             return "done", GREEN, event
-        case Satisfied() | Dead():
+        case Satisfied():
             return "skipped", BLUE, ""
+        case Dead():
+            return "dead", BLUE, ""
         case Failed(reason=reason):
             return "failed", RED, reason
         case Undone():

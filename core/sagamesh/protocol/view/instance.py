@@ -27,7 +27,9 @@ from sagamesh.log.registers import (
     Nothing,
     Notice,
     Register,
+    Skipped,
     Undone,
+    Value,
 )
 from sagamesh.protocol.endings import ending, ending_names, outcome, outcome_names
 from sagamesh.protocol.view.standing import Trouble, is_parked, is_slow
@@ -189,6 +191,13 @@ def _moment(register: Register) -> Moment:
         time=timestamp(register.time),
         step=register.name.step,
         register=register.name.register,
-        value=str(register.value.__struct_config__.tag),
+        value=_word(register.value),
         by=register.participant,
     )
+
+
+def _word(value: Value) -> str:
+    """What it says. Of a `begin` why the step is not run, in the word that its `end` and its state have for that."""
+    if isinstance(value, Skipped) and value.because == "dead":
+        return value.because
+    return str(value.__struct_config__.tag)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+import pytest
 from msgspec import Raw
 from msgspec.structs import replace
 
@@ -22,12 +23,13 @@ from sagamesh.log.registers import (
     Failed,
     Nothing,
     Notice,
+    Satisfied,
     Skipped,
     Undone,
 )
 from sagamesh_cli.views.open_instances import OpenInstances, Turn
 from sagamesh_cli.views.register_lines import RegisterLines
-from support.builders.views import BEGAN, NOTICED, PLACE, Written, at, back, begin, end, rules
+from support.builders.views import BEGAN, NOTICED, PLACE, Written, at, back, begin, end, rules, seen
 
 WITH, WITHOUT = rules(pivot=True), rules()
 REFUSED = Cause("refused", "no credit", "b")
@@ -63,6 +65,23 @@ def test_without_a_pivot_one_register_says_both() -> None:
     assert told([BEGAN, (OUTCOME, Committed())], WITHOUT) == ["committed by _.outcome", "completed by _.outcome"]
     undone = [BEGAN, *NOTICED, back("b", Nothing()), back("a", Undone())]
     assert told(undone, WITHOUT) == ["aborted by _.outcome", "compensated by a.compensation"]
+
+
+@pytest.mark.parametrize(
+    ("word", "written"),
+    [
+        ("dead", [begin("b", Skipped("d", "dead")), end("b", Dead())]),
+        ("skipped", [begin("b", Skipped("d", "when")), end("b", Satisfied("b.ok"))]),
+    ],
+)
+def test_a_branch_that_does_not_run_has_one_word_in_dev_trace_and_get(word: str, written: list[Written]) -> None:
+    lines = RegisterLines()
+    lines.learn(WITH)
+    told = [line.split() for register in at(BEGAN, *written) for line in lines.of(PLACE, register)]
+    assert [(step, what) for _, _, step, what in told[1:]] == [("b", word)]
+    shown = seen(BEGAN, *written)
+    assert [moment.value for moment in shown.timeline[1:]] == [word, word]
+    assert [step.state for step in shown.steps if step.name == "b"] == [word]
 
 
 def test_a_pivot_that_was_skipped_leaves_it_to_the_outcome() -> None:
