@@ -7,7 +7,10 @@ break it, so that it cannot be blind.
 from __future__ import annotations
 
 import ast
+import importlib.util
+import os
 import re
+import socket
 import subprocess
 import sys
 from collections import Counter, defaultdict
@@ -543,6 +546,24 @@ def test_a_drain_begins_with_the_standard_library_alone() -> None:
     loaded = {module.partition(".")[0] for module in run.stdout.split()}
     assert "sagamesh_sidecar" in loaded
     assert loaded - sys.stdlib_module_names - {"sagamesh", "sagamesh_sidecar"} == set()
+
+
+def test_a_sidecar_takes_nothing_along_that_happens_to_lie_there() -> None:
+    """Where aiohttp is installed nats-py imports it. The sidecar ends as soon as it is there: its port is taken."""
+    assert importlib.util.find_spec("aiohttp"), "it lies here"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        named = {"NAMESPACE": "shop", "PARTICIPANT": "orders", "API_PORT": str(taken.getsockname()[1])}
+        run = subprocess.run(
+            [sys.executable, "-X", "importtime", "-m", "sagamesh_sidecar"],
+            env={**os.environ, **{f"SAGAMESH_{name}": value for name, value in named.items()}},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert run.returncode == 3, run.stderr[-500:]
+    loaded = {line.rpartition("|")[2].strip() for line in run.stderr.splitlines() if "|" in line}
+    assert "nats.aio.client" in loaded
+    assert not [name for name in loaded if name.startswith(tuple(f"{library}." for library in HEAVY))]
 
 
 # -- tests share by `support` ----------------------------------------------------------------------------------------
