@@ -221,7 +221,7 @@ NONSENSE: Mapping[str, tuple[bytes, str]] = {
     "forbidden": (http(403, b'{"detail": "not on a Sunday"}'), "not on a Sunday"),
     "teapot": (http(299), "answered 299: no whole answer"),
     "broken": (http(500, b'{"detail": "out of paper"}'), "out of paper"),
-    "stranger": (http(200, b"{}", "ce-type: no.such.event"), "no `emits` fits the answer"),
+    "stranger": (http(200, b"{}", "ce-type: no.such.event"), "no `emits` fits 'no.such.event'"),
 }
 REFUSALS = ("forbidden",)  # which the pivot may give, too
 UNDONE = (*REFUSALS, "moved")  # with these answers nothing was done

@@ -51,9 +51,10 @@ class Success(Struct, frozen=True):
 
 
 class Refusal(Struct, frozen=True):
-    """The app did nothing and never will."""
+    """The app did nothing and never will. `reason`: in its words; `told`: with the call, where it is asked again."""
 
     reason: str
+    told: str
 
 
 class Again(Struct, frozen=True):
@@ -92,7 +93,8 @@ def judge_action(answer: Answer, path: str) -> AnswerMeaning:
     if status >= 500:
         return Again("unknown", reason(answer, path), retry_after(answer))
     if status >= 400:
-        return Refusal(reasons.words(answer.headers, answer.body) or reason(answer, path))
+        told = reason(answer, path)
+        return Refusal(reasons.words(answer.headers, answer.body) or told, told)
     unusable = "asynchronous steps are not built yet; answer 200 when the work is done" if status == 202 else PARTIAL
     return Again("unknown", f"POST {path} answered {status}: {unusable}")
 

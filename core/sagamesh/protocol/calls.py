@@ -64,11 +64,12 @@ def choose(step: OwnStep, known: Known, delivery: Delivery, answer: Answered, su
     return None
 
 
-def unfit(known: Known, success: Success) -> str:
+def unfit(step: OwnStep, known: Known, answer: Answered, success: Success) -> str:
     """Why there is no event to be announced, for people."""
     if known.unstorable:
         return known.unstorable
-    return "no `emits` fits the answer" + (f": its ce-type is {success.event!r}" if success.event is not None else "")
+    about = f"POST {step.rules.action.path} answered {answer.status}"
+    return f"{about}: no `emits` fits {'the answer' if success.event is None else repr(success.event)}"
 
 
 def idempotency_key(instance: Instance, run: str, step: str, kind: CallKind) -> str:

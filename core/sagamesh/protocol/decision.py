@@ -213,8 +213,8 @@ def act(at: Situation) -> Effects:
             return wait_for_app(at)
         case Refusal(reason=reason) if not step.rules.retriable:
             return end_failed(at, "refused", reason)
-        case Refusal(reason=reason):
-            return retry(at, step.rules.action.retry, reason)
+        case Refusal() as refusal:
+            return retry(at, step.rules.action.retry, refusal.told)
         case Again(kind=kind, reason=reason) if known.within_passed and not step.must_succeed:
             return end_failed(at, kind, reason)
         case Again(reason=reason, after=after):
@@ -256,7 +256,7 @@ def succeed(at: Situation, answer: Answered, success: Success) -> Effects:
         event, told = at.step.emits[-1][0], (Tell(error.place, str(error)),)
     if event is not None:
         return (*told, *end(at, Done(event, success.data, at.delivery.delivered, known.called, known.began)))
-    unfit = calls.unfit(known, success)
+    unfit = calls.unfit(at.step, known, answer, success)
     return retry(at, at.step.rules.action.retry, unfit) if at.step.must_succeed else end_failed(at, "unknown", unfit)
 
 

@@ -25,7 +25,6 @@ from sagamesh.protocol.endings import ended_by
 from sagamesh.rules.compiled import OwnStep, Rules
 from sagamesh_sidecar.deliveries.availability import Availability
 from sagamesh_sidecar.deliveries.tally import CallCount
-from sagamesh_sidecar.deliveries.wiring import Wiring
 from sagamesh_sidecar.message_limits import OversizedError
 from sagamesh_sidecar.metrics import Metrics
 from sagamesh_sidecar.ports import App, Guard, Log
@@ -87,7 +86,6 @@ class Executor:
         self.metrics = metrics
         self.now = now
         self._uniform = uniform
-        self.wiring = Wiring(now=now)
         self._process = secrets.token_hex(6)
         self._numbers = count(1)
 
@@ -177,7 +175,6 @@ class Executor:
         seconds = self.now() - begun
         work.spent += seconds
         self.availability.observe(answer)
-        self.wiring.observe(work.instance.saga, work.step, call, answer)
         self.metrics.called(work.instance.saga, work.step, call.kind, answer, seconds)
         return Reply(answer, self.log.now(), work.count.made)
 

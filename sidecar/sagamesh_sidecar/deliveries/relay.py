@@ -13,6 +13,7 @@ from typing import Any
 
 from sagamesh.errors import UnreadableError
 from sagamesh.log import codec, registers
+from sagamesh.protocol.answers import Answer, is_away
 from sagamesh.protocol.attempt import Result, attempt, settle
 from sagamesh.protocol.decision import APP_AWAY, FORWARD
 from sagamesh.protocol.effects import Ack, CallKind, Delivery, Known, Nak
@@ -21,9 +22,10 @@ from sagamesh.rules.compiled import OwnStep, Rules
 from sagamesh.text import cut
 from sagamesh_sidecar.deliveries.availability import Availability
 from sagamesh_sidecar.deliveries.executor import Executor, Work
+from sagamesh_sidecar.deliveries.failures import Failures
 from sagamesh_sidecar.deliveries.parking import Parking
 from sagamesh_sidecar.deliveries.retry_budget import RetryBudget
-from sagamesh_sidecar.deliveries.tally import Tally
+from sagamesh_sidecar.deliveries.tally import CallCount, Tally
 from sagamesh_sidecar.metrics import Metrics
 from sagamesh_sidecar.ports import Lease
 from sagamesh_sidecar.rules.rulebook import Rulebook
@@ -84,6 +86,7 @@ class Relay:
         self.retry_budget = retry_budget
         self.ack_wait = ack_wait
         self._now = executor.now
+        self._failures = Failures(now=executor.now)
         self._in_hand: dict[Hand, None] = {}  # in the order in which they came
 
     @property
@@ -199,9 +202,18 @@ class Relay:
                 self.executor.count_end(rules, known, step)
                 hand.spent += work.spent
                 settled: Ack | Nak = stop.value
+                self._tell(count, known.answer, settled)
                 return settled
             given = await self.executor.execute(work, operation)
             result = Result(given, lease_lost=not self._is_ours(hand))
+
+    def _tell(self, count: CallCount, answer: Answer | None, settled: Ack | Nak) -> None:
+        """People hear at once of a call that has to be made again: it may be so for long.
+
+        Not where the app is away: then none failed, and `availability` tells it.
+        """
+        if isinstance(settled, Nak) and settled.reason and answer is not None and not is_away(answer):
+            self._failures.tell(count, answer, settled.reason)
 
     async def _reply(self, hand: Hand, settled: Ack | Nak) -> None:
         lease = hand.lease

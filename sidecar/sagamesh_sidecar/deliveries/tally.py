@@ -18,17 +18,18 @@ from sagamesh_sidecar.deliveries.parking import FORGET, TroubleKey
 class CallCount:
     """The calls for one step on behalf of one delivery.
 
-    `made`: those that reached the app. `under_way`: those that have not come back yet. `seen`: when an attempt took it
-    up last, on the monotonic clock.
+    `made`: those that reached the app. `failed`: those among them that have to be made again. `under_way`: those that
+    have not come back yet. `seen`: when an attempt took it up last, on the monotonic clock.
     """
 
-    __slots__ = ("instance", "kind", "made", "seen", "step", "under_way")
+    __slots__ = ("failed", "instance", "kind", "made", "seen", "step", "under_way")
 
     def __init__(self, instance: Instance, step: str, kind: CallKind) -> None:
         self.instance = instance
         self.step = step
         self.kind: CallKind = kind
         self.made = 0
+        self.failed = 0
         self.under_way = 0
         self.seen: float
 

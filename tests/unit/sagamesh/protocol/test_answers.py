@@ -27,7 +27,6 @@ from sagamesh.protocol.answers import (
 PATH = "/credit/reserve"
 BODY = b'{"detail": "because"}'
 DONE = Success(Raw(BODY))
-REFUSED = Refusal("because")
 UNDONE = Success(NULL)
 
 
@@ -37,6 +36,10 @@ def told(status: int) -> str:
 
 def not_yet(status: int) -> Again:
     return Again("refused", told(status))
+
+
+def refused(status: int) -> Refusal:
+    return Refusal("because", told(status))
 
 
 def unknown(status: int) -> Again:
@@ -54,8 +57,11 @@ ACTION: dict[int, AnswerMeaning] = {
     **{status: partial(status) for status in (100, 103, 199, 203, 205, 206, 207, 208, 226, 299)},
     **{status: not_yet(status) for status in (404, 408, 409, 425, 429)},
     **{status: not_yet(status) for status in (300, 301, 302, 303, 304, 307, 308, 399, 401, 405, 406, 407, 415)},
-    **dict.fromkeys((400, 402, 403, 410, 411, 412, 413, 414, 416, 417, 418, 421, 422, 423, 424), REFUSED),
-    **dict.fromkeys((426, 428, 431, 451, 499), REFUSED),
+    **{
+        status: refused(status)
+        for status in (400, 402, 403, 410, 411, 412, 413, 414, 416, 417, 418, 421, 422, 423, 424)
+    },
+    **{status: refused(status) for status in (426, 428, 431, 451, 499)},
     503: Away(),
     **{status: unknown(status) for status in (500, 501, 502, 504, 505, 507, 511, 599, 600, 999)},
 }
@@ -175,13 +181,15 @@ NO_WORDS = {"content_type": "text/html"}
 
 @pytest.mark.parametrize("status", [400, 402, 403, 410, 413, 422, 451])
 def test_a_refusal_is_told_in_the_app_s_words_alone(status: int) -> None:
-    assert of_action(answer(status, b'{"detail": "SOLD_OUT"}')) == Refusal("SOLD_OUT")
+    told = f"POST /credit/reserve answered {status}: SOLD_OUT"  # to people, where it is asked again all the same
+    assert of_action(answer(status, b'{"detail": "SOLD_OUT"}')) == Refusal("SOLD_OUT", told)
 
 
 def test_a_refusal_without_words_names_call_and_status() -> None:
-    assert of_action(answer(422, b"")) == Refusal("POST /credit/reserve answered 422")
+    bare = "POST /credit/reserve answered 422"
+    assert of_action(answer(422, b"")) == Refusal(bare, bare)
     page = "POST /credit/reserve answered 422 (text/html): <html>no</html>"
-    assert of_action(answer(422, b"<html>no</html>", **NO_WORDS)) == Refusal(page)
+    assert of_action(answer(422, b"<html>no</html>", **NO_WORDS)) == Refusal(page, page)
 
 
 @pytest.mark.parametrize("status", [307, 404, 409, 500])

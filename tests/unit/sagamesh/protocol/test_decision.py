@@ -819,7 +819,7 @@ def test_a_refusal_fails_a_plain_step_and_the_pivot(kind: str, status: int) -> N
 @pytest.mark.parametrize("within_passed", [False, True])
 def test_a_retriable_step_is_never_refused(status: int, within_passed: bool) -> None:
     nak = only(answered("retriable", no(status, "sold out"), within_passed=within_passed), Nak)
-    assert nak == Nak(0.2, "sold out")
+    assert nak == Nak(0.2, f"POST /s2 answered {status}: sold out")
 
 
 AGAIN = [
@@ -998,8 +998,8 @@ def test_a_plain_step_fails_unknown_where_no_event_fits(emits: dict[str, str | N
     assert written.name == end("x")
     assert isinstance(written.value, Failed)
     assert written.value.kind == "unknown"
-    chosen = ": its ce-type is 'y.ok'" if "ce-type" in answer.headers else ""
-    assert written.value.reason == f"no `emits` fits the answer{chosen}"
+    what = "'y.ok'" if "ce-type" in answer.headers else "the answer"
+    assert written.value.reason == f"POST /x answered 200: no `emits` fits {what}"
 
 
 def emitting(kind: str, emits: dict[str, str | None], answer: Answer) -> Effects:
@@ -1016,7 +1016,7 @@ def emitting(kind: str, emits: dict[str, str | None], answer: Answer) -> Effects
 def test_the_pivot_and_retriable_steps_park_where_no_event_fits(
     kind: str, emits: dict[str, str | None], answer: Answer
 ) -> None:
-    assert only(emitting(kind, emits, answer), Nak).reason.startswith("no `emits` fits the answer")
+    assert only(emitting(kind, emits, answer), Nak).reason.startswith("POST /x answered 200: no `emits` fits ")
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -647,6 +647,32 @@ async def test_a_lease_that_the_server_does_not_confirm_is_lost():
         assert await mesh.ended() == "committed"
 
 
+@scenario
+async def test_a_call_that_fails_is_told_at_once_and_at_each_doubling(caplog: pytest.LogCaptureFixture) -> None:
+    async with Mesh(shapes.straight(2)).running() as mesh:
+        app, other = mesh.peers["p-s0"].app, mesh.peers["p-s1"].app
+        app.answers["/s0"] = ok({"detail": "boom"}, status=500)
+        other.answers["/s1"] = ok({"detail": "no"}, status=422)
+        app.answers["/s0/undo"] = LOST
+        await mesh.start()
+        await mesh.until(lambda: len(app.calls) == 5)
+        app.answers["/s0"] = ok({}, status=503)  # away is no failure
+        await mesh.until(lambda: len(app.calls) == 7)
+        app.answers["/s0"] = ok({})
+        await mesh.until(lambda: app.paths.count("/s0/undo") == 3)
+        app.answers.clear()
+        assert await mesh.ended() == "aborted"
+    told = [vars(record) for record in caplog.records if "failures" in vars(record)]
+    assert {(line["levelname"], line["saga"], line["instance"], line["step"]) for line in told} == {
+        ("WARNING", "simulated", "i-1", "s0")
+    }
+    action, undo = "POST /s0 answered 500: boom", "POST /s0/undo: reset"
+    assert [(line["failures"], line["reason"]) for line in told] == [
+        *((number, action) for number in (1, 2, 4)),
+        *((number, undo) for number in (1, 2)),
+    ], "and nothing of the refusal, which is an answer"
+
+
 def test_an_expression_that_cannot_be_evaluated_is_told_and_counted_once_for_each_call(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -1,0 +1,52 @@
+"""Tells that calls fail: the first one of a step at once, then each doubling, so that a lasting fault is told again.
+
+For people, who must hear of it before `within` or `parkAfter` is over. Which answers are failures, and mistakes of
+wiring among them, core's `decision` and `answers` say; what stands still by them, `parking` knows. Of thousands of
+instances that fail alike some are told: the metrics count all calls.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from time import monotonic
+
+from sagamesh.protocol.answers import Answer, is_miswired
+from sagamesh.protocol.effects import CallKind
+from sagamesh_sidecar.deliveries.tally import CallCount
+
+logger = logging.getLogger("sagamesh.app")
+
+MOST = 10
+"""Lines in a `SPAN` about one step and one kind of call: more would tell the same, and hide what else is told."""
+SPAN = 60.0
+"""Seconds."""
+
+
+class Failures:
+    """How many lines there were lately about each step and kind of call. `now`: a clock in seconds."""
+
+    def __init__(self, *, now: Callable[[], float] = monotonic) -> None:
+        self._now = now
+        self._lately: dict[tuple[str, str, CallKind], tuple[float, int]] = {}
+
+    def tell(self, count: CallCount, answer: Answer, reason: str) -> None:
+        """A call has failed. `count`: of the calls for its step so far; `reason`: in a sentence."""
+        count.failed += 1
+        if count.failed.bit_count() != 1 or not self._has_room(count):
+            return
+        miswired = is_miswired(answer, compensation=count.kind == "compensation")
+        about = {"saga": count.instance.saga, "instance": count.instance.id, "step": count.step}
+        logger.warning(
+            "a mistake of wiring" if miswired else "a call failed, and is made again",
+            extra={**about, "failures": count.failed, "reason": reason},
+        )
+
+    def _has_room(self, count: CallCount) -> bool:
+        key, now = (count.instance.saga, count.step, count.kind), self._now()
+        began, lines = self._lately.get(key, (now, 0))
+        if now - began >= SPAN:
+            began, lines = now, 0
+        if lines < MOST:
+            self._lately[key] = began, lines + 1
+        return lines < MOST
