@@ -13,13 +13,16 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from sagamesh_cli.local.example_services import ExampleService, example
 from sagamesh_cli.local.nats_server import EmbeddedServer
 from support.builders.documents import small
-from support.fakes.scripted_app import Call, http, scripted
+from support.fakes.scripted_app import Call, ScriptedApp, http, scripted
 from support.processes.command import Command, Dev, dev, relatives
 from support.processes.stage import run
 from support.processes.web import ask
+from support.servers.ports import reserve
 
 CREDIT = example("01-customers-and-orders")
 SAGA = CREDIT / "saga.yaml"
@@ -126,6 +129,34 @@ def test_sidecars_as_processes_come_back(tmp_path: Path) -> None:
             os.kill(after["orders"], signal.SIGKILL)  # an end in the middle of a restart leaves nothing either
             await running.until(lambda: sidecars(running).get("orders") != after["orders"])
             await running.stop(signal.SIGTERM)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("options", [(), ("--processes",)], ids=["tasks", "processes"])
+def test_what_fails_is_told_at_once(tmp_path: Path, options: tuple[str, ...]) -> None:
+    """Which service does not answer at the start, and the first call that fails, with what the service says."""
+
+    async def answered(call: Call) -> bytes:
+        return http(500, b'{"detail": "boom"}')
+
+    async def scenario() -> None:
+        with reserve() as port:
+            url = f"http://127.0.0.1:{port.getsockname()[1]}"
+            saga = written(tmp_path / "a.yaml", small())
+            async with dev(tmp_path, saga, "--app", f"solo={url}", *options) as running:
+                silent = f"sagamesh: the service of solo does not answer at {url}: its steps wait until it does\n"
+                await running.until(lambda: running.complained == silent)
+                for host in ("127.0.0.1", "[::1]", "localhost"):
+                    api = f"http://{host}:{running.api('solo').rpartition(':')[2]}"
+                    assert (await ask("GET", f"{api}/v1/sagas/small/i-1")).status == 404, "it listens there, too"
+                assert (await running.start("solo", "small.asked", {"id": "i-1"})).status == 202
+                async with await asyncio.start_server(
+                    ScriptedApp(answered).serve, "127.0.0.1", port.getsockname()[1], reuse_port=True
+                ):
+                    said = "  solo: a call failed, and is made again (i-1, first, POST /first answered 500: boom)\n"
+                    await running.until(lambda: said in running.complained)
+                    await running.stop()
 
     run(scenario())
 

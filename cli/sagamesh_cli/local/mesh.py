@@ -10,6 +10,7 @@ import contextlib
 import tempfile
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from sagamesh.errors import SagameshError
 from sagamesh.language.model import Saga
 from sagamesh.rules.projection import project
 from sagamesh_cli.errors import EnvironmentFault
+from sagamesh_cli.local.log_tail import tailing
 from sagamesh_cli.local.nats_server import EmbeddedServer
 from sagamesh_cli.local.register_feed import Heard, following
 from sagamesh_cli.local.sidecars import Member, ProcessMember, TaskMember, Urls
@@ -24,10 +26,14 @@ from sagamesh_cli.output import Complaint, complain
 from sagamesh_cli.saga_checks import accepted
 from sagamesh_jetstream.client.session import connect
 from sagamesh_jetstream.upkeep.distribute import distribute
+from sagamesh_sidecar.adapters.app_client import AppClient
 from sagamesh_sidecar.settings import SidecarSettings
 
 Told = Callable[[str], object]
 """Takes a sentence about the machinery."""
+
+News = Callable[[str, bytes], object]
+"""Takes a participant, and a line that its sidecar, a process of its own, has written to its log."""
 
 POD = "{}-1"
 """What the sidecar of a participant is called."""
@@ -81,9 +87,12 @@ class LocalMesh:
 
 @contextlib.asynccontextmanager
 async def running(
-    options: MeshOptions, sagas: list[Saga], heard: Heard, told: Told = complain
+    options: MeshOptions, sagas: list[Saga], heard: Heard, told: Told = complain, logged: News | None = None
 ) -> AsyncIterator[LocalMesh]:
-    """Server, rules, sidecars; `heard` is called with every register that is written, `told` with other news."""
+    """Server, rules, sidecars; `heard` is called with every register that is written, `told` with other news.
+
+    `logged`: with each line of the logs of sidecars that are processes.
+    """
     namespace = sagas[0].namespace
     async with contextlib.AsyncExitStack() as stack:
         directory = stack.enter_context(_directory(options.state))
@@ -93,7 +102,9 @@ async def running(
         names = [saga.name for saga in sagas]
         await stack.enter_async_context(following(url, namespace, names, heard, options.nats_dir))
         members = {name: _member(options, namespace, name, url, directory, told) for name in participants_of(sagas)}
-        for member in members.values():
+        for name, member in members.items():
+            if logged and isinstance(member, ProcessMember):
+                await stack.enter_async_context(tailing(member.log, partial(logged, name)))
             stack.push_async_callback(member.stop)
         urls = dict(zip(members, await _start(members.values()), strict=True))
         yield LocalMesh(
@@ -109,6 +120,14 @@ async def _start(members: Collection[Member]) -> list[Urls]:
             raise outcome
         urls.append(outcome)
     return urls
+
+
+async def silent(options: MeshOptions, sagas: list[Saga]) -> dict[str, str]:
+    """Those of the participants whose steps have to be called where nobody takes a connection: name -> URL."""
+    owners = dict.fromkeys(step.participant for saga in sagas for step in saga.steps)
+    apps = {name: options.apps[name] for name in owners if name in options.apps}
+    there = await asyncio.gather(*(AppClient(url).reachable() for url in apps.values()))
+    return {name: url for (name, url), answers in zip(apps.items(), there, strict=True) if not answers}
 
 
 async def provision(url: str, sagas: list[Saga], *, directory: str = "") -> dict[str, str]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from datetime import datetime
 
 from sagamesh.log.registers import SAGA, Dead, Done, Failed, Instance, Register, Satisfied, Start, Undone
 from sagamesh_cli.output import in_line, paint
 from sagamesh_cli.views.open_instances import OpenInstances, Turn
-from sagamesh_sidecar import json_logging
 
 GREEN, RED, YELLOW, BLUE = "green", "red", "yellow", "blue"
 TURNS = {"committed": GREEN, "aborted": RED, "completed": GREEN, "compensated": YELLOW}
@@ -39,17 +37,6 @@ def _line(instance: Instance, register: Register, step: str, word: str, colour: 
 
 def _why(turn: Turn) -> str:
     return f"{turn.cause.step or turn.cause.kind}: {turn.cause.reason}" if turn.cause else ""
-
-
-class NewsFormatter(logging.Formatter):
-    """What a sidecar has to say beside its registers: whose news, what, and about what."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        about = ", ".join(str(vars(record)[key]) for key in ("instance", "step", "reason") if key in vars(record))
-        time = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S.%f")[:-3]
-        whose = json_logging.PARTICIPANT.get() or "sagamesh"
-        told = f"{time}  {whose}: {record.getMessage()}" + (f" ({about})" if about else "")
-        return in_line(told) + (f"\n{self.formatException(record.exc_info)}" if record.exc_info else "")
 
 
 def _tell(register: Register) -> tuple[str, str, str] | None:

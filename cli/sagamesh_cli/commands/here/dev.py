@@ -21,11 +21,14 @@ from sagamesh_cli import options
 from sagamesh_cli.local import ready_file as readiness
 from sagamesh_cli.local import reloading
 from sagamesh_cli.local.file_watch import look
-from sagamesh_cli.local.mesh import LocalMesh, MeshOptions, check_options, read_sagas, running
+from sagamesh_cli.local.mesh import LocalMesh, MeshOptions, check_options, read_sagas, running, silent
 from sagamesh_cli.local.signals import interruptible, on_signals
 from sagamesh_cli.options import NatsDir
+from sagamesh_cli.output import complain
+from sagamesh_cli.views import sidecar_news
 from sagamesh_cli.views.greeting import greeting
-from sagamesh_cli.views.register_lines import NewsFormatter, RegisterLines
+from sagamesh_cli.views.register_lines import RegisterLines
+from sagamesh_cli.views.sidecar_news import NewsFormatter
 from sagamesh_sidecar import json_logging
 
 
@@ -76,9 +79,11 @@ async def _run(asked: MeshOptions, ready_file: Path | None) -> None:
     readiness.clear(ready_file)
     lines = RegisterLines()
     _learn(lines, sagas)
-    async with running(asked, sagas, partial(_show, lines)) as mesh:
+    async with running(asked, sagas, partial(_show, lines), logged=_show_log) as mesh:
         on_signals(stop.set)
         _greet(mesh)
+        for name, url in (await silent(asked, sagas)).items():
+            complain(f"the service of {name} does not answer at {url}: its steps wait until it does")
         await reloading.tell_revisions(mesh, mesh.sagas, stop)
         with readiness.present(ready_file, mesh.listens()):
             await reloading.keep(mesh, looks, stop, partial(_learn, lines))
@@ -95,6 +100,12 @@ def _show(lines: RegisterLines, instance: Instance, register: Register) -> None:
     """Print a register as it comes."""
     for told in lines.of(instance, register):
         typer.echo(told)
+
+
+def _show_log(participant: str, line: bytes) -> None:
+    """Print what a sidecar in a process of its own says to people."""
+    if news := sidecar_news.of_line(participant, line):
+        typer.echo(news, err=True)
 
 
 def _greet(mesh: LocalMesh) -> None:

@@ -22,7 +22,7 @@ def test_it_names_sagas_addresses_and_how_to_start_one() -> None:
     apis = {"solo": "http://127.0.0.1:1", "duo": "http://127.0.0.1:22"}
     apps = {"duo": "http://127.0.0.1:4"}
     assert greeting([SAGA], "nats://127.0.0.1:5", apis, apps) == [
-        "small: 1 steps, started by asked at solo",
+        "small: 1 step, started by asked at solo",
         "  nats  nats://127.0.0.1:5",
         "  solo  http://127.0.0.1:1   no app: it only starts sagas",
         "  duo   http://127.0.0.1:22  app http://127.0.0.1:4",
