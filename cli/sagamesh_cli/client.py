@@ -37,12 +37,13 @@ _HINT = (
 
 
 class RefusedError(Complaint):
-    """The API said no. `status` and `code` are those of its problem document."""
+    """The API said no. `status` and `code` are those of its problem document, and `outcome` where it is decided."""
 
-    def __init__(self, status: int, code: str, sentence: str) -> None:
+    def __init__(self, status: int, code: str, sentence: str, outcome: object = None) -> None:
         super().__init__(f"{sentence} ({code})" if code else sentence)
         self.status = status
         self.code = code
+        self.outcome = outcome
         # the environment is not up to it, the saga is not as wished, or the input is wrong
         self.exit_code = 3 if status >= 500 else 1 if status in (404, 409) else 2
 
@@ -130,7 +131,7 @@ class ApiClient:
         if 200 <= status < 300 and isinstance(document, dict):
             return document
         if 400 <= status < 600 and isinstance(document, dict) and "code" in document:
-            raise RefusedError(status, in_line(document["code"]), _sentence(document))
+            raise RefusedError(status, in_line(document["code"]), _sentence(document), document.get("outcome"))
         raise self._stranger(status)
 
     def _stranger(self, status: int = 200) -> EnvironmentFault:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from sagamesh_cli.client import DEFAULT_URL, ApiClient
+from sagamesh_cli.client import DEFAULT_URL, ApiClient, RefusedError
 from sagamesh_cli.options import InstanceId, SagaName, Url
 from sagamesh_cli.output import in_line
 
@@ -18,5 +18,12 @@ def cancel(
     url: Url = DEFAULT_URL,
 ) -> None:
     """Abort an instance: what it did will be undone. Exit code 1: it is too late."""
-    ApiClient(url).cancel(saga, instance, reason)
-    typer.echo(f"{in_line(saga)}/{in_line(instance)} is aborted; what it did is undone")
+    name = f"{in_line(saga)}/{in_line(instance)}"
+    try:
+        ApiClient(url).cancel(saga, instance, reason)
+    except RefusedError as error:
+        if error.outcome != "aborted":
+            raise
+        typer.echo(f"{name} was aborted before; `sagamesh get` says why, and what is undone")  # as was wished
+    else:
+        typer.echo(f"{name} is aborted; what it did is undone")

@@ -338,9 +338,20 @@ def test_cancel(api: Api) -> None:
 
 
 def test_cancel_may_be_too_late(api: Api) -> None:
-    api.problem(409, "decided", "the instance is committed already")
+    sentence = "the instance is committed already"
+    api.will((409, {"status": 409, "detail": sentence, "code": "decided", "outcome": "committed"}))
+    assert failed(sagamesh(api, "cancel", "checkout", "o-17"), 1) == f"{sentence} (decided)"
+    api.problem(409, "pivot-started", "the pivot is at work")
+    assert failed(sagamesh(api, "cancel", "checkout", "o-17"), 1) == "the pivot is at work (pivot-started)"
+
+
+def test_what_is_being_undone_already_is_cancelled(api: Api) -> None:
+    api.will(
+        (409, {"status": 409, "detail": "the instance is aborted already", "code": "decided", "outcome": "aborted"})
+    )
     result = sagamesh(api, "cancel", "checkout", "o-17")
-    assert failed(result, 1) == "the instance is committed already (decided)"
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout == "checkout/o-17 was aborted before; `sagamesh get` says why, and what is undone\n"
 
 
 # -- what can go wrong with any call -------------------------------------------------------------------------------
