@@ -47,6 +47,5 @@ class Failures:
         began, lines = self._lately.get(key, (now, 0))
         if now - began >= SPAN:
             began, lines = now, 0
-        if lines < MOST:
-            self._lately[key] = began, lines + 1
+        self._lately[key] = began, lines + 1
         return lines < MOST
