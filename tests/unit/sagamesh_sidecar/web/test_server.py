@@ -81,6 +81,10 @@ def test_two_servers_never_share_a_port() -> None:
     asyncio.run(play())
 
 
+by_both = pytest.mark.skipif(not server_module._is_here("::1"), reason="this machine has no IPv6")
+
+
+@by_both
 def test_at_two_addresses_it_has_one_port() -> None:
     async def play() -> None:
         app = Slow()
@@ -98,6 +102,7 @@ def test_at_two_addresses_it_has_one_port() -> None:
     asyncio.run(play())
 
 
+@by_both
 def test_a_port_that_is_taken_at_the_second_address() -> None:
     with socket.create_server(("::1", 0), family=socket.AF_INET6) as taken:
         port = taken.getsockname()[1]
@@ -107,6 +112,7 @@ def test_a_port_that_is_taken_at_the_second_address() -> None:
             pass  # nothing is left at the first one
 
 
+@by_both
 def test_another_port_is_taken_where_any_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
     listen, tried = server_module._listen, []
 
