@@ -123,9 +123,8 @@ async def _start(members: Collection[Member]) -> list[Urls]:
 
 
 async def silent(options: MeshOptions, sagas: list[Saga]) -> dict[str, str]:
-    """Those of the participants whose steps have to be called where nobody takes a connection: name -> URL."""
-    owners = dict.fromkeys(step.participant for saga in sagas for step in saga.steps)
-    apps = {name: options.apps[name] for name in owners if name in options.apps}
+    """Whoever owns steps of these sagas, and has a service where nobody takes a connection: name -> URL."""
+    apps = {name: options.apps[name] for name in _owners(sagas) if name in options.apps}
     there = await asyncio.gather(*(AppClient(url).reachable() for url in apps.values()))
     return {name: url for (name, url), answers in zip(apps.items(), there, strict=True) if not answers}
 
@@ -199,8 +198,11 @@ def participants_of(sagas: list[Saga]) -> list[str]:
 
 def unserved(options: MeshOptions, sagas: list[Saga]) -> list[str]:
     """Whoever owns steps of these sagas, and has no service that does them."""
-    owners = dict.fromkeys(step.participant for saga in sagas for step in saga.steps)
-    return [name for name in owners if name not in options.apps]
+    return [name for name in _owners(sagas) if name not in options.apps]
+
+
+def _owners(sagas: list[Saga]) -> list[str]:
+    return list(dict.fromkeys(step.participant for saga in sagas for step in saga.steps))
 
 
 def check_options(options: MeshOptions, sagas: list[Saga]) -> None:

@@ -1,11 +1,14 @@
-"""Which services the sagas of `dev` need: one for whoever owns steps, and for nobody else."""
+"""Which services the sagas of `dev` need, one for whoever owns steps and for nobody else; and which do not answer."""
 
 from __future__ import annotations
+
+import asyncio
+import socket
 
 import pytest
 
 from sagamesh.language import spec
-from sagamesh_cli.local.mesh import MeshOptions, check_options
+from sagamesh_cli.local.mesh import MeshOptions, check_options, silent
 from sagamesh_cli.output import Complaint
 
 SAGA = spec.read(
@@ -40,3 +43,15 @@ def test_what_is_missing_or_too_much_is_told_by_name(apps: dict[str, str], apis:
     with pytest.raises(Complaint) as complaint:
         check_options(MeshOptions(files=[], apps=apps, apis=apis), [SAGA])
     assert str(complaint.value) == words
+
+
+def test_silent_are_those_who_own_steps_and_do_not_answer() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening, socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        there, nobody = (f"http://127.0.0.1:{one.getsockname()[1]}" for one in (listening, held))
+        for apps, missed in (
+            ({"solo": nobody, "desk": nobody}, {"solo": nobody}),
+            ({"solo": there, "desk": nobody}, {}),
+            ({}, {}),
+        ):
+            assert asyncio.run(silent(MeshOptions(files=[], apps=apps), [SAGA])) == missed
