@@ -223,12 +223,21 @@ def _compile_error(text: str, source: str, declared: Mapping[str, object], singl
 
 
 def _result(value: Any, place: Place, intake: Intake) -> object:
-    returned, native = value.type().name(), value.value()
+    returned, native = value.type().name(), _native(value)
     if not returned.startswith(place.types):
         carried = intake.restored(bytes(native)) if returned == "BYTES" else None
         if not isinstance(carried, dict) or place.types != _MAP:
             raise EvaluationError(f"{place.label} must give {place.result}, and this gave {_given(returned, place)}")
     return _Output(intake).convert(native)
+
+
+def _native(value: Any) -> Any:
+    """What Python has for a value of the library.
+
+    Of null it gives `None` without a reference, which is taken back later: after some thousand of them Python 3.11, in
+    which `None` is counted as any other object, ends the process ("deallocating None").
+    """
+    return None if value.type() == _T.NULL else value.value()
 
 
 class _Output:
@@ -249,7 +258,7 @@ class _Output:
             case float():
                 return _json_number(value)
             case list():
-                return [self.convert(item.value()) for item in value]
+                return [self.convert(_native(item)) for item in value]
             case dict():
                 return self._convert_map(value)
             case bytes() | bytearray():
@@ -269,7 +278,7 @@ class _Output:
             if not isinstance(key, str):
                 raise EvaluationError("the keys of a map must be strings, and one is not")
             self._spend(len(key))
-        return {key: self.convert(entries[key].value()) for key in sorted(entries)}  # theirs differs from run to run
+        return {key: self.convert(_native(entries[key])) for key in sorted(entries)}  # theirs differs from run to run
 
     def _spend(self, characters: int) -> None:
         self._left -= characters

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -252,6 +254,25 @@ def test_an_error_says_in_which_field_the_expression_stands(place, field):
     with pytest.raises(EvaluationError) as caught:
         compile_expression("event.data.missing", place)(VARIABLES)
     assert caught.value.place == field
+
+
+@pytest.mark.parametrize(
+    ("source", "place"),
+    [
+        ('{"x": null}', Place.BODY),
+        ('{"x": [request, result.x]}', Place.COMPENSATION_BODY),
+        ("request", Place.COMPENSATION_BODY),
+        ("response.body.x", Place.EMIT),
+    ],
+)
+def test_nulls_that_come_out_do_not_wear_python_s_own_out(source, place):
+    # at none that is left the interpreter ends: however many there were, a sidecar lives to see it
+    program, nothing = compile_expression(source, place), {"x": None}
+    before = sys.getrefcount(None)
+    for _ in range(200):
+        with suppress(EvaluationError):
+            program({"request": None, "result": nothing, "response.body": nothing})
+    assert sys.getrefcount(None) > before - 100
 
 
 def test_maps_come_out_in_one_order():
