@@ -6,6 +6,11 @@ import gc
 from collections.abc import Generator, Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("timeless", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("timeless")
+"""How long an example takes says how busy the machine is: with its default of 200 ms a test fails where others run."""
 
 gc.disable()
 """Until all tests are collected: in CPython 3.11 a collection in the midst of parsing can end the run, by a SystemError

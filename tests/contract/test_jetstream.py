@@ -532,7 +532,7 @@ FILTERS = st.builds(lambda tokens, tail: ".".join([*tokens, *tail]), TOKENS, st.
 PLAIN = [".".join(each) for size in range(1, 6) for each in itertools.product("ab", repeat=size)]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(FILTERS, FILTERS)
 def test_two_filters_overlap_where_one_subject_fits_both(one: str, other: str) -> None:
     assert overlap(one, other) == any(matches(each, (one,)) and matches(each, (other,)) for each in PLAIN)

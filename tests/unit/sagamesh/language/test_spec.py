@@ -248,7 +248,7 @@ json_values = st.recursive(
 PLACES = [place for place in places(yaml.safe_load(FULL)) if place]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(json_values)
 def test_any_json_is_a_saga_or_a_spec_error(value: object) -> None:
     assert spec.problems(value)
@@ -256,7 +256,7 @@ def test_any_json_is_a_saga_or_a_spec_error(value: object) -> None:
         spec.read(value)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.tuples(st.sampled_from(PLACES), json_values), min_size=1, max_size=3))
 def test_a_saga_with_any_json_in_any_place_is_a_saga_or_a_spec_error(
     changes: list[tuple[tuple[Any, ...], Any]],

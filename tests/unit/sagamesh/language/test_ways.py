@@ -69,7 +69,7 @@ def naive_settled(ways: dict[str, set[NaiveWay]], name: str, before: str) -> boo
     )
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(sagas())
 def test_the_algorithm_is_its_definition(saga: Saga) -> None:
     found, ways, producers = Ways(saga), naive(saga), graph.producers(saga)
@@ -101,7 +101,7 @@ def instances(saga: Saga) -> list[set[str]]:
     return found
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(sagas())
 def test_events_exclude_one_another_if_no_instance_has_both(saga: Saga) -> None:
     found, happened, events = Ways(saga), instances(saga), graph.producers(saga)

@@ -97,7 +97,7 @@ EXAMPLES: dict[str, tuple[Name, Value]] = {
 }
 REGISTERS: dict[str, dict[str, Any]] = json.loads((GOLDEN / "registers.json").read_text())
 
-fuzz = settings(deadline=None, max_examples=200)
+fuzz = settings(max_examples=200)
 
 
 def message(name: Name, body: bytes, headers: Mapping[str, str] | None = None) -> Message:

@@ -34,7 +34,7 @@ PLAIN_NAMES = st.sampled_from((START, OUTCOME, ABORT, FINISH)) | st.builds(
 )
 NAMES = PLAIN_NAMES | st.builds(registers.marker, LABELS, st.integers(1, 2**63), PLAIN_NAMES)
 
-fuzz = settings(deadline=None, max_examples=60)
+fuzz = settings(max_examples=60)
 
 INSTANCE = Instance("shop", "checkout", "o-1")
 

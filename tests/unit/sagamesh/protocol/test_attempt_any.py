@@ -127,7 +127,7 @@ class Liar:
         return made
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.integers(0, 2**32))
 def test_an_attempt_ends_whatever_stands_in_the_log(seed: int) -> None:
     rng = Random(seed)

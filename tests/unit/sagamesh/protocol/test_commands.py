@@ -40,7 +40,7 @@ from sagamesh.rules.compiled import Rules
 from support.builders import shapes
 from support.builders.attempts import CAUSE, ME, OTHER, Driven, json, register, rules, shape, start
 
-fuzz = settings(deadline=None, max_examples=60)
+fuzz = settings(max_examples=60)
 
 
 # -- the instance's id -----------------------------------------------------------------------------------------------

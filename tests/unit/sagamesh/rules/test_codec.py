@@ -87,7 +87,7 @@ RULES_GOLDEN = (GOLDEN / "rules.json").read_bytes().rstrip(b"\n")
 FORMAT_1 = (GOLDEN / "rules-of-format-1.json").read_bytes().rstrip(b"\n")
 PARTS = st.sampled_from([b'{"format":', b"1", b'"own":', b"null", b"[", b"}", b',"order":', b"1e999", b'"\xff"'])
 
-fuzz = settings(deadline=None, max_examples=200)
+fuzz = settings(max_examples=200)
 
 
 def test_rules_are_written_as_they_always_were() -> None:

@@ -18,7 +18,7 @@ from support.builders import shapes
 from support.builders.attempts import step
 from support.builders.shapes import saga
 
-fuzz = settings(max_examples=150, deadline=None, derandomize=True)
+fuzz = settings(max_examples=150, derandomize=True)
 WITH_CEL = saga(
     step("a", when="event.data.n > 1.0", body='{"x": event.data}', undo='{"y": cause}'),
     step("b", "a.ok", emits={"b.x": "response.status == 200", "b.ok": None}),

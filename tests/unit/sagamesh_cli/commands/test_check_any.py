@@ -15,9 +15,7 @@ from hypothesis import strategies as st
 from sagamesh_cli.saga_checks import judge
 from support.builders.documents import CHECKOUT
 
-fuzz = settings(
-    max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+fuzz = settings(max_examples=100, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 PIECES = st.sampled_from(
     [
         b"\n",

@@ -236,7 +236,7 @@ METADATA = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.fixed_dictionaries({"metadata": METADATA, "spec": SPEC}), st.sampled_from([PLAIN, SHARED]))
 def test_any_pod_is_refused_or_has_one_sidecar_for_good(document: JsonObject, installation: Installation) -> None:
     try:

@@ -23,9 +23,7 @@ from support.fakes.served_api import EVENT, SAGAS, TRACE, World
 
 QUICK = 0.05
 """Seconds, where in production there are five or more: what never comes whole is waited for in each example."""
-fuzz = settings(
-    max_examples=80, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+fuzz = settings(max_examples=80, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 class Alive:
