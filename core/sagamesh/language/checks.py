@@ -1,42 +1,23 @@
 """Does a saga make sense? Small questions about the model, each with its code; the same at `apply` and offline.
 
 Names and wiring are asked first: what only follows from a wrong name is not reported. What depends on the ways in which
-steps can run is counted in `ways`; whether single fields can be read was settled by `spec`.
+steps can run is counted in `ways`; expressions are asked by `expression_checks`; whether single fields can be read was
+settled by `spec`.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from graphlib import CycleError
 
-from sagamesh.errors import ExpressionError
 from sagamesh.language import graph
-from sagamesh.language.cel.cost import EXAMPLE_EVENT
-from sagamesh.language.cel.expressions import CelProgram, Place, compile_expression
-from sagamesh.language.cel.guards import WRITTEN, unguarded
-from sagamesh.language.findings import CODES, Finding, finding, in_order
+from sagamesh.language.expression_checks import expressions
+from sagamesh.language.findings import CODES, EventNames, Finding, Findings, finding, in_order, with_paths
 from sagamesh.language.model import Saga, Step
 from sagamesh.language.ways import TooManyWaysError, Ways
-from sagamesh.text import Guesses, series
 
 __all__ = ["CODES", "Finding", "check"]
-
-MOST_EXPRESSED = 128 << 10
-"""Characters of all expressions of a saga: they compile in half a second, and 500 steps have 260 each."""
-MISTAKE = 4 << 10
-"""What an expression counts that does not compile: finding out takes up to 40 ms, and 32 mistakes are read first."""
-
-ANYTHING = "may be of any type"
-OFTEN_MISSING = {
-    WRITTEN: "may be a value that is written here, and has none",
-    "result": "is null after a refusal, an answer without a body, or none",
-    "request": "is null where the action had no data to send, or was not called",
-    "response.body": "may be null, a text, a number, a list, or a map without that field",
-    "response.headers": "may lack it",
-}
-
-Findings = Iterator[Finding]
 
 
 def check(saga: Saga) -> tuple[Finding, ...]:
@@ -72,7 +53,7 @@ def _unsure(saga: Saga, wiring: Iterable[Finding]) -> frozenset[str]:
         for event in step.after:
             listening.setdefault(event, []).append(step)
     reached: set[str] = set()
-    ahead = [step for path, step in _steps(saga) if path in wrong]
+    ahead = [step for path, step in with_paths(saga) if path in wrong]
     while ahead:
         step = ahead.pop()
         if step.name not in reached:
@@ -81,12 +62,8 @@ def _unsure(saga: Saga, wiring: Iterable[Finding]) -> frozenset[str]:
     return frozenset(reached - graph.upstream(saga, saga.pivot.name))
 
 
-def _steps(saga: Saga) -> Iterator[tuple[str, Step]]:
-    return ((f"spec.steps[{index}]", step) for index, step in enumerate(saga.steps))
-
-
 def _path(saga: Saga, name: str) -> str:
-    return next(path for path, step in _steps(saga) if step.name == name)
+    return next(path for path, step in with_paths(saga) if step.name == name)
 
 
 # -- wiring: names, and who listens to whom ------------------------------------------------------------------------
@@ -95,7 +72,7 @@ def _path(saga: Saga, name: str) -> str:
 def unique_names(saga: Saga) -> Findings:
     """Registers, rules and timelines name a step by its name alone."""
     seen: dict[str, str] = {}
-    for path, step in _steps(saga):
+    for path, step in with_paths(saga):
         if (first := seen.setdefault(step.name, path)) != path:
             yield finding("SM001", f"{path}.name", f"{first} has the name {step.name!r}, too", "rename one of the two")
 
@@ -103,7 +80,7 @@ def unique_names(saga: Saga) -> Findings:
 def one_producer(saga: Saga) -> Findings:
     """Who hears an event must know whose end to read."""
     seen = {saga.start.event: "spec.start.event"}
-    for at, step in _steps(saga):
+    for at, step in with_paths(saga):
         for index, emit in enumerate(step.emits):
             path = f"{at}.emits[{index}].event"
             if (first := seen.setdefault(emit.event, path)) != path:
@@ -112,27 +89,11 @@ def one_producer(saga: Saga) -> Findings:
 
 
 def known_inputs(saga: Saga) -> Findings:
-    names = _Names(saga)
-    for path, step in _steps(saga):
+    names = EventNames(saga)
+    for path, step in with_paths(saga):
         for index, event in enumerate(step.after):
             if event not in names.producers:
                 yield finding("SM003", f"{path}.after[{index}]", f"nobody announces {event!r}", names.meant(event))
-
-
-class _Names:
-    """What the steps and events of a saga are called, and which of them was meant by what is none."""
-
-    def __init__(self, saga: Saga) -> None:
-        self.producers = graph.producers(saga)
-        self._steps = {step.name: step for step in saga.steps}
-        self._guesses = Guesses()
-
-    def meant(self, event: str) -> str:
-        if step := self._steps.get(event):
-            return f"{event!r} is a step; what it announces is {series((repr(e.event) for e in step.emits), 'or')}"
-        if meant := self._guesses.of(event, self.producers.keys()):
-            return f"did you mean {meant!r}?"
-        return f"add {event!r} to the `emits` of a step, or name another event"
 
 
 def no_circle(saga: Saga) -> Findings:
@@ -148,14 +109,14 @@ def no_circle(saga: Saga) -> Findings:
 
 def reachable(saga: Saga) -> Findings:
     """With known inputs and no circle, every step that listens to anything leads back to the start."""
-    for path, step in _steps(saga):
+    for path, step in with_paths(saga):
         if not step.after:
             fix = f"let it listen to the start, {saga.start.event!r}, or to an event of another step"
             yield finding("SM005", f"{path}.after", f"nothing leads from the start to {step.name!r}", fix)
 
 
 def inputs_once(saga: Saga) -> Findings:
-    for path, step in _steps(saga):
+    for path, step in with_paths(saga):
         for event, count in Counter(step.after).items():
             if count > 1:
                 yield finding("SM006", f"{path}.after", f"{event!r} stands here {count} times", "name it once")
@@ -167,14 +128,14 @@ def inputs_once(saga: Saga) -> Findings:
 def undoable(saga: Saga, unsure: frozenset[str]) -> Findings:
     """What may be aborted must say how it is undone."""
     forward = _after_pivot(saga) | unsure
-    for path, step in _steps(saga):
+    for path, step in with_paths(saga):
         if not (step.compensation or step.read_only or step.pivot or step.name in forward):
             message = f"nobody knows how {step.name!r} is undone when the saga is aborted"
             yield finding("SM007", path, message, "give it a `compensation`; or `readOnly: true` if it changes nothing")
 
 
 def nothing_to_undo(saga: Saga) -> Findings:
-    for path, step in _steps(saga):
+    for path, step in with_paths(saga):
         if step.read_only and step.compensation:
             message = f"{step.name!r} is `readOnly`, so there is nothing to compensate"
             yield finding("SM008", f"{path}.readOnly", message, "remove `readOnly` or `compensation`")
@@ -183,7 +144,7 @@ def nothing_to_undo(saga: Saga) -> Findings:
 def never_undone(saga: Saga, unsure: frozenset[str]) -> Findings:
     """From the pivot on, a saga only goes forward."""
     forward = _after_pivot(saga) - unsure
-    for path, step in _steps(saga):
+    for path, step in with_paths(saga):
         what = "the pivot" if step.pivot else "downstream of the pivot"
         if (step.pivot or step.name in forward) and step.compensation:
             message = f"{step.name!r} is {what}, so its compensation would never be called"
@@ -200,7 +161,7 @@ def _after_pivot(saga: Saga) -> frozenset[str]:
 
 def one_pivot(saga: Saga) -> Findings:
     """There is one outcome, hence one step that decides it."""
-    for path, step in _steps(saga):
+    for path, step in with_paths(saga):
         if step.pivot and saga.pivot and step is not saga.pivot:
             message = f"{saga.pivot.name!r} is the pivot already"
             fix = "keep `pivot: true` at the one step that cannot be undone once it succeeded"
@@ -209,7 +170,7 @@ def one_pivot(saga: Saga) -> Findings:
 
 def pivot_without_when(saga: Saga) -> Findings:
     """A pivot that is skipped would leave the steps after it with nothing decided."""
-    for path, step in _steps(saga):
+    for path, step in with_paths(saga):
         if step.pivot and step.when:
             fix = "decide in a step before it that has several `emits`, and let the pivot listen to one of them"
             yield finding("SM012", f"{path}.when", f"{step.name!r} is the pivot and may not be skipped", fix)
@@ -217,7 +178,7 @@ def pivot_without_when(saga: Saga) -> Findings:
 
 def last_emit(saga: Saga) -> Findings:
     """Some event must fit every answer; and after one that always fits, only the app itself chooses another."""
-    for at, step in _steps(saga):
+    for at, step in with_paths(saga):
         for index, emit in enumerate(step.emits):
             path, is_last = f"{at}.emits[{index}]", index == len(step.emits) - 1
             if is_last and emit.when:
@@ -230,7 +191,7 @@ def last_emit(saga: Saga) -> Findings:
 
 
 def times(saga: Saga) -> Findings:
-    for path, step in _steps(saga):
+    for path, step in with_paths(saga):
         action, retry = step.action, step.action.retry
         if action.timeout > action.within:
             message = f"one call may take {action.timeout:g}s, and the whole step only {action.within:g}s"
@@ -255,7 +216,7 @@ def too_many_ways(saga: Saga, error: TooManyWaysError) -> Findings:
 def settled_before_pivot(saga: Saga, ways: Ways) -> Findings:
     """What is open when the pivot starts could still fail, or would have to be undone, when it is too late."""
     pivot = saga.pivot
-    for path, step in _steps(saga):
+    for path, step in with_paths(saga):
         if pivot is None or step.pivot or ways.only_after(step.name, pivot.name) or ways.settled(step.name, pivot.name):
             continue
         message = f"{step.name!r} may not have ended when the pivot, {pivot.name!r}, starts"
@@ -268,7 +229,7 @@ def settled_before_pivot(saga: Saga, ways: Ways) -> Findings:
 
 def any_excludes(saga: Saga, ways: Ways) -> Findings:
     """Where both came, which one the step saw would be chance."""
-    for path, step in _steps(saga):
+    for path, step in with_paths(saga):
         if race := ways.race(step):
             message = f"{race[0]!r} and {race[1]!r} may both come, and {step.name!r} would run for whichever is first"
             fix = "use `join: all`, or let the branches begin at different `emits` of one step"
@@ -277,86 +238,11 @@ def any_excludes(saga: Saga, ways: Ways) -> Findings:
 
 def can_run(saga: Saga, ways: Ways) -> Findings:
     listens = graph.all_inputs(saga)
-    for path, step in _steps(saga):
+    for path, step in with_paths(saga):
         if not ways.can_run(step.name) and all(ways.can_run(producer) for producer in listens[step.name]):
             message = f"{step.name!r} waits for all of {', '.join(step.after)}, which never come together"
             fix = "use `join: any` if one of them is enough, else name events that come together"
             yield finding("SM015", f"{path}.after", message, fix)
-
-
-# -- expressions ---------------------------------------------------------------------------------------------------
-
-
-def expressions(saga: Saga, ways: Ways | None) -> Findings:
-    """Every expression compiles and, as far as the ways are known, names only what is certainly there or not."""
-    left, names = MOST_EXPRESSED, _Names(saga)
-    for path, step, source, place in _expressions(saga):
-        if left < 0:
-            message = f"this and what follows is not checked: a saga may have about {MOST_EXPRESSED >> 10} KiB of CEL"
-            fix = "correct the other expressions first, then make them shorter, or split the saga in two"
-            yield finding("SM025", path, message, fix)
-            return
-        try:
-            program = compile_expression(source, place, single_event=step is None or graph.is_single(step))
-        except ExpressionError as error:
-            left -= MISTAKE
-            own = step.after[0] if step and step.after else saga.start.event
-            message = str(error).replace(f'"{EXAMPLE_EVENT}"', f'"{own}"')
-            yield finding("SM019", path, message, "correct the expression; the numbers are its line and column")
-            continue
-        left -= len(source) + program.pattern_weight // 4
-        yield from not_asked_for(path, program, place)
-        if step is not None and ways is not None:
-            for event in sorted(program.events):
-                if event not in names.producers:
-                    yield finding("SM020", path, f"nobody announces {event!r}", names.meant(event))
-                else:
-                    yield from named_event(ways, path, step, event, names.producers[event])
-
-
-def not_asked_for(path: str, program: CelProgram, place: Place) -> Findings:
-    """What is often not there would fail each time that it is not: then a default is taken, which nobody wanted."""
-    for found in unguarded(program.tree, place):
-        variable = found.path[0]
-        where = "" if found.text == variable else f"{found.text} fails, for "
-        message = (
-            f"{found.position}: {where}{variable or 'what stands before it'} {OFTEN_MISSING.get(variable, ANYTHING)}"
-        )
-        if variable == WRITTEN:
-            fix = "ask first, and look into it only where it is what you mean"
-        elif not found.guard:
-            fix = "name what you mean by a literal, and ask before whether it is there"
-        elif place is Place.EMIT:
-            fix = f"ask before, as in `{found.guard} && ...`"
-        else:
-            fix = f'ask before, as in `{found.guard} ? {found.text} : ""`'
-        yield finding("SM024", path, message, fix)
-
-
-def named_event(ways: Ways, path: str, step: Step, event: str, producer: str) -> Findings:
-    if not ways.possible(event, step.name) and ways.can_run(step.name):
-        fix = f"name the starting event or an event that {step.name!r} waits for, directly or through other steps"
-        yield finding("SM020", path, f"{event!r} never comes before {step.name!r}", fix)
-    elif not ways.settled(producer, step.name):
-        message = f"{event!r} may or may not have happened when {step.name!r} runs, so its retries could differ"
-        fix = f"let {step.name!r} wait for it, or name an event that comes before it in every branch"
-        yield finding("SM021", path, message, fix)
-
-
-def _expressions(saga: Saga) -> Iterator[tuple[str, Step | None, str, Place]]:
-    if saga.start.key:
-        yield "spec.start.key", None, saga.start.key, Place.KEY
-    for path, step in _steps(saga):
-        undo = step.compensation.body if step.compensation else None
-        sources = [
-            (f"{path}.when", step.when, Place.WHEN),
-            (f"{path}.action.body", step.action.body, Place.BODY),
-            *((f"{path}.emits[{i}].when", emit.when, Place.EMIT) for i, emit in enumerate(step.emits)),
-            (f"{path}.compensation.body", undo, Place.COMPENSATION_BODY),
-        ]
-        for where, source, place in sources:
-            if source:
-                yield where, step, source, place
 
 
 WIRING: tuple[Callable[[Saga], Findings], ...] = (

@@ -6,10 +6,14 @@ Codes are never reused or renumbered. `docs/checks.md` explains each with an exa
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
 
 from msgspec import Struct
+
+from sagamesh.language import graph
+from sagamesh.language.model import Saga, Step
+from sagamesh.text import Guesses, series
 
 Severity = Literal["error", "warning"]
 
@@ -63,6 +67,9 @@ class Finding(Struct, frozen=True):
     fix: str
 
 
+Findings = Iterator[Finding]
+
+
 def finding(code: str, path: str, message: str, fix: str) -> Finding:
     return Finding(code, "warning" if code in WARNINGS else "error", path, message, fix)
 
@@ -75,3 +82,24 @@ def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 def _position(path: str) -> tuple[int, ...]:
     parts = re.findall(r"\w+", path)
     return tuple(int(part) if part.isdigit() else FIELDS.index(part) for part in parts)
+
+
+def with_paths(saga: Saga) -> Iterator[tuple[str, Step]]:
+    """Each step, and the path to it."""
+    return ((f"spec.steps[{index}]", step) for index, step in enumerate(saga.steps))
+
+
+class EventNames:
+    """What the steps and events of a saga are called, and which of them was meant by what is none."""
+
+    def __init__(self, saga: Saga) -> None:
+        self.producers = graph.producers(saga)
+        self._steps = {step.name: step for step in saga.steps}
+        self._guesses = Guesses()
+
+    def meant(self, event: str) -> str:
+        if step := self._steps.get(event):
+            return f"{event!r} is a step; what it announces is {series((repr(e.event) for e in step.emits), 'or')}"
+        if meant := self._guesses.of(event, self.producers.keys()):
+            return f"did you mean {meant!r}?"
+        return f"add {event!r} to the `emits` of a step, or name another event"

@@ -25,7 +25,7 @@ MAX_WORK = 8 << 20  # characters read, or values compared: under half a second
 MAX_PATTERN = 256 << 10  # of regular expressions, compiled anew at each call: under half a second
 
 EXAMPLE_EVENT = "order.placed"
-"""In messages about an expression, which know no saga: `checks` writes an event of the saga in its place."""
+"""In messages about an expression, which know no saga: `expression_checks` writes one of the saga in its place."""
 
 _OPERATORS = frozenset(
     {"_?_:_", "_&&_", "_||_", "!_", "-_", "_+_", "_-_", "_*_", "_/_", "_%_", "_[_]"}

@@ -1,7 +1,7 @@
 """What the checks find.
 
 The two examples of each code in `docs/checks.md` are its cases: a saga that gets exactly this finding, and the same one
-mended, which gets none.
+mended, which gets none. What is found in expressions: `test_expression_checks`.
 """
 
 from __future__ import annotations
@@ -14,45 +14,15 @@ import pytest
 import yaml
 
 from sagamesh.language import checks, spec, ways
-from sagamesh.language.checks import CODES, Finding, check
+from sagamesh.language.checks import CODES, check
 from sagamesh.language.findings import ODD_WORD, WARNINGS
 from sagamesh.language.model import Saga
 from sagamesh.language.ways import Ways
-from support.builders.check_examples import EXAMPLES, SECTIONS, of_fields
+from support.builders.check_examples import EXAMPLES, SECTIONS
 from support.builders.documents import CHECKOUT, in_language_page
+from support.builders.sketches import codes, saga, steps
 
 WITHOUT_EXAMPLE = {"SM016", "SM025", ODD_WORD}  # which would be long, or are found in files alone
-
-
-def saga(text: str) -> Saga:
-    return spec.read(of_fields(text))
-
-
-def steps(*lines: str) -> Saga:
-    """Steps in short: `name: inputs [-> events] [; fields]`. Read-only unless the fields say otherwise."""
-    written = []
-    for line in lines:
-        head, _, fields = line.partition(";")
-        name, on, emits = re.fullmatch(r"([\w-]+):(.*?)(?: -> (.*))?", head.strip()).groups()  # type: ignore[union-attr]
-        events = (emits or f"{name}.done").split()
-        when = [{"event": event, "when": "response.status == 200"} for event in events[:-1]]
-        own = yaml.safe_load(f"{{{fields}}}") if fields.strip() else {"readOnly": True}
-        written.append(
-            {
-                "name": name,
-                "participant": "app",
-                "after": on.split(),
-                "action": {"path": "/a"},
-                "emits": [*when, {"event": events[-1]}],
-                **own,
-            }
-        )
-    return saga(yaml.safe_dump({"steps": written}))
-
-
-def codes(found: tuple[Finding, ...]) -> list[str]:
-    return [finding.code for finding in found]
-
 
 PLACES = {
     "SM001": "[1].name",
@@ -348,147 +318,3 @@ def test_large_sagas_are_checked_at_once() -> None:
     fan = [f"s{n}: order.placed" for n in range(50)]
     assert check(steps(*chain)) == ()
     assert check(steps(*fan, f"p: {' '.join(f's{n}.done' for n in range(50))}; {PIVOT}")) == ()
-
-
-# -- expressions ---------------------------------------------------------------------------------------------------
-
-BODY = "action: {path: /a, body: '{\"x\": %s}'}, readOnly: true"
-
-
-def naming(event: str) -> str:
-    return BODY % f'events["{event}"].data'
-
-
-def test_every_expression_is_compiled() -> None:
-    text = """
-    start: {participant: orders, event: order.placed, key: "("}
-    steps:
-      - name: a
-        participant: app
-        after: [order.placed]
-        when: "("
-        action: {path: /a, body: "("}
-        emits: [{event: yes, when: "("}, {event: no}]
-        compensation: {path: /b, body: "("}
-    """
-    found = check(saga(text.replace("yes", "'yes'").replace("no}", "'no'}")))
-    assert [(f.code, f.path) for f in found] == [
-        ("SM019", "spec.start.key"),
-        ("SM019", "spec.steps[0].when"),
-        ("SM019", "spec.steps[0].action.body"),
-        ("SM019", "spec.steps[0].emits[0].when"),
-        ("SM019", "spec.steps[0].compensation.body"),
-    ]
-
-
-def test_of_expressions_there_may_be_so_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks, "MOST_EXPRESSED", 40)
-    ten = "when: 'true || 1.0', readOnly: true"
-    four = [f"s{n}: order.placed; {ten.replace('1.0', '1.0==1.0')}" for n in range(4)]
-    assert len("true || 1.0==1.0") == 16
-    found = check(steps(*four))
-    assert [(f.code, f.path) for f in found] == [("SM025", "spec.steps[3].when")]
-    assert check(steps(*four[:3])) == ()
-
-
-def test_what_is_costly_to_compile_counts_for_more() -> None:
-    """Any of these takes less than a tenth of a second, and all of them would take minutes."""
-    costly = """when: "'a'.matches('(?:\\\\\\\\pL){120}')", readOnly: true"""
-    found = check(steps(*(f"s{n}: order.placed; {costly}" for n in range(9))))
-    assert [(f.code, f.path) for f in found] == [("SM025", "spec.steps[3].when")]
-    mistakes = check(steps(*(f"s{n}: order.placed; when: '(', readOnly: true" for n in range(50))))
-    assert codes(mistakes) == ["SM019"] * 33 + ["SM025"]
-
-
-@pytest.mark.parametrize(
-    ("field", "message", "fix"),
-    [
-        (
-            "compensation: {path: /undo, body: '{\"id\": result.id}'}",
-            "1:14: result.id fails, for result is null after a refusal, an answer without a body, or none",
-            'ask before, as in `result != null ? result.id : ""`',
-        ),
-        (
-            "compensation: {path: /undo, body: '{\"n\": size(request)}'}",
-            "1:12: request is null where the action had no data to send, or was not called",
-            'ask before, as in `request != null ? request : ""`',
-        ),
-        (
-            "compensation: {path: /undo, body: '{\"id\": (result != null ? result : {}).id}'}",
-            "1:38: .id fails, for what stands before it may be a value that is written here, and has none",
-            "ask first, and look into it only where it is what you mean",
-        ),
-        (
-            "readOnly: true, emits: [{event: a.b, when: response.body.ok}, {event: a.c}]",
-            "1:14: response.body.ok fails, for response.body may be null, a text, a number, a list, or a map without "
-            "that field",
-            "ask before, as in `type(response.body) == map && has(response.body.ok) && ...`",
-        ),
-        (
-            "readOnly: true, emits: [{event: a.b, when: 'response.headers[event.type] == \"\"'}, {event: a.c}]",
-            "1:17: response.headers may lack it",
-            "name what you mean by a literal, and ask before whether it is there",
-        ),
-        (
-            "readOnly: true, emits: [{event: a.b, when: 'type(response.body) == list && "
-            "response.body.all(x, x.ok)'}, {event: a.c}]",
-            "1:54: x.ok fails, for x may be of any type",
-            "ask before, as in `type(x) == map && has(x.ok) && ...`",
-        ),
-    ],
-)
-def test_who_looks_without_asking_hears_what_to_ask(field: str, message: str, fix: str) -> None:
-    [found] = check(steps(f"a: order.placed; {field}"))
-    assert (found.code, found.level) == ("SM024", "error")
-    assert (found.message, found.fix) == (message, fix)
-
-
-def test_event_has_no_meaning_where_a_step_joins_several() -> None:
-    field = BODY % "event.data"
-    (found,) = check(steps("a: order.placed", "b: order.placed", f"c: a.done b.done; {field}"))
-    assert (found.code, found.path) == ("SM019", "spec.steps[2].action.body")
-    assert "no single event" in found.message
-    assert found.message.endswith('name the one you mean, as in events["a.done"].data')
-    (found,) = check(steps("a: order.placed; when: 'events[event.id].data.x == 1.0', readOnly: true"))
-    assert 'write events["order.placed"].data, or "order.placed" in events' in found.message
-    assert check(steps("a: order.placed -> x y", f"c: x y; join: any, {field}")) == ()
-
-
-def test_events_that_are_certain() -> None:
-    right = steps("a: order.placed", f"b: a.done; {naming('order.placed')}", f"c: b.done; {naming('a.done')}")
-    assert check(right) == ()
-
-
-@pytest.mark.parametrize(
-    ("event", "code"),
-    [
-        ("nowhere", "SM020"),  # nobody announces it
-        ("c.done", "SM020"),  # its own
-        ("no", "SM020"),  # of an ancestor that has ended otherwise
-        ("n.done", "SM020"),  # of a branch that excludes this one
-        ("other.done", "SM020"),  # of a step beside it
-        ("b.done", None),
-        ("yes", None),
-        ("order.placed", None),
-    ],
-)
-def test_events_that_are_named(event: str, code: str | None) -> None:
-    named = steps("a: order.placed -> yes no", "other: order.placed", "n: no", "b: yes", f"c: b.done; {naming(event)}")
-    assert codes(check(named)) == ([code] if code else [])
-
-
-@pytest.mark.parametrize(
-    ("event", "code"), [("x.done", "SM021"), ("yes", None), ("no", None), ("b.done", None), ("m.done", "SM020")]
-)
-def test_events_of_one_of_several_branches(event: str, code: str | None) -> None:
-    named = steps(
-        "x: order.placed",
-        "a: order.placed -> yes no",
-        "b: yes x.done",
-        f"m: b.done no; join: any, {naming(event)}",
-    )
-    assert codes(check(named)) == ([code] if code else [])
-
-
-def test_what_depends_on_the_wiring_is_not_asked_while_it_is_wrong() -> None:
-    assert codes(check(steps("a: nowhere", f"b: order.placed; {naming('a.done')}"))) == ["SM003"]
