@@ -44,6 +44,7 @@ _COMPARISONS = frozenset({"_==_", "_!=_", "@in"})
 _LITERAL_ARGUMENT = frozenset({"contains", "matches"})  # a long needle, or a hostile pattern, would come with the data
 _DIVISIONS = frozenset({"_/_", "_%_"})
 _TEXT_SUMS = frozenset({"add_string", "add_bytes"})
+_COLLECTIONS = (ExprKind.LIST, ExprKind.MAP)
 _REPETITION = re.compile(r"\{(\d+)(?:,(\d*))?\}")
 _UNICODE_CLASS = 2000  # what `\pL` costs, in characters of an ordinary pattern
 
@@ -104,7 +105,9 @@ def survey(root: AstNode) -> Survey:
         patterns=tuple(node.children[-1].text or "" for node in nodes if node.calls("matches")),
         loops=loops,
         nesting=max(each.depth for each in placed),
-        literal=max((len(each.node.children) for each in placed if each.ranged), default=0),
+        literal=max(
+            (len(each.node.children) for each in placed if each.ranged and each.node.kind in _COLLECTIONS), default=0
+        ),
         range_sums=sum(each.ranged and _lengthens(each.node) for each in placed),
         text_sums=sum(not node.overloads.isdisjoint(_TEXT_SUMS) for node in nodes),
         reads_text=any(each.depth > 0 and _reads_text(each.node) for each in placed),
@@ -193,7 +196,7 @@ def _reads_text(node: AstNode) -> bool:
 
 def _comparisons(node: AstNode) -> int:
     """How many pairs of large values it may compare: none beside a literal, else what stands on either side."""
-    if node.kind is not ExprKind.CALL or node.name not in _COMPARISONS or any(map(_is_literal, node.children)):
+    if node.name not in _COMPARISONS or any(map(_is_literal, node.children)):
         return 0
     variables = sum(each.node.kind is ExprKind.VARIABLE for each in _place(node))
     return (variables + 1) // 2

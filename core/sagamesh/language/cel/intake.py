@@ -83,12 +83,12 @@ class Intake:
             other = ASKED
         self._check_depth(depth)
         taken: dict[str, object] = {}
-        for name in value if other else fields:
+        for name, item in value.items():
             part = fields.get(name, other)
-            if part is None or not isinstance(name, str) or name not in value:
+            if part is None:
                 continue
             try:
-                taken[self._string(name)] = self._part(value[name], part, depth - 1)
+                taken[self._string(name)] = self._part(item, part, depth - 1)
             except _UnfitError as error:
                 error.path.append(name)
                 raise

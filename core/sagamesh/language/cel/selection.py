@@ -121,9 +121,7 @@ def _items(node: AstNode, named: Named) -> Selection | None:
         return part.items()
     if node.kind is ExprKind.LOOP and node.children[3].calls("_?_:_"):
         collected = node.children[3].children[1].children[-1]  # as in `kept ? @result + [item] : @result`
-        if collected.kind is ExprKind.LIST and [(item.kind, item.name) for item in collected.children] == [
-            (ExprKind.VARIABLE, node.name)
-        ]:
+        if [(item.kind, item.name) for item in collected.children] == [(ExprKind.VARIABLE, node.name)]:
             return _items(node.children[0], named)
     return None
 

@@ -66,13 +66,13 @@ def read(serialized: bytes, source: str) -> AstNode:
         number = body.get(wire.CONSTANT_INT) if is_constant else None
         return AstNode(
             kind=kind,
-            name="".join(part.decode() for part in body.get(_NAME[kind], ())) if kind in _NAME else "",
+            name=body.get(_NAME[kind], [b""])[0].decode() if kind in _NAME else "",
             tested=kind is ExprKind.FIELD and bool(body.get(wire.FIELD_TESTED, [0])[0]),
             constant=next(_CONSTANTS.get(field, "") for field in body) if is_constant else "",
             text=text[0].decode() if text else None,
             number=wire.signed(number[0]) if number else None,
             position=_position(source, offsets.get(key, 0)),
-            overloads=overloads.get(key, frozenset()) if kind is ExprKind.CALL else frozenset(),
+            overloads=overloads.get(key, frozenset()),
             children=tuple(map(node, _parts(kind, body))),
         )
 

@@ -15,6 +15,7 @@ from sagamesh.errors import EvaluationError, ExpressionError
 from sagamesh.language.cel.cost import survey
 from sagamesh.language.cel.expressions import MAX_LENGTH, MAX_RESULT, Place, compile_expression
 from sagamesh.language.cel.syntax import read
+from sagamesh.text import shortened
 
 TIME = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 ORDER = {"orderId": "o-1", "customerId": "c-1", "total": 42, "lines": [{"sku": "a", "n": 2}, {"sku": "b", "n": 1}]}
@@ -336,7 +337,7 @@ FOUR = "[s+s+s].all(a, [a+a].all(b, [b+b].all(c, [c+c].all(d, true))))".replace(
         ("(" * 40 + "true" + ")" * 40, "nested too deeply"),
         (f"{S}.matches(event.id)", "matches takes a string literal"),
         (f"{S}.contains({S})", "contains takes a string literal"),
-        (f"{S}.matches('(\\\\pL{{100}}){{3}}')", "regular expression is too costly"),
+        (f"{S}.matches('(\\\\pL{{100}}){{3}}')", "regular expression is too costly to be matched 1 times"),
     ],
 )
 def test_f56_what_could_cost_too_much_is_refused_by_its_text(source, message):
@@ -405,7 +406,81 @@ def test_f56_the_librarys_own_budget_is_an_evaluation_error():
         (f"{L}.map(i, i) == {L}", Place.WHEN, {"l": [1] * 1000}),
         ("size(event.data.l) == 9000", Place.WHEN, {"l": [1] * 9000}),
         (f"{S} + '!' != ''", Place.WHEN, {"s": "x" * 256_000}),
+        (f"{L}.all(i, i.size > 0.0) && size({S}) > 0", Place.WHEN, {"l": [{"size": 1}] * 1000, "s": "x" * 9000}),
+        (f"size({L}.filter(i, i > 0.0).map(i, i)) == 1000", Place.WHEN, {"l": [1] * 1000}),
+        (f"{L}.all(i, i != 'x') && event.data == event.data", Place.WHEN, {"l": [1] * 1000, "m": [[1] * 999] * 7}),
+        ("event.data.events == 1.0", Place.WHEN, {"events": 1}),
     ],
 )
 def test_ordinary_data_are_within_the_bounds(source, place, data):
     assert evaluate(source, place, **data) is True
+
+
+@pytest.mark.parametrize(
+    ("source", "data", "why"),
+    [
+        (
+            f"{L}.all(i, true)",
+            {"l": [1] * 1001},
+            "a list or map of 1001 items is over the 1000 that a loop may go over",
+        ),
+        (
+            f"([1.0] + {L}).all(i, true)",
+            {"l": [1] * 501},
+            "a list or map of 501 items, which 1 additions may double each, is over the 1000 that a loop may go over",
+        ),
+        (
+            f"{L}.all(i, {L}.all(j, size({S}) > 0))",
+            {"l": [1] * 101, "s": "x" * 1000},
+            "a string of 1000 characters is too long to be read 10000 times",
+        ),
+        (
+            f"{L}.all(i, event.data in {L})",
+            {"l": [1] * 1000, "m": [[1] * 999] * 8},
+            "9002 values are too many to be compared 1000 times",
+        ),
+        (
+            f"{L}.all(i, {S}.matches('[a-z]{{100}}'))",
+            {"l": [1] * 900, "s": "x"},
+            "a regular expression is too costly to be matched 900 times",
+        ),
+    ],
+)
+def test_what_is_too_large_says_what_of_it(source, data, why):
+    assert failure(source, Place.WHEN, **data) == (
+        f"{shortened(source, 80)}: the data are too large for this expression: {why}"
+    )
+
+
+def test_what_only_the_data_decide_is_no_matter_of_the_text():
+    # by the least data that there could be it would be refused at once
+    assert compile_expression(f"({'+'.join([L] * 9)}).all(i, {S}.matches('[a-z]{{110}}'))", Place.WHEN)
+
+
+AVAILABLE = [
+    *(
+        "!(1 > 2) || false",
+        "-(1) < 0",
+        "3 - 1 == 2 && 3 * 2 == 6 && 6 / 2 == 3 && 7 % 2 == 1 && 1 + 1 != 3",
+        "1 in [1]",
+    ),
+    *("1 <= 1 && 1 >= 1 && 1 < 2", "[1][0] == 1", "true ? true : false"),
+    *("event.time.getFullYear() == 2026", "event.time.getMonth() == 0", "event.time.getDate() == 2"),
+    *("event.time.getDayOfMonth() == 1", "event.time.getDayOfWeek() == 5", "event.time.getDayOfYear() == 1"),
+    *("event.time.getHours() == 3", "event.time.getMinutes() == 4", "event.time.getSeconds() == 5"),
+    *("event.time.getMilliseconds() == 0", "size('a') == 1", "'ab'.contains('b')", "'ab'.startsWith('a')"),
+    *("'ab'.endsWith('b')", "'ab'.matches('^a')", "bool('true')", "bytes('a') == b'a'", "double('1') == 1.0"),
+    *("duration('1s') < duration('2s')", "int('1') == 1", "string(1) == '1'", "uint('1') == 1u", "dyn(1) == 1"),
+    *("timestamp('2026-01-02T03:04:05Z') == event.time", "type(1) == int"),
+    *(
+        "[1].all(i, i == 1)",
+        "[1].exists(i, i == 1)",
+        "[1].exists_one(i, i == 1)",
+        "[1].map(i, i).filter(i, true) == [1]",
+    ),
+]
+
+
+@pytest.mark.parametrize("source", AVAILABLE)
+def test_what_is_available(source):
+    assert evaluate(source, Place.WHEN) is True

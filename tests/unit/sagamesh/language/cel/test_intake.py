@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from sagamesh.errors import EvaluationError, ExpressionError
 from sagamesh.language.cel.expressions import CelProgram, Place, compile_expression
-from sagamesh.language.cel.intake import LONGEST_PATH, path_of
+from sagamesh.language.cel.intake import LONGEST_PATH, Intake, path_of
 from sagamesh.language.cel.selection import Selection
 
 WEI = 1500000000000000000001
@@ -28,7 +28,7 @@ UNFIT = {
     "least": -(2**63) - 1,
     "huge": 10**400,
     "nul": "a\0b",
-    "key": {"a\0b": 1},
+    "key": {"a": 1, "a\0b": 1},
     "deep": DEEP,
     "in a list": [1, WEI],
     "in a map": {"x": {"y": "\0"}},
@@ -209,6 +209,7 @@ def test_a_big_integer_that_a_double_or_an_integer_holds_can_be_looked_at(number
         '{"x": {"y": event.data.x} == {}}',
         '{"x": event.data.l.all(i, i == 1.0)}',
         "{string(event.data.x): 1}",
+        '{"x": event.data.l.all(i, i)}',
     ],
 )
 def test_what_is_carried_and_looked_at_must_be_readable(source: str) -> None:
@@ -217,6 +218,13 @@ def test_what_is_carried_and_looked_at_must_be_readable(source: str) -> None:
 
 def test_whole_numbers_that_are_carried_are_written_as_integers_as_any() -> None:
     assert repr(evaluate("event.data", {"a": 42.0, "b": [1.5]}, Place.BODY)) == "{'a': 42, 'b': [1.5]}"
+
+
+@pytest.mark.parametrize("value", [None, True, 1, -(2**63) + 1, 2**63 - 1, 1e300, "a", [1, [2]], {"a": {"b": 1}}])
+def test_what_cel_can_hold_is_carried_without_a_token(value: object) -> None:
+    carried = Selection()
+    carried.carried = True
+    assert Intake().take(value, "event.data", carried) == value
 
 
 def test_bytes_of_the_author_s_own_are_no_token() -> None:

@@ -25,6 +25,7 @@ def message(source: str, place: Place = Place.WHEN) -> str:
         ("not(event.data.a)", "1:4: undeclared reference to 'not'; write ! for not"),
         ("event.data.a is null", "1:14: mismatched input 'is' expecting <EOF>; write == for is"),
         ("event.data.a == True", "1:17: undeclared reference to 'True'; write true for True"),
+        ("event.data.a == False", "1:17: undeclared reference to 'False'; write false for False"),
         ("event.data.a == None", "1:17: undeclared reference to 'None'; write null for None"),
         ("event.data.a &\n event.data.b", "1:14: token recognition error at: '&\\n'; write && for &"),
         ("event.data.a | event.data.b", "1:14: token recognition error at: '| '; write || for |"),
@@ -66,6 +67,10 @@ def test_every_slip_is_hinted_at_once() -> None:
 def test_in_text_and_in_names_words_are_words(source: str) -> None:
     assert ";" not in message(source)
     assert slips.of_syntax(source) == ()
+
+
+def test_text_in_quotes_ends_a_word() -> None:
+    assert slips.of_syntax("event.data.a in'b'and true") == ("write && for and",)
 
 
 @pytest.mark.parametrize("source", ["cause.reason", "cause.reason.detail", 'cause["reason"]', "has(cause.reason)"])
