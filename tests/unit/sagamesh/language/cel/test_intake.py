@@ -136,22 +136,38 @@ def test_what_is_looked_at_and_cannot_be_read_is_named_by_its_path(source: str, 
     assert failure(source, data).startswith(message)
 
 
-def nested(levels: int, within: object = 1) -> object:
+def nested(levels: int, key: str | int) -> Any:
+    within: object = 1
     for _ in range(levels):
-        within = [within]
+        within = [within] if isinstance(key, int) else {key: within}
     return within
 
 
+LISTS_AND_MAPS = pytest.mark.parametrize("key", [0, "a"], ids=["lists", "maps"])
+
+
+@LISTS_AND_MAPS
 @pytest.mark.parametrize("place", [Place.WHEN, Place.BODY])
-def test_data_are_read_down_to_a_hundred_levels(place: Place) -> None:
+def test_data_are_read_down_to_a_hundred_levels(place: Place, key: str | int) -> None:
     source = "event.data != []" if place is Place.WHEN else '{"x": event.data == []}'
-    assert evaluate(source, nested(100), place)
-    assert "is nested deeper than 100" in failure(source, nested(101), place)
+    assert evaluate(source, nested(100, key), place)
+    assert "is nested deeper than 100" in failure(source, nested(101, key), place)
 
 
+@LISTS_AND_MAPS
 @pytest.mark.parametrize("levels", [99, 100, 101, 120])
-def test_what_is_carried_may_be_as_deep_as_it_likes(levels: int) -> None:
-    assert evaluate('{"x": event.data}', nested(levels), Place.BODY) == {"x": nested(levels)}
+def test_what_is_carried_may_be_as_deep_as_it_likes(levels: int, key: str | int) -> None:
+    assert evaluate('{"x": event.data}', nested(levels, key), Place.BODY) == {"x": nested(levels, key)}
+
+
+@LISTS_AND_MAPS
+def test_what_lies_deeper_than_is_read_is_carried_in_one_piece(key: str | int) -> None:
+    data = nested(120, key)
+    result = evaluate('{"x": event.data}', data, Place.BODY)["x"]
+    for _ in range(100):
+        assert result is not data
+        data, result = data[key], result[key]
+    assert result is data
 
 
 BODIES = [
