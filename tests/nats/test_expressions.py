@@ -123,7 +123,9 @@ class Trial(Apis):
         return found
 
     def bodies(self, key: str, path: str) -> list[Any]:
-        return [call.data for call in self.app.calls if call.instance == key and call.path == path]
+        """Of each call, however often it was repeated."""
+        calls = [call for call in self.app.calls if call.instance == key and call.path == path]
+        return [*{call.headers["idempotency-key"]: call.data for call in calls}.values()]
 
 
 @contextlib.asynccontextmanager

@@ -60,7 +60,7 @@ MUTANTS = (
         "an unknown revision counts as ended",
         MEDDLED,
         amnesia,
-        ((retire, "return len(open_) - ended", "return len(open_) - ended if revisions else 0"),),
+        ((retire, "return len(started) - ended", "return len(started) - ended if revisions else 0"),),
     ),
     ProductMutant(
         "created again while retiring",
