@@ -492,7 +492,7 @@ def refusal(code: int, description: str) -> bytes:
     ],
 )
 def test_replies_to_a_put(reply, result):
-    assert replies.put_result("a", reply) == result
+    assert replies.put_result("a", {}, reply) == result
 
 
 @pytest.mark.parametrize(

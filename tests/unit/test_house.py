@@ -409,8 +409,10 @@ PACKAGES = ("core", "jetstream", "sidecar", "operator", "cli", "tools", "bench")
 SPELLED_BY = {
     "core/sagamesh/distribution/buckets.py": re.compile(r"KV_|\$KV|\.(active|retired)\b"),
     "core/sagamesh/api_group.py": re.compile(r"sagamesh\.dev\b"),
+    "core/sagamesh/log/line_fields.py": re.compile(r"^trace_id$"),
 }
-"""Buckets and the words that their keys end with; the API group. Docstrings and comments are free."""
+"""Buckets and the words that their keys end with; the API group; the fields of a line about an instance, all of which
+stand where one of them does. Docstrings and comments are free."""
 
 
 def spelled(source: str, name: re.Pattern[str]) -> list[int]:
@@ -437,7 +439,7 @@ def test_who_spells_a_name_is_seen_to_do_so(speller: str) -> None:
     assert spelled((ROOT / speller).read_text(), SPELLED_BY[speller])
 
 
-BUCKETS, API_GROUP = SPELLED_BY.values()
+BUCKETS, API_GROUP, LINE_FIELDS = SPELLED_BY.values()
 
 
 @pytest.mark.parametrize(
@@ -460,6 +462,7 @@ BUCKETS, API_GROUP = SPELLED_BY.values()
         ('f"/apis/sagamesh.dev/{version}"', API_GROUP),
         ('x = b"sagamesh.dev"', API_GROUP),
         ('call(name="injector.sagamesh.dev")', API_GROUP),
+        ('logger.info("again", extra={"trace_id": trace})', LINE_FIELDS),
     ],
 )
 def test_a_name_that_is_spelled_elsewhere_is_seen(source: str, name: re.Pattern[str]) -> None:

@@ -76,7 +76,8 @@ def decode(message: Message) -> Register:
         origin = _origin(message, name)
     except UNDECODABLE as error:
         raise UnreadableError(f"{message.subject}: {error}") from error
-    return Register(name, value, message.sequence, message.time, origin, message.headers.get("ce-source", ""))
+    participant, trace = message.headers.get("ce-source", ""), trace_of(message.headers)
+    return Register(name, value, message.sequence, message.time, origin, participant, trace)
 
 
 def _origin(message: Message, name: Name) -> Origin:

@@ -305,7 +305,10 @@ class Origin(NamedTuple):
 
 
 class Register(NamedTuple):
-    """A register as it stands in the log. `time` is the server's, in seconds since the epoch."""
+    """A register as it stands in the log. `time` is the server's, in seconds since the epoch.
+
+    `trace`: the `traceparent` that it was written under; empty for none.
+    """
 
     name: Name
     value: Value
@@ -313,3 +316,4 @@ class Register(NamedTuple):
     time: float
     origin: Origin
     participant: str = ""
+    trace: str = ""

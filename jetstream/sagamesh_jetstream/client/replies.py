@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Struct, json
 
 from sagamesh.errors import UnavailableError
+from sagamesh.log import line_fields
 from sagamesh.log.codec import Message
 from sagamesh.protocol.attempt import WriteRefused
 from sagamesh_jetstream.client.ports import JetStreamError, JsonObject
@@ -88,19 +89,23 @@ _info = json.Decoder(ConsumerInfo)
 _object = json.Decoder(JsonObject)
 
 
-def put_result(subject: str, reply: bytes) -> int | WriteRefused:
-    """The sequence of what was stored, or why nothing was. Whatever we do not know by name is UNKNOWN."""
+def put_result(subject: str, headers: Mapping[str, str], reply: bytes) -> int | WriteRefused:
+    """The sequence of what was stored, or why nothing was. Whatever we do not know by name is UNKNOWN.
+
+    `headers`: those of the register. A reply that is none is not quoted: it may be an echo of what was sent.
+    """
     try:
         stored = _stored.decode(reply)
     except msgspec.DecodeError:
-        logger.warning("%s: a reply that is none: %.200r", subject, reply)
+        about = line_fields.fields_of(subject, headers)
+        logger.warning("%s: a reply that is none, of %d bytes", subject, len(reply), extra=about)
         return WriteRefused.UNKNOWN
     if stored.error is None:
         return stored.seq or WriteRefused.UNKNOWN
-    return _refusal(subject, stored.error)
+    return _refusal(subject, headers, stored.error)
 
 
-def _refusal(subject: str, error: ErrorReply) -> WriteRefused:
+def _refusal(subject: str, headers: Mapping[str, str], error: ErrorReply) -> WriteRefused:
     """The one table of error codes. By `err_code`: `code` is 503 for a register that exists, and for no leader, too."""
     match error.err_code:
         case code if code == WRONG_LAST_SEQUENCE:
@@ -109,7 +114,8 @@ def _refusal(subject: str, error: ErrorReply) -> WriteRefused:
             return WriteRefused.EXISTS
         case code if code == IN_FLIGHT:
             return WriteRefused.UNKNOWN
-    logger.warning("%s was not stored: %s (%d)", subject, error.description, error.err_code)
+    about = line_fields.fields_of(subject, headers)
+    logger.warning("%s was not stored: %s (%d)", subject, error.description, error.err_code, extra=about)
     return WriteRefused.UNKNOWN
 
 

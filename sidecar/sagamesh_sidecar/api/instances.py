@@ -15,7 +15,8 @@ from sagamesh.protocol import commands
 from sagamesh.protocol.attempt import TooLarge
 from sagamesh.protocol.effects import Known
 from sagamesh.rules.compiled import Rules
-from sagamesh_sidecar.deliveries.executor import Executor, Work
+from sagamesh_sidecar.deliveries.executor import Executor
+from sagamesh_sidecar.deliveries.work import Work
 from sagamesh_sidecar.metrics import Metrics
 
 
@@ -63,9 +64,9 @@ class Instances:
         return tuple(codec.decode(message) for message in messages if ".absent." not in message.subject)
 
     async def cancel(self, rules: Rules, start: Register, instance: Instance, reason: str) -> Known:
-        """Abort an instance, if that is still possible. What is known afterwards tells."""
+        """Abort an instance, if that is still possible, under the trace of its start. What is known then tells."""
         known = Known(attempt_id=self.executor.attempt_id(), registers={START: start}, late=True)
         origin = start.origin._replace(pod=self.pod, attempt_id=known.attempt_id)
-        await self.executor.run(Work(instance, origin), commands.cancel(rules, known, reason))
+        await self.executor.run(Work(instance, origin, trace=start.trace), commands.cancel(rules, known, reason))
         self.executor.count_end(rules, known)
         return known

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from sagamesh.errors import UnavailableError
 from sagamesh.log import codec
-from sagamesh.log.registers import START, Instance, Name, Origin, Register
+from sagamesh.log.registers import START, Instance, Name, Register
 from sagamesh.protocol import calls
 from sagamesh.protocol.answers import Away
 from sagamesh.protocol.attempt import Fetch, Given, Operation, Pause, Put, Reply, Result, Steps, TooLarge, WriteRefused
@@ -24,7 +24,7 @@ from sagamesh.protocol.effects import Call, Known, Tell
 from sagamesh.protocol.endings import ended_by
 from sagamesh.rules.compiled import OwnStep, Rules
 from sagamesh_sidecar.deliveries.availability import Availability
-from sagamesh_sidecar.deliveries.tally import CallCount
+from sagamesh_sidecar.deliveries.work import Work
 from sagamesh_sidecar.message_limits import OversizedError
 from sagamesh_sidecar.metrics import Metrics
 from sagamesh_sidecar.ports import App, Guard, Log
@@ -32,34 +32,6 @@ from sagamesh_sidecar.ports import App, Guard, Log
 logger = logging.getLogger("sagamesh.executor")
 
 Settled = TypeVar("Settled")
-
-
-class Work:
-    """One run of a generator: for which instance and step, under which origin and trace.
-
-    `delivered`: how often its delivery was handed out so far. `count`: of the calls for the step.
-    `spent`: seconds that the app took with it.
-    """
-
-    __slots__ = ("count", "delivered", "instance", "origin", "spent", "step", "trace")
-
-    def __init__(
-        self,
-        instance: Instance,
-        origin: Origin,
-        step: str = "",
-        trace: str = "",
-        *,
-        delivered: int = 1,
-        count: CallCount | None = None,
-    ) -> None:
-        self.instance = instance
-        self.origin = origin
-        self.step = step
-        self.trace = trace
-        self.delivered = delivered
-        self.count = count or CallCount(instance, step, "action")
-        self.spent = 0.0
 
 
 class Executor:
@@ -112,8 +84,8 @@ class Executor:
     def _tell(self, work: Work, failed: Tell) -> None:
         """What the saga's author must mend is told, and counted, each time that it is met."""
         self.metrics.unevaluable(work.instance.saga, work.step, failed.place)
-        about = {"saga": work.instance.saga, "instance": work.instance.id, "step": work.step, "place": failed.place}
-        logger.warning("an expression cannot be evaluated", extra={**about, "reason": failed.reason})
+        about = {**work.fields, "place": failed.place, "reason": failed.reason}
+        logger.warning("an expression cannot be evaluated", extra=about)
 
     async def run(self, work: Work, generator: Steps[Settled]) -> Settled:
         """Drive a generator to its end."""
@@ -146,7 +118,7 @@ class Executor:
         self.metrics.wrote(put.name, stored)
         if isinstance(stored, WriteRefused):
             return stored
-        return Register(put.name, put.value, stored, self.log.now(), work.origin, self.participant)
+        return Register(put.name, put.value, stored, self.log.now(), work.origin, self.participant, work.trace)
 
     async def _fetch(self, instance: Instance, names: tuple[Name, ...]) -> tuple[Register, ...]:
         """Read, whatever it takes: a log that does not answer proves nothing."""

@@ -14,6 +14,7 @@ from time import monotonic
 from sagamesh.protocol.answers import Answer, is_miswired
 from sagamesh.protocol.effects import CallKind
 from sagamesh_sidecar.deliveries.tally import CallCount
+from sagamesh_sidecar.deliveries.work import Work
 
 logger = logging.getLogger("sagamesh.app")
 
@@ -30,16 +31,16 @@ class Failures:
         self._now = now
         self._lately: dict[tuple[str, str, CallKind], tuple[float, int]] = {}
 
-    def tell(self, count: CallCount, answer: Answer, reason: str) -> None:
-        """A call has failed. `count`: of the calls for its step so far; `reason`: in a sentence."""
+    def tell(self, work: Work, answer: Answer, reason: str) -> None:
+        """A call of some work has failed. `reason`: in a sentence."""
+        count = work.count
         count.failed += 1
         if count.failed.bit_count() != 1 or not self._has_room(count):
             return
         miswired = is_miswired(answer, compensation=count.kind == "compensation")
-        about = {"saga": count.instance.saga, "instance": count.instance.id, "step": count.step}
         logger.warning(
             "a mistake of wiring" if miswired else "a call failed, and is made again",
-            extra={**about, "failures": count.failed, "reason": reason},
+            extra={**work.fields, "failures": count.failed, "reason": reason},
         )
 
     def _has_room(self, count: CallCount) -> bool:

@@ -12,7 +12,9 @@ from collections.abc import Awaitable
 from typing import Any
 
 from sagamesh.errors import UnreadableError
-from sagamesh.log import codec, registers
+from sagamesh.log import codec, line_fields, registers
+from sagamesh.log.codec import Message
+from sagamesh.log.line_fields import Fields
 from sagamesh.protocol.answers import Answer, is_away
 from sagamesh.protocol.attempt import Result, attempt, settle
 from sagamesh.protocol.decision import APP_AWAY, FORWARD
@@ -21,11 +23,12 @@ from sagamesh.protocol.view.standing import PARK_AFTER, trouble_of
 from sagamesh.rules.compiled import OwnStep, Rules
 from sagamesh.text import cut
 from sagamesh_sidecar.deliveries.availability import Availability
-from sagamesh_sidecar.deliveries.executor import Executor, Work
+from sagamesh_sidecar.deliveries.executor import Executor
 from sagamesh_sidecar.deliveries.failures import Failures
 from sagamesh_sidecar.deliveries.parking import Parking
 from sagamesh_sidecar.deliveries.retry_budget import RetryBudget
-from sagamesh_sidecar.deliveries.tally import CallCount, Tally
+from sagamesh_sidecar.deliveries.tally import Tally
+from sagamesh_sidecar.deliveries.work import Work
 from sagamesh_sidecar.metrics import Metrics
 from sagamesh_sidecar.ports import Lease
 from sagamesh_sidecar.rules.rulebook import Rulebook
@@ -100,24 +103,30 @@ class Relay:
         self._in_hand[hand] = None
         self.retry_budget.came(lease.message.subject)
         try:
-            settled = await self._safely(lease.message.subject, self._handle(hand))
+            settled = await self._safely(lease.message, "", self._handle(hand))
         finally:
             del self._in_hand[hand]
         await self._reply(hand, settled)
 
-    async def _safely(self, subject: str, work: Awaitable[Ack | Nak]) -> Ack | Nak:
-        """What cannot be read, and what is our own fault, comes back by the minute: a newer version may help."""
+    async def _safely(self, message: Message, step: str, work: Awaitable[Ack | Nak]) -> Ack | Nak:
+        """What cannot be read, and what is our own fault, comes back by the minute: a newer version may help.
+
+        `step`: the own one that it is handled for; empty: the whole delivery.
+        """
         try:
             return await work
         except UnreadableError as error:
             self.metrics.unreadable()
-            logger.error("unreadable register", extra={"subject": subject, "reason": cut(str(error))})
+            about = line_fields.fields_of(message.subject, message.headers, step)
+            logger.error("unreadable register", extra={**about, "reason": cut(str(error))})
             return Nak(UNREADABLE_DELAY, f"unreadable: {error}", at_least=UNREADABLE_DELAY)
         except MemoryError:
-            logger.error("no memory left to handle a delivery", extra={"subject": subject})
+            about = line_fields.fields_of(message.subject, message.headers, step)
+            logger.error("no memory left to handle a delivery", extra=about)
             return Nak(SHORTAGE_DELAY, "the sidecar has no memory left", at_least=SHORTAGE_DELAY / 2)
         except Exception:
-            logger.exception("a delivery could not be handled", extra={"subject": subject})
+            about = line_fields.fields_of(message.subject, message.headers, step)
+            logger.exception("a delivery could not be handled", extra=about)
             return Nak(UNREADABLE_DELAY, "a fault of the sidecar itself; its log says more", at_least=UNREADABLE_DELAY)
 
     async def _handle(self, hand: Hand) -> Ack | Nak:
@@ -154,11 +163,11 @@ class Relay:
     async def _step(self, hand: Hand, rules: Rules, delivery: Delivery, step: OwnStep) -> Ack | Nak:
         """One own step, whatever happens to the others."""
         key = (delivery.subject, step.name)
-        result = await self._safely(delivery.subject, self._attempt(hand, rules, delivery, step))
+        result = await self._safely(hand.lease.message, step.name, self._attempt(hand, rules, delivery, step))
         self.tally.put_down(key, ended=isinstance(result, Ack))
         if isinstance(result, Nak) and result.implausible:
             self.metrics.implausible(result.implausible)
-            about = {"subject": delivery.subject, "step": step.name, "reason": result.reason}
+            about = {**_fields(delivery, step.name), "subject": delivery.subject, "reason": result.reason}
             logger.error("implausible register", extra=about)
         if isinstance(result, Ack) or not result.reason:
             self.parking.clear(key)
@@ -168,13 +177,14 @@ class Relay:
         return result
 
     def _note(self, delivery: Delivery, step: str, reason: str, park_after: float, *, called: bool) -> None:
-        """What does not go on is remembered, and told once when it is parked by that."""
+        """What does not go on is remembered, and told: each time by the way, and aloud when it is parked by that."""
         instance, now, key = delivery.instance, self.executor.log.now(), (delivery.subject, step)
         before = self.parking.trouble(key)
         trouble = trouble_of(delivery, step, reason, now=now, park_after=park_after, before=before)
+        about = {**_fields(delivery, step), "reason": reason}
+        logger.log(logging.DEBUG if reason == APP_AWAY else logging.INFO, "again later", extra=about)
         if self.parking.note(key, instance, trouble, called=called):
-            about = {"saga": instance.saga, "instance": instance.id, "step": step}
-            logger.warning("parked", extra={**about, "reason": reason})
+            logger.warning("parked", extra=about)
 
     async def _attempt(self, hand: Hand, rules: Rules, delivery: Delivery, step: OwnStep) -> Ack | Nak:
         """One attempt, operation by operation."""
@@ -191,7 +201,7 @@ class Relay:
             began=self.executor.log.now(),
         )
         origin = delivery.register.origin._replace(pod=self.pod, attempt_id=known.attempt_id)
-        trace = codec.trace_of(hand.lease.message.headers)
+        trace = delivery.register.trace
         work = Work(delivery.instance, origin, step.name, trace, delivered=delivery.delivered, count=count)
         generator = attempt(rules, known, delivery, step)
         result: Result[Any] | None = None
@@ -202,18 +212,18 @@ class Relay:
                 self.executor.count_end(rules, known, step)
                 hand.spent += work.spent
                 settled: Ack | Nak = stop.value
-                self._tell(count, known.answer, settled)
+                self._tell(work, known.answer, settled)
                 return settled
             given = await self.executor.execute(work, operation)
             result = Result(given, lease_lost=not self._is_ours(hand))
 
-    def _tell(self, count: CallCount, answer: Answer | None, settled: Ack | Nak) -> None:
+    def _tell(self, work: Work, answer: Answer | None, settled: Ack | Nak) -> None:
         """People hear at once of a call that has to be made again: it may be so for long.
 
         Not where the app is away: then none failed, and `availability` tells it.
         """
         if isinstance(settled, Nak) and settled.reason and answer is not None and not is_away(answer):
-            self._failures.tell(count, answer, settled.reason)
+            self._failures.tell(work, answer, settled.reason)
 
     async def _reply(self, hand: Hand, settled: Ack | Nak) -> None:
         lease = hand.lease
@@ -223,9 +233,6 @@ class Relay:
             await lease.ack()
         else:
             self.metrics.delivered(saga, "nak")
-            if settled.reason:
-                level = logging.DEBUG if settled.reason == APP_AWAY else logging.INFO
-                logger.log(level, "again later", extra={"subject": lease.message.subject, "reason": settled.reason})
             if self._is_ours(hand):
                 held = self._now() - hand.taken
                 await lease.nak(self.retry_budget.delay(lease.message.subject, settled, held=held, spent=hand.spent))
@@ -261,3 +268,9 @@ class Relay:
         for hand in hands:
             if self._is_ours(hand):
                 await hand.lease.nak(0.0)
+
+
+def _fields(delivery: Delivery, step: str) -> Fields:
+    """What a line about a delivery says, and about the own step that it is handled for."""
+    register = delivery.register
+    return line_fields.fields(delivery.instance, register.origin.run, register.trace, step)

@@ -192,14 +192,14 @@ class Mesh:
     def starter(self) -> Peer:
         return self.peers[self.saga.start.participant]
 
-    async def start(self, key: str = "i-1", data: object = None) -> StartResult:
+    async def start(self, key: str = "i-1", data: object = None, trace: str = "") -> StartResult:
         peer = self.starter
         rules = peer.rulebook.active(self.saga.name)
         assert rules is not None
         raw = Raw(json.dumps(data).encode())
         event = self.saga.start.event
         value = Start(event, key, "test", commands.digest(event, raw), raw)
-        started = await peer.instances.start(rules, commands.instance_id(rules, value), value)
+        started = await peer.instances.start(rules, commands.instance_id(rules, value), value, trace)
         assert started is not None
         return started
 

@@ -33,7 +33,8 @@ from sagamesh.log.registers import Name
 from sagamesh.protocol.attempt import Fetch, Given, Operation, Pause, Put
 from sagamesh_sidecar import json_logging
 from sagamesh_sidecar.adapters.nats import NatsLog, Timing
-from sagamesh_sidecar.deliveries.executor import Executor, Work
+from sagamesh_sidecar.deliveries.executor import Executor
+from sagamesh_sidecar.deliveries.work import Work
 from sagamesh_sidecar.ports import Accept, Lease, Subscription
 from sagamesh_sidecar.process import serve
 from sagamesh_sidecar.settings import SidecarSettings, from_environment

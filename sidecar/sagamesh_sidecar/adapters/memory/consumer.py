@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextvars import copy_context
 
+from sagamesh.log import line_fields
 from sagamesh.log.codec import Message
 from sagamesh_jetstream.client.memory.subjects import matches
 from sagamesh_sidecar.ports import Accept
@@ -154,7 +155,8 @@ class MemorySubscription:
         try:
             await self._accept(lease)
         except Exception:
-            logger.exception("%s: the handler of deliveries raised, which it must not", lease.message.subject)
+            about = line_fields.fields_of(lease.message.subject, lease.message.headers)
+            logger.exception("the handler of deliveries raised, which it must not", extra=about)
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

@@ -116,7 +116,7 @@ class NatsLog:
             reply = await self._requests.ask(subject, body, sent)
         except UnavailableError:
             return WriteRefused.UNKNOWN
-        return replies.put_result(subject, reply.data)
+        return replies.put_result(subject, sent, reply.data)
 
     async def read(self, stream: str, subjects: Sequence[str]) -> tuple[Message, ...]:
         if not subjects:

@@ -21,6 +21,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from sagamesh.errors import UnavailableError
+from sagamesh.log import line_fields
 from sagamesh.log.codec import Message
 from sagamesh_jetstream.client import replies
 from sagamesh_jetstream.client.connection import NatsConnection, Timing
@@ -239,7 +240,8 @@ class Puller:
         try:
             await self._accept(delivery)
         except Exception:
-            logger.exception("%s: the handler of deliveries raised, which it must not", delivery.message.subject)
+            about = line_fields.fields_of(delivery.message.subject, delivery.message.headers)
+            logger.exception("the handler of deliveries raised, which it must not", extra=about)
         finally:
             self._busy -= 1
         await self._pull()

@@ -133,7 +133,7 @@ def test_a_register_is_read_as_it_was_written(title: str) -> None:
     origin = ORIGIN_OF_ALL
     if name == START:  # where and when it stands, only the server knows
         origin = origin._replace(start_sequence=42, start_time=1769860805.5)
-    assert found == Register(name, value, 42, 1769860805.5, origin, "payments")
+    assert found == Register(name, value, 42, 1769860805.5, origin, "payments", TRACE_OF_ALL)
 
 
 @pytest.mark.parametrize("title", EXAMPLES)

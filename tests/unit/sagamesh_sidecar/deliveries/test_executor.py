@@ -14,7 +14,8 @@ from sagamesh.protocol.effects import Call
 from sagamesh_sidecar.adapters.memory import MemoryLog, MemoryServer
 from sagamesh_sidecar.adapters.prometheus import PrometheusMetrics
 from sagamesh_sidecar.deliveries.availability import Availability
-from sagamesh_sidecar.deliveries.executor import Executor, Work
+from sagamesh_sidecar.deliveries.executor import Executor
+from sagamesh_sidecar.deliveries.work import Work
 from support.fakes.mesh import FakeApp, ok, scenario
 
 WORK = Work(Instance("default", "simulated", "i-1"), Origin("run", 1, 1.0, "revision", "pod", "attempt"), "s0")

@@ -6,17 +6,20 @@ import logging
 
 import pytest
 
-from sagamesh.log.registers import Instance
+from sagamesh.log.registers import Instance, Origin
 from sagamesh.protocol.answers import Answer, Answered, Unanswered
 from sagamesh.protocol.effects import CallKind
 from sagamesh_sidecar.deliveries.failures import SPAN, Failures
 from sagamesh_sidecar.deliveries.tally import CallCount
+from sagamesh_sidecar.deliveries.work import Work
 
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 AGAIN = "a call failed, and is made again"
 
 
-def calls(name: str = "i-1", step: str = "book", kind: CallKind = "action", saga: str = "trip") -> CallCount:
-    return CallCount(Instance("shop", saga, name), step, kind)
+def calls(name: str = "i-1", step: str = "book", kind: CallKind = "action", saga: str = "trip") -> Work:
+    instance, origin = Instance("shop", saga, name), Origin("r-1", 1, 1.0, "revision", "pod", "attempt")
+    return Work(instance, origin, step, TRACE, count=CallCount(instance, step, kind))
 
 
 def no(status: int) -> Answered:
@@ -35,6 +38,8 @@ def test_it_is_told_of_which_step_of_which_instance(caplog: pytest.LogCaptureFix
         "saga": "trip",
         "instance": "i-1",
         "step": "book",
+        "run": "r-1",
+        "trace_id": "0af7651916cd43dd8448eb211c80319c",
         "failures": 1,
         "reason": "POST /slots answered 500: boom",
     }

@@ -43,7 +43,7 @@ def parked_lines() -> Iterator[list[dict[str, object]]]:
     class Listener(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             if record.getMessage() == "parked":
-                lines.append({name: vars(record)[name] for name in ("saga", "instance", "step", "reason")})
+                lines.append({name: vars(record).get(name) for name in ("saga", "instance", "step", "reason")})
 
     listener, logger = Listener(), logging.getLogger("sagamesh.relay")
     logger.addHandler(listener)
@@ -132,7 +132,7 @@ async def test_a_delivery_without_its_rules_waits_for_help_and_is_parked_after_p
             await mesh.distribute()
             assert await mesh.ended() == "committed"
             await mesh.until(lambda: owner.metric("sagas_parked", saga="simulated") == 0)
-    assert lines == [{**HELD_UP, "step": "", "reason": f"revision {newer} is not here yet"}]
+    assert lines == [{**HELD_UP, "step": None, "reason": f"revision {newer} is not here yet"}]
 
 
 FAILS = Trouble("a", "the printer jams", since=1000.0, seen=1000.0, park_after=60.0)

@@ -20,7 +20,7 @@ from sagamesh.protocol.attempt import Given, Operation
 from sagamesh.protocol.effects import Nak
 from sagamesh.rules.projection import project
 from sagamesh_sidecar.adapters.memory import MemoryLog
-from sagamesh_sidecar.deliveries.executor import Work
+from sagamesh_sidecar.deliveries.work import Work
 from sagamesh_sidecar.ports import Guard
 from support.builders import attempts, shapes
 from support.fakes.mesh import LOST, FakeApp, Mesh, Peer, ok, scenario
