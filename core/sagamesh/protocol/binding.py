@@ -1,8 +1,8 @@
 """CloudEvents' HTTP binding: an event's attributes and its data, out of headers and body.
 
-For both ways that an app's events come: `cloudevents` makes starts of what it sends, `answers` reads by it what it
-answers. Which attributes must be there, and what they mean, is theirs. Data must be JSON, since expressions look into
-them.
+For both ways that an app's events come, `cloudevents` makes starts of what it sends, and `answers` reads by it what it
+answers; `calls` writes by it what goes to the app. Which attributes must be there, and what they mean, is theirs. Data
+must be JSON, since expressions look into them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import TypeVar
-from urllib.parse import unquote_to_bytes
+from urllib.parse import quote, unquote_to_bytes
 
 from msgspec import Raw, json
 
@@ -29,6 +29,8 @@ MAX_ATTRIBUTE = 256
 JSON_TYPE = re.compile(r"(application|text)/([a-z0-9!#$&^_.-]+\+)?json")
 FORBIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
 BLANK = b" \t\r\n"
+UNESCAPED = "".join(chr(sign) for sign in range(0x21, 0x7F) if chr(sign) not in '"%')
+"""What stands in a header as it is: printable ASCII but for the blank, the quote and the percent sign."""
 
 
 class FormatError(EventError):
@@ -90,6 +92,11 @@ def unescaped(name: str, value: str) -> str:
         return unquote_to_bytes(value.encode("latin-1")).decode()
     except UnicodeError:
         raise EventError(f"the header {name} is not percent-encoded UTF-8") from None
+
+
+def escaped(value: str) -> str:
+    """An attribute as a header's value: what is not `UNESCAPED` percent-encoded, and no more than that."""
+    return quote(value, safe=UNESCAPED)
 
 
 def check(name: str, value: str) -> None:

@@ -6,17 +6,17 @@
 from __future__ import annotations
 
 from typing import Literal
-from urllib.parse import quote
 
 import msgspec
 from msgspec import Raw
 
 from sagamesh.errors import EvaluationError
 from sagamesh.log import registers
-from sagamesh.log.registers import NULL, START, Cause, Done, Failed, Instance, Name, Started, Value
+from sagamesh.log.registers import NULL, SAGA, START, Cause, Done, Failed, Instance, Name, Register, Started, Value
 from sagamesh.protocol.answers import Answered, Success
+from sagamesh.protocol.binding import escaped
 from sagamesh.protocol.effects import Call, CallKind, Delivery, Effects, Known, Tell
-from sagamesh.protocol.variables import announced, decoded, request, response, variables
+from sagamesh.protocol.variables import announced, decoded, event_id, request, response, variables
 from sagamesh.rules.compiled import OwnStep
 
 
@@ -28,7 +28,8 @@ def action(step: OwnStep, known: Known, delivery: Delivery) -> Call | Evaluation
     except EvaluationError as error:
         return error
     spec = step.rules.action
-    return Call("action", spec.path, body, spec.timeout, _event_type(known, incoming))
+    heard = known.registers[incoming]
+    return Call("action", spec.path, body, spec.timeout, _event_type(heard), caused_by=event_id(heard))
 
 
 def is_hopeless(step: OwnStep, known: Known, delivery: Delivery) -> bool:
@@ -83,6 +84,7 @@ def idempotency_key(instance: Instance, run: str, step: str, kind: CallKind) -> 
 def headers(call: Call, instance: Instance, run: str, step: str, *, delivered: int, trace: str = "") -> dict[str, str]:
     """What every call carries: a CloudEvent in binary mode, the idempotency key, and the saga's own.
 
+    All calls of a run are correlated by it; with the causes they are a tree, whose root is the event that started it.
     `delivered`: how often the delivery was handed out that the call is made for, a hint for logs. `trace`: the
     `traceparent` that the call belongs to, if there is one.
     """
@@ -92,7 +94,8 @@ def headers(call: Call, instance: Instance, run: str, step: str, *, delivered: i
         "ce-specversion": "1.0",
         "ce-id": f"{run}/{step}/{call.kind}",
         "ce-source": f"/sagamesh/{instance.namespace}/{instance.saga}",
-        "ce-type": quote(call.event),  # as the HTTP binding says; a type of ours has nothing to be encoded
+        "ce-type": escaped(call.event),  # a type of ours has nothing to be encoded; the id of a start may have
+        "ce-correlationid": run,
         "idempotency-key": f'"{key}"',  # a structured field: a string of it has quotes
         "saga-name": instance.saga,
         "saga-id": instance.id,
@@ -100,6 +103,8 @@ def headers(call: Call, instance: Instance, run: str, step: str, *, delivered: i
         "saga-step": step,
         "saga-attempt": str(delivered),
     }
+    if call.caused_by:  # no start has an empty id that came by the API
+        carried["ce-causationid"] = escaped(call.caused_by)
     if call.end is not None:
         carried["saga-end"] = call.end
     if trace:
@@ -132,8 +137,10 @@ def compensation(
         except EvaluationError as error:
             told = (Tell(error.place, str(error)),)
     end: Literal["done", "failed"] = "done" if isinstance(ended, Done) else "failed"
-    event = _event_type(known, ran_for)
-    return (Call("compensation", spec.path, msgspec.json.encode(body), spec.timeout, event, end), *told)
+    event = _event_type(known.registers[ran_for])
+    failed = f"{delivery.register.origin.run}/{cause.step or SAGA}"  # of a cancel, the saga as a whole
+    asks = Call("compensation", spec.path, msgspec.json.encode(body), spec.timeout, event, end, failed)
+    return (asks, *told)
 
 
 def incoming(begun: Value | None) -> Name:
@@ -148,6 +155,6 @@ def _asked(step: OwnStep, incoming: Name, known: Known, instance: Instance) -> b
     return request(step, incoming, known, instance)
 
 
-def _event_type(known: Known, incoming: Name) -> str:
-    heard = announced(known.registers[incoming])
+def _event_type(register: Register) -> str:
+    heard = announced(register)
     return heard[0] if heard else ""

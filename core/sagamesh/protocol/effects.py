@@ -47,7 +47,10 @@ class Prove(Struct, frozen=True):
 
 
 class Call(Struct, frozen=True):
-    """POST to the app, and learn its answer. `end` is said with a compensation. `timeout` in seconds."""
+    """POST to the app, and learn its answer. `end` is said with a compensation. `timeout` in seconds.
+
+    `caused_by`: the id of the event that made it due, the same however often it is made.
+    """
 
     kind: CallKind
     path: str
@@ -55,6 +58,7 @@ class Call(Struct, frozen=True):
     timeout: float
     event: str
     end: Literal["done", "failed"] | None = None
+    caused_by: str = ""
 
 
 class Ack(Struct, frozen=True):

@@ -33,6 +33,12 @@ def announced(register: Register) -> tuple[str, Raw] | None:
             return None
 
 
+def event_id(register: Register) -> str:
+    """The id of the event that a start or an end announces: what the start came with, or made from run and step."""
+    value = register.value
+    return value.id if isinstance(value, Start) else f"{register.origin.run}/{register.name.step}"
+
+
 def inputs(step: OwnStep, incoming: Name) -> tuple[Name, ...]:
     """The registers whose events a step runs by. `incoming`: the one on whose behalf it runs."""
     return (incoming,) if step.single else tuple(registers.end(i) for i in step.heard)
@@ -95,9 +101,8 @@ def _events(step: OwnStep, incoming: Name, known: Known) -> Mapping[str, object]
 def _event(register: Register) -> Mapping[str, object]:
     """An event as CEL sees it. Its time is the server's."""
     event, data = announced(register) or ("", NULL)
-    own_id = register.value.id if isinstance(register.value, Start) else f"{register.origin.run}/{register.name.step}"
     time = datetime.fromtimestamp(register.time, UTC)
-    return {"id": own_id, "type": event, "time": time, "data": decoded(data)}
+    return {"id": event_id(register), "type": event, "time": time, "data": decoded(data)}
 
 
 def _saga(register: Register, instance: Instance) -> Variables:

@@ -139,7 +139,7 @@ def test_a_plain_step_begins_calls_ends_and_acks() -> None:
     driven = at_step()
     assert driven.operation == Put(begin("s1"), BEGUN)
     driven.store()
-    assert driven.operation == Call("action", "/s1", b'{"n":1}', 5.0, "s0.ok")
+    assert driven.operation == Call("action", "/s1", b'{"n":1}', 5.0, "s0.ok", caused_by="run/s0")
     driven.answer(ok([7]))
     assert driven.operation == Put(end("s1"), done("s1.ok", [7]))
     driven.store()
@@ -148,7 +148,7 @@ def test_a_plain_step_begins_calls_ends_and_acks() -> None:
 
 def test_an_open_step_calls_ends_and_acks() -> None:
     driven = at_root()
-    assert driven.operation == Call("action", "/s0", b'{"n":1}', 5.0, "start")
+    assert driven.operation == Call("action", "/s0", b'{"n":1}', 5.0, "start", caused_by="e-1")
     driven.answer(ok([7]))
     assert driven.operation == Put(end("s0"), done("s0.ok", [7]))
     driven.store()

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import itertools
+import json
+import re
 
 import pytest
 from msgspec import Raw
 
+from sagamesh.language.model import Saga
 from sagamesh.log import registers
-from sagamesh.log.registers import ABORT, Cause, Done, Instance, Notice, Started
+from sagamesh.log.registers import ABORT, START, Cause, Done, Instance, Name, Notice, Satisfied, Started, Value
 from sagamesh.protocol.answers import MAX_DATA
-from sagamesh.protocol.calls import compensation, headers, idempotency_key
+from sagamesh.protocol.binding import unescaped
+from sagamesh.protocol.calls import action, compensation, headers, idempotency_key
 from sagamesh.protocol.effects import Call, Delivery, Known
 from support.builders import shapes
-from support.builders.attempts import INSTANCE, rules_for, stored
+from support.builders.attempts import INSTANCE, rules_for, start, step, stored
 
 PLACE = Instance("shop", "checkout", "o-1")
 RUN = "5b2e0c9d1f3a4b6c"
@@ -25,12 +29,14 @@ ce-specversion: 1.0
 ce-id: 5b2e0c9d1f3a4b6c/reserve-stock/action
 ce-source: /sagamesh/shop/checkout
 ce-type: order.placed
+ce-correlationid: 5b2e0c9d1f3a4b6c
 idempotency-key: "shop/checkout/o-1/5b2e0c9d1f3a4b6c/reserve-stock/action"
 saga-name: checkout
 saga-id: o-1
 saga-run: 5b2e0c9d1f3a4b6c
 saga-step: reserve-stock
 saga-attempt: 1
+ce-causationid: order-4711
 traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01
 """
 COMPENSATION = """\
@@ -39,17 +45,19 @@ ce-specversion: 1.0
 ce-id: 5b2e0c9d1f3a4b6c/reserve-stock/compensation
 ce-source: /sagamesh/shop/checkout
 ce-type: order.placed
+ce-correlationid: 5b2e0c9d1f3a4b6c
 idempotency-key: "shop/checkout/o-1/5b2e0c9d1f3a4b6c/reserve-stock/compensation"
 saga-name: checkout
 saga-id: o-1
 saga-run: 5b2e0c9d1f3a4b6c
 saga-step: reserve-stock
 saga-attempt: 3
+ce-causationid: 5b2e0c9d1f3a4b6c/charge-card
 saga-end: done
 """
 
-ACT = Call("action", "/stock/reserve", b"{}", 5.0, "order.placed")
-UNDO = Call("compensation", "/stock/release", b"{}", 5.0, "order.placed", "done")
+ACT = Call("action", "/stock/reserve", b"{}", 5.0, "order.placed", caused_by="order-4711")
+UNDO = Call("compensation", "/stock/release", b"{}", 5.0, "order.placed", "done", f"{RUN}/charge-card")
 
 
 def written(carried: dict[str, str]) -> str:
@@ -117,6 +125,64 @@ def test_a_compensation_carries_request_and_result_as_they_are_and_a_bounded_cau
     assert isinstance(call, Call)
     assert call.body.count(bytes(data)) == 2
     assert len(call.body) < 2 * MAX_DATA + 4096
+
+
+def called_by(saga: Saga, step: str, by: Name, value: Value, cause: Cause | None = None) -> Call:
+    """The action of a step that ran for this register; with a `cause` its compensation."""
+    known, begun, ended = Known("me"), Started(INSTANCE.subject(by)), Done(f"{step}.ok")
+    notice = {ABORT: Notice(cause)} if cause else {}
+    log = {by: value, registers.begin(step): begun, registers.end(step): ended, **notice}
+    known.registers.update(stored(log))
+    own = rules_for(saga, step).steps[step]
+    if cause is None:
+        made = action(own, known, Delivery(INSTANCE, known.registers[by]))
+    else:
+        made, *_ = compensation(own, known, Delivery(INSTANCE, known.registers[ABORT]), begun, ended, cause)
+    assert isinstance(made, Call)
+    return made
+
+
+ASKS_FOR_THE_ID = shapes.saga(step("a", body='{"id": event.id}'), step("b", "a.ok", body='{"id": event.id}'))
+
+
+@pytest.mark.parametrize(
+    ("own", "by", "value", "cause"),
+    [
+        ("a", START, start(id="order 4711"), "order 4711"),
+        ("b", registers.end("a"), Done("a.ok"), "run/a"),
+        ("b", registers.end("a"), Satisfied("a.ok"), "run/a"),
+    ],
+)
+def test_the_cause_of_an_action_is_the_event_that_it_is_called_for_by_the_id_that_expressions_see(
+    own: str, by: Name, value: Value, cause: str
+) -> None:
+    call = called_by(ASKS_FOR_THE_ID, own, by, value)
+    assert call.caused_by == json.loads(call.body)["id"] == cause
+
+
+@pytest.mark.parametrize(("cause", "id_"), [(Cause("refused", "no", "b"), "run/b"), (Cause("cancelled"), "run/_")])
+def test_the_cause_of_a_compensation_is_the_step_that_failed_or_the_saga_that_was_cancelled(
+    cause: Cause, id_: str
+) -> None:
+    assert called_by(ASKS_FOR_THE_ID, "a", START, start(), cause).caused_by == id_
+
+
+def test_ids_are_percent_encoded_no_more_than_the_binding_says() -> None:
+    odd = 'urn:uuid:1?a=b&c=[é] "100%"'
+    call = Call("action", "/a", b"{}", 5.0, "e", caused_by=odd)
+    encoded = headers(call, PLACE, RUN, "s", delivered=1)["ce-causationid"]
+    assert encoded == "urn:uuid:1?a=b&c=[%C3%A9]%20%22100%25%22"
+    assert unescaped("ce-causationid", encoded) == odd
+
+
+def test_extension_attributes_have_names_that_every_binding_takes() -> None:
+    names = {name.removeprefix("ce-") for name in headers(ACT, PLACE, RUN, "s", delivered=1) if name.startswith("ce-")}
+    assert {"correlationid", "causationid"} <= names
+    assert all(re.fullmatch("[a-z0-9]{1,20}", name) for name in names)
+
+
+def test_no_attribute_is_sent_empty() -> None:
+    assert "ce-causationid" not in headers(Call("action", "/a", b"{}", 5.0, "e"), PLACE, RUN, "s", delivered=1)
 
 
 def test_the_type_of_an_event_is_percent_encoded_where_it_must_be() -> None:

@@ -628,7 +628,7 @@ def call_of(saga: Saga, name: str, on: Name, log: Log) -> Call:
 
 def test_a_call_says_what_the_saga_says() -> None:
     call = call_of(CHAIN, "s1", end("s0"), {end("s0"): done("s0.ok", {"n": 1})})
-    assert call == Call("action", "/s1", b'{"n":1}', 5.0, "s0.ok")
+    assert call == Call("action", "/s1", b'{"n":1}', 5.0, "s0.ok", caused_by="run/s0")
 
 
 @pytest.mark.parametrize(
@@ -1496,7 +1496,7 @@ def undoing(ended: Value = UNDO_ME, **facts: Any) -> Effects:
 def test_a_done_action_is_undone_with_its_request_its_result_and_the_cause() -> None:
     call = only(undoing(), Call)
     body = b'{"request":{"n":2},"result":{"id":7},"cause":{"kind":"refused","reason":"sold out","step":"x"}}'
-    assert call == Call("compensation", "/s2/undo", body, 5.0, "s1.ok", "done")
+    assert call == Call("compensation", "/s2/undo", body, 5.0, "s1.ok", "done", "run/x")
 
 
 def test_a_failed_action_is_undone_too() -> None:
