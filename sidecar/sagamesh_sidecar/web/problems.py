@@ -1,6 +1,7 @@
-"""What can be wrong with a request, as problem details (RFC 9457). Codes are a promise: documented in `docs/api.md`.
+"""What can be wrong with a request, as problem details (RFC 9457). Codes are a promise: see `docs/problems.md`.
 
-A test holds this table and that page together. Texts are for people and may change; codes and statuses do not.
+The `type` of each is the address of its section there; a test holds this table and that page together. Texts are for
+people and may change; codes and statuses do not.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ from typing import NamedTuple
 
 import msgspec
 
+from sagamesh.api_group import DOCS
 from sagamesh.text import cut
 
 CONTENT_TYPE = "application/problem+json"
+PAGE = f"{DOCS}problems.md"
 
 
 class ProblemKind(NamedTuple):
@@ -79,7 +82,7 @@ class ProblemError(Exception):
     def document(self) -> bytes:
         return msgspec.json.encode(
             {
-                "type": f"urn:sagamesh:problem:{self.code}",
+                "type": f"{PAGE}#{self.code}",
                 "title": self.kind.title,
                 "status": self.status,
                 "detail": self.detail,

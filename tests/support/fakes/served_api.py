@@ -78,7 +78,7 @@ class Reply(NamedTuple):
         """Status and code, once it is proven that the rest is as it must be."""
         document = self.json
         assert self.headers["content-type"] == "application/problem+json"
-        assert document["type"] == f"urn:sagamesh:problem:{document['code']}"
+        assert document["type"] == f"https://sagamesh.dev/docs/problems.md#{document['code']}"
         assert document["status"] == self.status == KINDS[document["code"]].status
         assert document["detail"]
         assert ("retry-after" in self.headers) == (self.status == 503)

@@ -28,7 +28,7 @@ from sagamesh.log.registers import (
 from sagamesh.protocol.attempt import WriteRefused
 from sagamesh.protocol.view.standing import Trouble
 from sagamesh_sidecar.api import routes as module
-from sagamesh_sidecar.web.problems import KINDS
+from sagamesh_sidecar.web.problems import KINDS, ProblemError
 from support.fakes.served_api import EVENT, JSON, SAGAS, TRACE, Reply, World, saga, scenario
 
 COMPLETED = (
@@ -595,10 +595,37 @@ async def test_f57_a_start_for_which_there_is_no_memory_can_be_sent_again(world:
     assert (await world.start()).status == 202
 
 
-def test_the_page_and_the_table_agree() -> None:
-    page = Path(__file__).parents[4].joinpath("docs", "api.md").read_text()
-    documented = re.findall(r"^\| `([a-z-]+)` \| (\d{3}) \|", page, re.MULTILINE)
-    assert [(code, int(status)) for code, status in documented] == [(code, kind.status) for code, kind in KINDS.items()]
+DOCS = Path(__file__).parents[4] / "docs"
+TABLE = [(code, str(kind.status), kind.title) for code, kind in KINDS.items()]
+
+
+def test_each_problem_has_a_section_where_its_type_leads_and_no_other_has() -> None:
+    page = (DOCS / "problems.md").read_text()
+    sections = re.findall(r"^## (.+)\n\n\*\*(\d{3}): (.+)\.\*\*\n\n\S", page, re.MULTILINE)
+    assert sections == TABLE
+    assert [heading for heading in page.splitlines() if heading.startswith("#")][1:] == [f"## {c}" for c, _, _ in TABLE]
+
+
+def test_the_page_of_the_api_lists_them() -> None:
+    listed = re.findall(
+        r"^\| \[`(.+)`\]\(problems\.md#(.+)\) \| (\d{3}) \| (.+) \|$", (DOCS / "api.md").read_text(), re.MULTILINE
+    )
+    assert listed == [(code, code, status, title) for code, status, title in TABLE]
+
+
+@pytest.mark.parametrize("code", KINDS)
+def test_a_type_is_the_address_of_its_section(code: str) -> None:
+    document = json.loads(ProblemError(code, "why").document())
+    assert document["type"] == f"https://sagamesh.dev/docs/problems.md#{code}"
+
+
+def test_every_problem_that_is_raised_is_in_the_table_and_no_other_stands_there() -> None:
+    """Codes are written where they are raised: a word of the table that nobody says is one that nobody can meet."""
+    written = "".join(
+        path.read_text() for path in (DOCS.parent / "sidecar").rglob("*.py") if path.name != "problems.py"
+    )
+    assert {code for code in KINDS if f'"{code}"' not in written} == set()
+    assert set(re.findall(r'ProblemError\(\s*"([a-z-]+)"', written)) <= KINDS.keys()
 
 
 @scenario
