@@ -10,14 +10,17 @@ from typing import NamedTuple
 
 from sagamesh.errors import SpecError
 from sagamesh.language import checks, spec
-from sagamesh.language.findings import ODD_WORD, Finding
+from sagamesh.language.findings import CODES, IDLE_IGNORE, ODD_WORD, WARNINGS, Finding
 from sagamesh.language.model import Saga
 from sagamesh_cli import saga_files
+from sagamesh_cli.ignores import EXAMPLE, Ignore
 from sagamesh_cli.output import Complaint, in_line, paint
 from sagamesh_cli.saga_files import BadFile, SourceDocument
 
 ERROR = "error"
 COLOURS = {ERROR: "red", "warning": "yellow"}
+IGNORABLE = WARNINGS - {IDLE_IGNORE}
+MOVE = "take the comment away, or put it on the line of the finding, or right above"
 
 
 class Located(NamedTuple):
@@ -38,12 +41,23 @@ class Located(NamedTuple):
         return f"{head} {in_line(self.message)}" + (f"\n    {in_line(self.fix)}" if self.fix else "")
 
 
+class Ignored(NamedTuple):
+    """A warning that a comment ignores, and why."""
+
+    finding: Located
+    reason: str
+
+
 class Judged(NamedTuple):
-    """What is in a file: its readable sagas, everything that was found, and how many sagas there should be."""
+    """What is in a file: its readable sagas, everything that was found, and how many sagas there should be.
+
+    `ignored`: what else was found, and need not be told.
+    """
 
     sagas: tuple[Saga, ...]
     findings: tuple[Located, ...]
     number: int = 1
+    ignored: tuple[Ignored, ...] = ()
 
 
 class FindingsError(Complaint):
@@ -68,11 +82,9 @@ def judge(name: str) -> Judged:
     except BadFile as error:
         return Judged((), (Located(error.file, error.line, None, ERROR, "", error.message),))
     judged = [_judge(document) for document in documents]
-    return Judged(
-        tuple(saga for part in judged for saga in part.sagas),
-        tuple(finding for part in judged for finding in part.findings) + tuple(_twins(documents, judged)),
-        len(documents),
-    )
+    found = [*(finding for part in judged for finding in part.findings), *_twins(documents, judged)]
+    sagas = tuple(saga for part in judged for saga in part.sagas)
+    return _sifted(Judged(sagas, tuple(found), len(documents)), documents[0])
 
 
 def _judge(document: SourceDocument) -> Judged:
@@ -102,6 +114,47 @@ def _twins(documents: Sequence[SourceDocument], judged: Sequence[Judged]) -> Ite
             if (before := first.setdefault((saga.namespace, saga.name), line)) != line:
                 message = f"the saga {saga.namespace}/{saga.name} is there twice: first on line {before}"
                 yield Located(document.file, line, None, ERROR, "metadata.name", message)
+
+
+def _sifted(judged: Judged, document: SourceDocument) -> Judged:
+    """Without the warnings that comments of the file ignore, and with what is wrong with such comments."""
+    if not document.ignores:
+        return judged
+    told = [_idle(document, ignore.line, *why) for ignore in document.ignores for why in _faults(ignore)]
+    idle: dict[tuple[int | None, str | None], Ignore] = {
+        (ignore.about, code): ignore for ignore in document.ignores for code in ignore.codes if code in IGNORABLE
+    }
+    reasons = {place: ignore.reason for place, ignore in idle.items()}
+    kept, ignored = list[Located](), list[Ignored]()
+    for found in judged.findings:
+        place = (found.line, found.code)
+        if place in reasons:
+            ignored.append(Ignored(found, reasons[place]))
+            idle.pop(place, None)
+        else:
+            kept.append(found)
+    if all(found.level != ERROR for found in kept):  # while there are errors, some warnings are not looked for
+        for (line, code), ignore in idle.items():
+            told.append(_idle(document, ignore.line, f"there is no {code} on line {line} to be ignored", MOVE))
+    return judged._replace(findings=_sorted([*kept, *told]) if told else tuple(kept), ignored=tuple(ignored))
+
+
+def _faults(ignore: Ignore) -> Iterator[tuple[str, str]]:
+    """Why a comment, or a part of it, can ignore nothing, and what to do."""
+    if not ignore.codes:
+        yield "this comment ignores nothing: it names no warning, or no reason", f"write it as in `{EXAMPLE}`"
+    for code in ignore.codes:
+        if code not in CODES:
+            yield f"there is no finding {code}", f"there are {min(CODES)} to {max(CODES)}"
+        elif code not in WARNINGS:
+            why = "which no comment can ignore: the operator refuses the saga, and sees no comments"
+            yield f"{code} is an error, {why}", "mend it, and take the comment away"
+        elif code not in IGNORABLE:
+            yield f"{code} is about comments like this one, and cannot be ignored itself", "take the comment away"
+
+
+def _idle(document: SourceDocument, line: int, message: str, fix: str) -> Located:
+    return Located(document.file, line, IDLE_IGNORE, "warning", "", message, fix)
 
 
 def _problem(document: SourceDocument, problem: SpecError) -> Located:

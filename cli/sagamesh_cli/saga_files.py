@@ -11,7 +11,7 @@ import re
 import stat
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from sagamesh.api_group import GROUP, KIND
 from sagamesh.errors import SpecError
 from sagamesh.language import spec
 from sagamesh.language.model import Saga
+from sagamesh_cli.ignores import Ignore, find
 from sagamesh_cli.output import Complaint
 from sagamesh_cli.yaml_slips import OddWord, hinted, meaning
 
@@ -54,13 +55,14 @@ class BadFile(Complaint):
 class SourceDocument:
     """One YAML document. `lines`: path, as in `spec.steps[2].action`, to the line (from 1) where it stands.
 
-    `odd`: words in it that kubectl reads otherwise.
+    `odd`: words in it that kubectl reads otherwise. `ignores`: the comments of its whole file that ignore a warning.
     """
 
     file: str
     value: Any
     lines: dict[str, int]
     odd: tuple[OddWord, ...] = ()
+    ignores: tuple[Ignore, ...] = ()
 
     @property
     def foreign(self) -> bool:
@@ -85,8 +87,7 @@ class SourceDocument:
             if place := ITEM.match(word.path):
                 odd[int(place[1])].append(word._replace(path=word.path[place.end() :]))
         return tuple(
-            SourceDocument(file=self.file, value=item, lines=lines[i], odd=tuple(odd[i]))
-            for i, item in enumerate(value["items"])
+            replace(self, value=item, lines=lines[i], odd=tuple(odd[i])) for i, item in enumerate(value["items"])
         )
 
     def line(self, path: str) -> int:
@@ -104,15 +105,18 @@ def shown(name: str) -> str:
 def read(name: str) -> tuple[SourceDocument, ...]:
     """The documents of a file (`-`: standard input). Raises UnreadableFile and BadFile."""
     file = shown(name)
-    loader = _Loader(_text(file, _bytes(name)))
+    text = _text(file, _bytes(name))
+    loader = _Loader(text)
     try:
-        documents = []
+        documents, texts = [], list[tuple[int, int]]()
         while loader.check_node():
             node: Any = loader.get_node()
             lines, odd = _lines(node), tuple(_odd(node))
+            texts += _texts(node, text)
             value = loader.construct_document(node)
             documents.append(SourceDocument(file=file, value=value, lines=lines, odd=odd))
-        return tuple(documents)
+        ignores = find(text, texts)
+        return tuple(replace(document, ignores=ignores) for document in documents) if ignores else tuple(documents)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise BadFile(file, mark.line + 1 if mark else None, _sentence(error)) from None
@@ -192,6 +196,19 @@ def _odd(node: Any, path: str = "") -> Iterator[OddWord]:
             yield from _odd(item, f"{path}[{index}]")
     elif node.style is None and node.tag == TEXT and (read := meaning(node.value)):
         yield OddWord(path, node.start_mark.line + 1, node.value, read)
+
+
+def _texts(node: Any, text: str) -> Iterator[tuple[int, int]]:
+    """From where to where keys and values go in the text of a file.
+
+    That of a block begins below its `|` or `>`, which a comment may follow.
+    """
+    if isinstance(node, yaml.ScalarNode):
+        start = node.start_mark.index
+        yield text.find("\n", start) if node.style in ("|", ">") else start, node.end_mark.index
+    for child in node.value if isinstance(node, yaml.CollectionNode) else ():
+        for each in child if isinstance(child, tuple) else (child,):
+            yield from _texts(each, text)
 
 
 def _lines(node: Any, path: str = "") -> dict[str, int]:

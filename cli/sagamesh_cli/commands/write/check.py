@@ -43,7 +43,9 @@ def check(
     if output is OutputFormat.TEXT:
         typer.echo("\n".join([*map(str, findings), _summary(judged)]))
     else:
-        show({"success": not failed, "findings": [finding._asdict() for finding in findings]}, output)
+        ignored = [{**each.finding._asdict(), "reason": each.reason} for file in judged for each in file.ignored]
+        found = [finding._asdict() for finding in findings]
+        show({"success": not failed, "findings": found, "ignored": ignored}, output)
     raise typer.Exit(1 if failed else 0)
 
 
@@ -67,7 +69,8 @@ def _section(code: str) -> str:
 
 
 def _summary(judged: Sequence[Judged]) -> str:
-    """`2 sagas: 1 error, 3 warnings`."""
+    """`2 sagas: 1 error, 3 warnings, 1 ignored`."""
     levels = Counter(finding.level for file in judged for finding in file.findings)
-    sagas = sum(file.number for file in judged)
-    return f"{counted(sagas, 'saga')}: {', '.join(counted(n, level) for level, n in levels.items()) or 'no findings'}"
+    sagas, ignored = sum(file.number for file in judged), sum(len(file.ignored) for file in judged)
+    told = [counted(n, level) for level, n in levels.items()] or ["no findings"]
+    return f"{counted(sagas, 'saga')}: {', '.join([*told, *([f'{ignored} ignored'] if ignored else [])])}"

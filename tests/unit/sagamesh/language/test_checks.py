@@ -15,14 +15,14 @@ import yaml
 
 from sagamesh.language import checks, spec, ways
 from sagamesh.language.checks import CODES, check
-from sagamesh.language.findings import ODD_WORD, WARNINGS
+from sagamesh.language.findings import IDLE_IGNORE, ODD_WORD, WARNINGS
 from sagamesh.language.model import Saga
 from sagamesh.language.ways import Ways
 from support.builders.check_examples import EXAMPLES, SECTIONS
 from support.builders.documents import CHECKOUT, in_language_page
 from support.builders.sketches import codes, saga, steps
 
-WITHOUT_EXAMPLE = {"SM016", "SM025", ODD_WORD}  # which would be long, or are found in files alone
+WITHOUT_EXAMPLE = {"SM016", "SM025", ODD_WORD, IDLE_IGNORE}  # which would be long, or are found in files alone
 
 PLACES = {
     "SM001": "[1].name",

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
-from sagamesh.language.findings import CODES, ODD_WORD, WARNINGS
+from sagamesh.language.findings import CODES, IDLE_IGNORE, ODD_WORD, WARNINGS
 from sagamesh_cli import saga_checks
 from sagamesh_cli.main import app
 from sagamesh_cli.output import Complaint
@@ -111,6 +111,96 @@ def test_a_word_that_kubectl_reads_otherwise_is_a_warning(tmp_path: Path) -> Non
         "message": "on without quotes is text here, and the boolean true to kubectl, which reads YAML 1.1",
         "fix": "write 'on', in quotes, or what you mean",
     }
+
+
+PIVOT, WARNED = "pivot: true", "pivot: true\n      readOnly: true"
+BECAUSE = "# sagamesh: ignore SM010 because readers expect it"
+NO_REASON = "this comment ignores nothing: it names no warning, or no reason"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{WARNED}  {BECAUSE}",
+        f"{PIVOT}\n      {BECAUSE}\n      readOnly: true",
+        f"{PIVOT}\n      {BECAUSE}\n\n  # and more\n      readOnly: true",
+        f"{WARNED}  # sagamesh:ignore sm010 BECAUSE readers expect it ",
+    ],
+)
+def test_a_comment_ignores_a_warning_and_says_why(tmp_path: Path, text: str) -> None:
+    file = edited(tmp_path, PIVOT, text)
+    result = sagamesh("check", file)
+    assert (result.exit_code, result.stdout) == (0, "1 saga: no findings, 1 ignored\n")
+    found = json.loads(sagamesh("check", file, "-o", "json").stdout)
+    assert (found["success"], found["findings"]) == (True, [])
+    assert [(each["code"], each["reason"].lower()) for each in found["ignored"]] == [("SM010", "readers expect it")]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (f"{WARNED}  # sagamesh: ignore SM010", NO_REASON),
+        (f"{WARNED}  # sagamesh: ignore SM010 because ", NO_REASON),
+        (f"{WARNED}  # sagamesh ignore because I say so", NO_REASON),
+        (f"{WARNED}\n      {BECAUSE}", "there is no SM010 on line 36 to be ignored"),
+        (f"{WARNED}  {BECAUSE.replace('SM010', 'SM018')}", "there is no SM018 on line 34 to be ignored"),
+        (f"{WARNED}  {BECAUSE.replace('SM010', 'SM910')}", "there is no finding SM910"),
+        (
+            f"{WARNED}  {BECAUSE.replace('SM010', 'SM027')}",
+            "SM027 is about comments like this one, and cannot be ignored itself",
+        ),
+        (
+            f"{WARNED}  {BECAUSE.replace('SM010', 'SM007')}",
+            "SM007 is an error, which no comment can ignore: the operator refuses the saga, and sees no comments",
+        ),
+    ],
+)
+def test_a_comment_that_ignores_nothing_is_told(tmp_path: Path, text: str, told: str) -> None:
+    found = json.loads(sagamesh("check", edited(tmp_path, PIVOT, text), "-o", "json").stdout)
+    assert found["success"] is True, "it is a warning"
+    assert [each["message"] for each in found["findings"] if each["code"] == "SM027"] == [told]
+    assert [each["code"] for each in found["findings"] if each["code"] != "SM027"] == ["SM010"]
+    assert found["ignored"] == []
+
+
+def test_a_comment_may_ignore_several(tmp_path: Path) -> None:
+    text = f"{WARNED}  # sagamesh: ignore SM018, SM010 because we know"
+    found = json.loads(sagamesh("check", edited(tmp_path, PIVOT, text), "-o", "json").stdout)
+    assert [each["message"] for each in found["findings"]] == ["there is no SM018 on line 34 to be ignored"]
+    assert [each["code"] for each in found["ignored"]] == ["SM010"]
+
+
+def test_an_error_stays_whatever_a_comment_says(tmp_path: Path) -> None:
+    """And of the rest that meets nothing it is not told: what an error hides nobody has looked for."""
+    comment = "# sagamesh: ignore SM003, SM018 because I say so"
+    result = sagamesh("check", edited(tmp_path, "after: [order.placed]", f"after: [order.place]  {comment}"))
+    assert result.exit_code == 1
+    assert "SM003 error" in result.stdout
+    assert "SM027 warning SM003 is an error" in result.stdout
+    assert "SM018" not in result.stdout
+
+
+def test_in_a_list_a_comment_counts_where_it_stands(tmp_path: Path) -> None:
+    file = tmp_path / "list.yaml"
+    text = (DATA / "checkout.yaml").read_text().replace(PIVOT, f"{WARNED}  {BECAUSE}")
+    head, *rest = text.splitlines()
+    file.write_text(
+        "\n".join(["kind: List", "items:", f"- {head}", *(f"  {line}" for line in rest)]) + f"\n{BECAUSE}\n"
+    )
+    result = sagamesh("check", str(file))
+    assert result.exit_code == 0
+    assert result.stdout.count("SM027") == 1, "the last one is about nothing"
+    assert "1 warning, 1 ignored" in result.stdout
+
+
+def test_the_example_of_the_page_gets_it_and_the_mended_one_does_not(tmp_path: Path) -> None:
+    start = "start: {participant: orders, event: order.placed}\n"
+    head = "apiVersion: sagamesh.dev/v1alpha1\nkind: Saga\nmetadata: {name: ask}\nspec:\n"
+    file = tmp_path / "saga.yaml"
+    for text, codes in zip(EXAMPLES[IDLE_IGNORE], ([IDLE_IGNORE], []), strict=True):
+        file.write_text(head + "".join(f"  {line}\n" for line in (start + text).splitlines()))
+        found = json.loads(sagamesh("check", str(file), "-o", "json").stdout)
+        assert [each["code"] for each in found["findings"]] == codes
 
 
 def test_of_a_word_that_is_wrong_here_too_there_is_one_finding(tmp_path: Path) -> None:
