@@ -77,6 +77,12 @@ def test_sagas_refused_ones_and_deleted_ones(
         note = "deleted; 1 of its instances still run; log and rules stay until they end"
         assert listed.endswith(f"\n\nrefund: {note}\n")
 
+        assert rows(await shell.get("-o", "wide"))["typo"][-1] == "NotAccepted"
+        names = (await shell.get("-o", "name")).split()
+        assert names == ["saga.sagamesh.dev/checkout", "saga.sagamesh.dev/typo"], "what kubectl finds"
+        await on.kubectl("get", *names)
+        assert (await shell.get(names[0])).startswith(f"{namespace}/checkout ")
+
         everywhere = await shell.run("get", "-A")
         assert f"{namespace}/refund: {note}" in everywhere
         assert rows(everywhere)[namespace][0] in ("checkout", "refund", "typo")

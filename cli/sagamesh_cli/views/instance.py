@@ -7,7 +7,7 @@ Whoever asks it is `client`.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -25,6 +25,9 @@ CAUSES = {
     "expression": "has an expression that cannot be evaluated",
     "cancelled": "was cancelled",
 }
+
+MOMENTS = {"ENDED": "end", "UNDONE": "compensation"}
+"""A title, and the register that is meant."""
 
 InstanceDocument = Mapping[str, Any]
 """What the API says of an instance."""
@@ -55,10 +58,10 @@ def started(instance: InstanceDocument, more: str) -> str:
     return f"{full_name(instance)} {how}\n  see what happens: sagamesh trace {saga} {name} --wait 30s{more}"
 
 
-def details(instance: InstanceDocument) -> list[str]:
-    """Headline, facts, and the state of each step."""
+def details(instance: InstanceDocument, *, wide: bool = False) -> list[str]:
+    """Headline, facts, and the state of each step; `wide`: also when each ended, and was undone."""
     facts = [(key, _text(instance.get(key)) or "-") for key in ("run", "revision", "started", "finished")]
-    return [headline(instance), *(f"  {fact}" for fact in table(facts)), "", *_steps(instance)]
+    return [headline(instance), *(f"  {fact}" for fact in table(facts)), "", *_steps(instance, wide=wide)]
 
 
 def timeline(instance: InstanceDocument) -> list[str]:
@@ -84,12 +87,21 @@ def _cause(cause: Any) -> str:
     return f"{who} {what or _text(cause.get('kind'))}" + (f": {reason}" if reason else "")
 
 
-def _steps(instance: InstanceDocument) -> list[str]:
+def _steps(instance: InstanceDocument, *, wide: bool) -> list[str]:
     titles = ("STEP", "PARTICIPANT", "STATE", "EVENT", "CALLS", "REASON")
-    steps = _items(instance, "steps")
-    rows = [[_text(step.get(key)) for key in ("name", *map(str.lower, titles[1:]))] for step in steps]
-    head, *lines = table([titles, *rows])
+    rows = [
+        [_text(step.get(key)) for key in ("name", *map(str.lower, titles[1:]))] for step in _items(instance, "steps")
+    ]
+    shown = [(*row[:-1], *_moments(instance, row[0]), row[-1]) if wide else tuple(row) for row in rows]
+    head, *lines = table([(*titles[:-1], *MOMENTS, titles[-1]) if wide else titles, *shown])
     return [paint(head, dim=True), *(paint(line, COLOURS.get(row[2])) for row, line in zip(rows, lines, strict=True))]
+
+
+def _moments(instance: InstanceDocument, step: str) -> Iterable[str]:
+    """When the registers of a step were written that `MOMENTS` names, since the start."""
+    own = [moment for moment in _items(instance, "timeline") if _text(moment.get("step")) == step]
+    times = {_text(moment.get("register")): moment.get("time") for moment in own}
+    return (_since(instance.get("started"), times.get(register)) for register in MOMENTS.values())
 
 
 def _since(begun: Any, time: Any) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import Struct, to_builtins
 
-from sagamesh.api_group import KIND, OPERATOR, PREFIX
+from sagamesh.api_group import GROUP, KIND, OPERATOR, PREFIX
 from sagamesh_cli.output import in_line, paint, table
 from sagamesh_jetstream.client.ports import JsonObject
 
@@ -19,6 +19,10 @@ READY, RETIRING, RETIRED, UNKNOWN = "Ready", "Retiring", "Retired", "Unknown"
 COLOURS = {"True": "green", "False": "red", UNKNOWN: "yellow", RETIRING: "yellow"}
 """Of what stands in the column READY."""
 TITLES = ("NAME", "READY", "REVISION", "PARTICIPANTS", "SYNCED", "AGE")
+WIDE = "REASON"
+"""What `-o wide` adds: as the resource's own columns do for kubectl."""
+RESOURCE = f"{KIND.lower()}.{GROUP}/"
+"""Before a saga's name, where kubectl is to take it."""
 UNSEEN = "the operator has not looked at its latest change yet"
 
 
@@ -123,18 +127,22 @@ def document(saga: Shown) -> dict[str, Any]:
 # -- as lines
 
 
-def lines(sagas: Sequence[Shown], now: datetime, *, with_namespace: bool) -> list[str]:
+def names(sagas: Iterable[Shown]) -> list[str]:
+    """As `kubectl get -o name` gives them, for other commands; without those that have no resource any more."""
+    return [f"{RESOURCE}{in_line(saga.name)}" for saga in sagas if saga.ready != RETIRING]
+
+
+def lines(sagas: Sequence[Shown], now: datetime, *, with_namespace: bool, wide: bool = False) -> list[str]:
     """The table, and below it what no column says."""
-    titles = ("NAMESPACE", *TITLES) if with_namespace else TITLES
-    rows = [_row(saga, now)[0 if with_namespace else 1 :] for saga in sagas]
-    head, *body = table([titles, *rows])
+    first, last = 0 if with_namespace else 1, None if wide else -1
+    head, *body = table([("NAMESPACE", *TITLES, WIDE)[first:last], *(_row(saga, now)[first:last] for saga in sagas)])
     notes = [f"{_name(saga, with_namespace=with_namespace)}: {in_line(saga.note)}" for saga in sagas if saga.note]
     painted = (paint(line, COLOURS.get(saga.ready)) for saga, line in zip(sagas, body, strict=True))
     return [paint(head, dim=True), *painted, *([""] if notes else []), *notes]
 
 
-def details(saga: Shown) -> list[str]:
-    """Everything about one."""
+def details(saga: Shown, *, wide: bool = False) -> list[str]:
+    """Everything about one; `wide`: also since when each condition is as it is."""
     name = paint(_name(saga, with_namespace=True), bold=True)
     head = f"{name} {paint(_headline(saga), COLOURS.get(saga.ready), bold=True)}"
     facts = [
@@ -144,12 +152,16 @@ def details(saga: Shown) -> list[str]:
         ("note", saga.note),
     ]
     told = table([(key, in_line(value)) for key, value in facts if value])
-    conditions = [(each.type, each.status, each.reason, in_line(each.message)) for each in saga.conditions]
+    since = ("SINCE",) if wide else ()
+    conditions = [
+        (each.type, each.status, each.reason, *((each.last_transition_time,) if wide else ()), in_line(each.message))
+        for each in saga.conditions
+    ]
     participants = [(each.name, str(each.sidecars), str(each.synced)) for each in saga.participants]
     return [
         head,
         *(f"  {line}" for line in told),
-        *_section(("CONDITION", "STATUS", "REASON", "MESSAGE"), conditions),
+        *_section(("CONDITION", "STATUS", "REASON", *since, "MESSAGE"), conditions),
         *_section(("PARTICIPANT", "SIDECARS", "SYNCED"), participants),
     ]
 
@@ -168,7 +180,8 @@ def age(created: str | None, now: datetime) -> str:
 def _row(saga: Shown, now: datetime) -> tuple[str, ...]:
     count = str(len(saga.participants)) if saga.participants else "-"
     cells = (saga.namespace, saga.name, saga.ready, saga.active_revision or "-", count, saga.synced or "-")
-    return (*map(in_line, cells), age(saga.created, now))
+    reason = next((each.reason for each in saga.conditions if each.type == READY), "-")
+    return (*map(in_line, cells), age(saga.created, now), in_line(reason))
 
 
 def _headline(saga: Shown) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
 
@@ -11,7 +12,7 @@ import typer
 from sagamesh_cli import cluster
 from sagamesh_cli.client import DEFAULT_URL, ApiClient
 from sagamesh_cli.cluster import EVENTS, FORBIDDEN, SAGAS, Access, Context, Kubeconfig
-from sagamesh_cli.options import Output, Url
+from sagamesh_cli.options import Url
 from sagamesh_cli.output import Complaint, OutputFormat, complain, in_line, show
 from sagamesh_cli.views import instance as instance_view
 from sagamesh_cli.views import saga_table
@@ -20,6 +21,19 @@ from sagamesh_operator.ports import ClusterUnavailable
 
 if TYPE_CHECKING:
     from sagamesh_operator.adapters.kubernetes import KubernetesCluster
+
+
+class GetFormat(StrEnum):
+    """What `-o` chooses from, as kubectl's does. `wide`: with what else there is; `name`: only names."""
+
+    TEXT = "text"
+    WIDE = "wide"
+    NAME = "name"
+    JSON = "json"
+    YAML = "yaml"
+
+
+PROGRAMS = {GetFormat.JSON: OutputFormat.JSON, GetFormat.YAML: OutputFormat.YAML}
 
 
 class UnknownSagaError(Complaint):
@@ -39,9 +53,10 @@ def get(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
     url: Url = DEFAULT_URL,
-    output: Output = OutputFormat.TEXT,
+    output: Annotated[GetFormat, typer.Option("-o", "--output", help="How to show it.")] = GetFormat.TEXT,
 ) -> None:
     """Show the sagas of a cluster, or one; with an ID an instance, as the API at --url knows it."""
+    saga = saga and saga.removeprefix(saga_table.RESOURCE)
     if saga is not None and instance is not None:
         if namespace or everywhere or context:
             raise Complaint("an instance is shown by a participant's API, not by the cluster: name it with --url alone")
@@ -58,12 +73,14 @@ def get(
         _show_one(sagas, str(where), saga, output)
 
 
-def _show_instance(saga: str, instance: str, url: str, output: OutputFormat) -> None:
+def _show_instance(saga: str, instance: str, url: str, output: GetFormat) -> None:
     answer = ApiClient(url).get(saga, instance)
-    if output is not OutputFormat.TEXT:
-        show(answer, output)
+    if output in PROGRAMS:
+        show(answer, PROGRAMS[output])
+    elif output is GetFormat.NAME:
+        typer.echo(instance_view.full_name(answer))
     else:
-        typer.echo("\n".join(instance_view.details(answer)))
+        typer.echo("\n".join(instance_view.details(answer, wide=output is GetFormat.WIDE)))
 
 
 async def look(asked: KubernetesCluster, namespace: str | None) -> list[Shown]:
@@ -80,20 +97,25 @@ async def look(asked: KubernetesCluster, namespace: str | None) -> list[Shown]:
     return saga_table.shown(documents, events)
 
 
-def _show_all(sagas: list[Shown], where: str | None, output: OutputFormat) -> None:
-    if output is not OutputFormat.TEXT:
-        show({"sagas": [saga_table.document(each) for each in sagas]}, output)
+def _show_all(sagas: list[Shown], where: str | None, output: GetFormat) -> None:
+    if output in PROGRAMS:
+        show({"sagas": [saga_table.document(each) for each in sagas]}, PROGRAMS[output])
+    elif output is GetFormat.NAME:
+        typer.echo("".join(f"{name}\n" for name in saga_table.names(sagas)), nl=False)
     elif sagas:
-        typer.echo("\n".join(saga_table.lines(sagas, datetime.now(UTC), with_namespace=where is None)))
+        wide = output is GetFormat.WIDE
+        typer.echo("\n".join(saga_table.lines(sagas, datetime.now(UTC), with_namespace=where is None, wide=wide)))
     else:
         complain(f"there are no sagas in {f'the namespace {where}' if where else 'this cluster'}")
 
 
-def _show_one(sagas: list[Shown], namespace: str, name: str, output: OutputFormat) -> None:
+def _show_one(sagas: list[Shown], namespace: str, name: str, output: GetFormat) -> None:
     one = next((each for each in sagas if each.name == name), None)
     if one is None:
         raise UnknownSagaError(f"there is no saga {in_line(name)} in the namespace {in_line(namespace)}")
-    if output is not OutputFormat.TEXT:
-        show(saga_table.document(one), output)
+    if output in PROGRAMS:
+        show(saga_table.document(one), PROGRAMS[output])
+    elif output is GetFormat.NAME:
+        typer.echo("".join(f"{name}\n" for name in saga_table.names([one])), nl=False)
     else:
-        typer.echo("\n".join(saga_table.details(one)))
+        typer.echo("\n".join(saga_table.details(one, wide=output is GetFormat.WIDE)))

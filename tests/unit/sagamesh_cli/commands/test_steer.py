@@ -266,6 +266,33 @@ ship            shipping     waiting                   0
     )
 
 
+def test_get_wide_says_when_steps_ended_and_were_undone(api: Api) -> None:
+    undone = {"time": "2026-01-02T03:05:07.000Z", "step": "reserve-credit", "register": "compensation", "value": "done"}
+    api.will((200, {**DONE, "timeline": [*DONE["timeline"], undone]}))
+    assert sagamesh(api, "get", "checkout", "o-17", "-o", "wide").stdout.splitlines()[-3:] == [
+        "STEP            PARTICIPANT  STATE    EVENT            CALLS  ENDED    UNDONE      REASON",
+        "reserve-credit  customers    done     credit.reserved  1      +0.012s  +1m02.000s",
+        "ship            shipping     waiting                   0",
+    ]
+
+
+def test_wide_takes_a_timeline_as_it_is(api: Api) -> None:
+    odd = [{"step": "ship", "register": {}, "time": "soon"}, {"step": "ship", "register": "end", "time": "soon"}, 7]
+    api.will((200, {**DONE, "timeline": odd}))
+    assert sagamesh(api, "get", "checkout", "o-17", "-o", "wide").stdout.splitlines()[-1].split()[-1] == "soon"
+
+
+def test_the_name_of_an_instance_is_for_other_commands(api: Api) -> None:
+    api.will((200, DONE))
+    assert sagamesh(api, "get", "checkout", "o-17", "-o", "name").stdout == "checkout/o-17\n"
+
+
+def test_a_saga_may_be_named_as_o_name_names_it(api: Api) -> None:
+    api.will((200, DONE))
+    assert sagamesh(api, "get", "saga.sagamesh.dev/checkout", "o-17", "-o", "name").stdout == "checkout/o-17\n"
+    assert api.requests[-1].path == PATH
+
+
 def test_trace(api: Api) -> None:
     api.will((200, UNDONE))
     result = sagamesh(api, "trace", "checkout", "o-17")

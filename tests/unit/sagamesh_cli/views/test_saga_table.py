@@ -9,7 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from sagamesh_cli.main import app
-from sagamesh_cli.views.saga_table import UNSEEN, age, details, document, lines, shown
+from sagamesh_cli.views.saga_table import TITLES, UNSEEN, WIDE, age, details, document, lines, names, shown
+from sagamesh_operator import crd
 
 NOW = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
 STANDS: dict[str, Any] = {
@@ -53,6 +54,25 @@ def test_a_saga_is_a_row_as_kubectl_shows_it() -> None:
     assert lines(shown([STANDS], []), NOW, with_namespace=False) == [
         "NAME      READY  REVISION    PARTICIPANTS  SYNCED  AGE",
         "checkout  True   5f0c9a1e77  2             3/3     60m",
+    ]
+
+
+def test_wide_it_says_why_as_kubectl_does() -> None:
+    told = lines(shown([STANDS], [event("Retiring", "11:00")]), NOW, with_namespace=False, wide=True)
+    assert told[:3] == [
+        "NAME      READY     REVISION    PARTICIPANTS  SYNCED  AGE  REASON",
+        "checkout  True      5f0c9a1e77  2             3/3     60m  Ready",
+        "refund    Retiring  -           -             -       -    -",
+    ]
+    assert lines(shown([STANDS], []), NOW, with_namespace=True, wide=True)[0].endswith("AGE  REASON")
+    assert [title for title, *_ in crd.COLUMNS] == list(TITLES[1:])
+    assert [title for title, *_ in crd.WIDE] == [WIDE]
+
+
+def test_names_are_those_that_kubectl_takes_and_finds() -> None:
+    assert names(shown([STANDS, NEW], [event("Retiring", "11:00")])) == [
+        "saga.sagamesh.dev/checkout",
+        "saga.sagamesh.dev/new",
     ]
 
 
@@ -114,6 +134,14 @@ def test_one_saga_in_full() -> None:
         "PARTICIPANT  SIDECARS  SYNCED",
         "orders       2         2",
         "payments     1         1",
+    ]
+
+
+def test_wide_conditions_say_since_when() -> None:
+    told = details(shown([STANDS], [])[0], wide=True)
+    assert told[5:7] == [
+        "CONDITION  STATUS  REASON  SINCE                 MESSAGE",
+        "Ready      True    Ready   2026-01-02T11:00:05Z  every sidecar holds revision 5f0c9a1e77",
     ]
 
 
