@@ -5,14 +5,19 @@
 
 from __future__ import annotations
 
+import json
+import logging
+import re
 from collections import Counter
+from functools import partial
 
 import pytest
 
+from sagamesh_sidecar.json_logging import JsonFormatter
 from support.builders.seeds import BASE, IN_CI, seeds
 from support.builders.shapes import BIG, SHAPES
-from support.deliveries.endings import ENDINGS, Ending, busy
-from support.deliveries.world import World
+from support.deliveries.endings import ENDINGS, Ending, absence, busy, failing, missing_rules
+from support.deliveries.world import World, trace_of
 
 FIXED = 1
 """Runs of each shape by the same seeds every time, and as many of the day: a tenth of a second each."""
@@ -57,6 +62,31 @@ def test_twenty_steps_side_by_side_are_not_held_up_by_an_app_that_is_busy_three_
     world = World(BIG["fan of 20"], 1, ending=busy, stormy=False)
     assert world.run() == []
     assert sum(world.witness.calls.values()) >= 80
+
+
+def test_each_line_about_an_instance_says_which_run_step_and_trace() -> None:
+    """Whoever logs it. A line without a step is of a whole delivery, whose rules are missing."""
+    heard, wrong = Counter[str](), list[dict[str, object]]()
+
+    def judge(world: World, record: logging.LogRecord) -> None:
+        line = json.loads(JsonFormatter().format(record))
+        if not (named := re.search(r"\bi-\d+", json.dumps(line))):
+            return
+        instance = named[0]
+        heard[line["message"]] += 1
+        told = [line.get(field) for field in ("saga", "instance", "run", "trace_id")]
+        missing = re.fullmatch(r"revision \S+ is not here yet", line["reason"])
+        right = told == [world.saga.name, instance, f"run-{instance}", trace_of(instance).split("-")[1]]
+        if not right or line.get("step") not in ({None} if missing else world.outline.steps):
+            wrong.append(line)
+
+    names = ("diamond", "pivot behind a diamond", "two steps of one participant")
+    for name, ending in zip(names, (absence, failing, missing_rules), strict=True):
+        world = World(SHAPES[name], 5, ending=ending)
+        world.heard = partial(judge, world)
+        assert world.run() == []
+    assert wrong == []
+    assert heard.keys() >= {"again later", "parked"}
 
 
 def test_a_seed_is_one_run() -> None:

@@ -62,6 +62,8 @@ class Witness:
     def __init__(self, clock: Callable[[], float], open_steps: Collection[str]) -> None:
         self._open = open_steps
         self._begun: set[str] = set()
+        self._events: dict[str, dict[str, str]] = {}
+        """Idempotency key -> the event that the call was, which is the same however often it comes."""
         self.violations: list[str] = []
         self.calls: Counter[tuple[str, str]] = Counter()
         """(instance, path) -> how often that was called."""
@@ -106,6 +108,9 @@ class Witness:
         said = headers["idempotency-key"], headers["saga-attempt"], headers["saga-step"]
         if said != (key, str(handed.delivered), step):
             self.blame(f"{path} is called with {said} on behalf of {handed}")
+        event = {name: value for name, value in headers.items() if name.startswith("ce-")}
+        if self._events.setdefault(key, event) != event:
+            self.blame(f"{path} is called with {event}, and was with {self._events[key]}")
 
     def answered(self, handed: HandedOut | None, answer: Answer) -> None:
         assert handed is not None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import random
 from collections.abc import Callable
 from random import Random
@@ -39,6 +40,11 @@ from support.fakes.virtual_loop import play
 EPOCH = 1_000_000_000.0
 """When virtual time begins, in seconds since the epoch."""
 PARK_AFTER = 30.0
+
+
+def trace_of(instance: str) -> str:
+    """The trace that an instance is started with."""
+    return f"00-{int(instance.removeprefix('i-')):032x}-b7ad6b7169203331-01"
 
 
 class World:
@@ -79,13 +85,15 @@ class World:
         self._ended: set[str] = set()
         self._numbers = itertools.count(1)
         self.outside: Outside
+        self.heard: Callable[[logging.LogRecord], None] | None = None
+        """Called with every line that the sidecars log, if somebody wants to judge them."""
 
     def run(self) -> list[str]:
         """What went wrong."""
         before = random.getstate()  # of which the product takes its jitter
         random.seed(self.chance.random())
         try:
-            with Surprises("sagamesh", self.witness.blame):
+            with Surprises("sagamesh", self.witness.blame, self.heard):
                 play(self.chance, self._whole())
         finally:
             random.setstate(before)
@@ -243,7 +251,7 @@ class World:
         value = Start(self.saga.start.event, name, "test", "digest", NULL)
         participant = self.saga.start.participant
         origin = Origin(f"run-{name}", 0, 0.0, self.outline.rules[participant].local.revision, "pod", f"start-{name}")
-        headers, body = codec.encode(START, value, origin, participant)
+        headers, body = codec.encode(START, value, origin, participant, trace_of(name))
         available, self.server.available = self.server.available, True
         self.server.put(instance.subject(START), headers, body, None)
         self.server.available = available
