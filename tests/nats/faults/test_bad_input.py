@@ -39,8 +39,17 @@ SAGA: Saga = replace(STARTED, steps=(OWN,))
 """Whose only step is the sidecar's own: what comes in at its API goes out to its app."""
 CAREFUL: Saga = replace(SAGA, steps=(replace(OWN, when='event.data != "never"'),))
 """The same, but it looks into the data."""
-HEADERS = {"content-type", "ce-specversion", "ce-id", "ce-source", "ce-type", "idempotency-key", "saga-name", "saga-id"}
-HEADERS |= {"saga-run", "saga-step", "saga-attempt", "host", "content-length"}
+HEADERS = {"content-type", "ce-specversion", "ce-id", "ce-source", "ce-type", "ce-correlationid", "ce-causationid"}
+HEADERS |= {
+    "idempotency-key",
+    "saga-name",
+    "saga-id",
+    "saga-run",
+    "saga-step",
+    "saga-attempt",
+    "host",
+    "content-length",
+}
 """What a call to the app may carry; `saga-end` and `traceparent` now and then."""
 REGISTER = {"ce-specversion", "ce-id", "ce-source", "ce-type", "saga-origin"}
 
