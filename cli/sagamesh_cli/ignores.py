@@ -28,12 +28,13 @@ class Ignore(NamedTuple):
 
 def find(text: str, values: Iterable[tuple[int, int]]) -> tuple[Ignore, ...]:
     """The comments of a file that ignore something. `values`: from where to where its texts go, in which `#` is `#`."""
-    comments = list(_COMMENT.finditer(text))
-    if not comments:
-        return ()
-    lines = list(_LINE.finditer(text))
-    within = list(values)
-    return tuple(_read(comment, lines) for comment in comments if not any(a <= comment.start() < b for a, b in within))
+    lines, within = list(_LINE.finditer(text)), list(values)
+    comments = (comment for comment in _COMMENT.finditer(text) if not _is_in(comment.start(), within))
+    return tuple(_read(comment, lines) for comment in comments)
+
+
+def _is_in(place: int, within: Iterable[tuple[int, int]]) -> bool:
+    return any(place in range(*value) for value in within)
 
 
 def _read(comment: re.Match[str], lines: list[re.Match[str]]) -> Ignore:

@@ -63,6 +63,8 @@ sagamesh start order.placed --data @order.json --wait 30s""",
 sagamesh get -A
 # one saga, with its conditions and participants
 sagamesh get checkout -n shop
+# all of a namespace, by kubectl
+kubectl describe $(sagamesh get -o name)
 # an instance: its steps, and what fails just now
 sagamesh get checkout o-1""",
     "trace": """

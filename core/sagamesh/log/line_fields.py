@@ -18,7 +18,7 @@ from sagamesh.text import cut
 Fields = dict[str, str]
 
 
-def fields(instance: Instance, run: str, trace: str = "", step: str = "") -> Fields:
+def fields(instance: Instance, run: str, trace: str, step: str) -> Fields:
     """Of what is known as values. `trace` is a `traceparent`; what is empty is left out."""
     trace_id = trace.split("-")[1] if trace else ""
     given = {"saga": instance.saga, "instance": instance.id, "step": step, "run": run, "trace_id": trace_id}

@@ -43,15 +43,16 @@ def test_a_read_ends_well_with_all_of_it_or_with_nothing() -> None:
 
 HEADERS = {"saga-origin": "r-1;7;1.0;rev;pod;a", "traceparent": f"00-{'a' * 32}-{'b' * 16}-01"}
 FIELDS = {"saga": "checkout", "instance": "o-1", "step": "book", "run": "r-1", "trace_id": "a" * 32}
+SUBJECT = "saga.shop.checkout.o-1.book.end"
 
 
 @pytest.mark.parametrize(
     ("reply", "told"),
     [
-        (b'{"card":"4242', "saga.shop.checkout.o-1.book.end: a reply that is none, of 13 bytes"),
+        (b'{"card":"4242', f"{SUBJECT}: a reply that is none, of 13 bytes"),
         (
             b'{"error":{"err_code":10023,"description":"insufficient resources"}}',
-            "saga.shop.checkout.o-1.book.end was not stored: insufficient resources (10023)",
+            f"{SUBJECT} was not stored: insufficient resources (10023)",
         ),
     ],
 )
@@ -59,10 +60,10 @@ def test_a_register_that_was_not_stored_is_told_of_without_what_it_holds(
     reply: bytes, told: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Whoever listens on its subject may answer with what was sent."""
-    assert replies.put_result("saga.shop.checkout.o-1.book.end", HEADERS, reply) is WriteRefused.UNKNOWN
+    assert replies.put_result(SUBJECT, HEADERS, reply) is WriteRefused.UNKNOWN
     [line] = caplog.records
     assert line.getMessage() == told
-    assert FIELDS.items() <= vars(line).items()
+    assert (FIELDS | {"subject": SUBJECT}).items() <= vars(line).items()
 
 
 def test_what_is_no_register_is_told_of_by_its_subject(caplog: pytest.LogCaptureFixture) -> None:

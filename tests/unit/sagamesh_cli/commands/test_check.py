@@ -158,7 +158,10 @@ def test_a_comment_ignores_a_warning_and_says_why(tmp_path: Path, text: str) -> 
 def test_a_comment_that_ignores_nothing_is_told(tmp_path: Path, text: str, told: str) -> None:
     found = json.loads(sagamesh("check", edited(tmp_path, PIVOT, text), "-o", "json").stdout)
     assert found["success"] is True, "it is a warning"
-    assert [each["message"] for each in found["findings"] if each["code"] == "SM027"] == [told]
+    [idle] = [each for each in found["findings"] if each["code"] == "SM027"]
+    assert idle["message"] == told
+    assert "# sagamesh" in Path(idle["file"]).read_text().splitlines()[idle["line"] - 1]
+    assert idle["fix"].startswith(("take the comment away", "mend it", "write it as in", "there are SM001 to "))
     assert [each["code"] for each in found["findings"] if each["code"] != "SM027"] == ["SM010"]
     assert found["ignored"] == []
 
