@@ -61,10 +61,10 @@ sagamesh start order.placed --data @order.json --wait 30s""",
     "get": """
 # the sagas of all namespaces
 sagamesh get -A
+# the same, with why one is not ready
+sagamesh get -A -o wide
 # one saga, with its conditions and participants
 sagamesh get checkout -n shop
-# all of a namespace, by kubectl
-kubectl describe $(sagamesh get -o name)
 # an instance: its steps, and what fails just now
 sagamesh get checkout o-1""",
     "trace": """
