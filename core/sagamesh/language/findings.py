@@ -51,7 +51,7 @@ ODD_WORD, IDLE_IGNORE = "SM026", "SM027"
 WARNINGS = frozenset({"SM010", "SM018", ODD_WORD, IDLE_IGNORE})
 
 FIELDS = (
-    *("spec", "start", "key", "steps", "name", "participant", "after", "join", "when", "pivot", "readOnly"),
+    *("spec", "start", "key", "steps", "name", "after", "join", "when", "pivot", "readOnly"),
     *("action", "path", "body", "timeout", "within", "retry", "backoff", "maxBackoff", "emits", "event"),
     "compensation",
 )

@@ -76,10 +76,10 @@ class CelProgram:
     source: str
     names: frozenset[str]  # the declared variables that it uses, such as "event.data"
     events: frozenset[str]  # the event types that it names in events["..."]
-    tree: AstNode = field(repr=False, compare=False)
+    tree: AstNode = field(repr=False)
     _place: Place = field(repr=False)
     _expression: Any = field(repr=False, compare=False)
-    _survey: Survey = field(repr=False, compare=False)
+    _survey: Survey = field(repr=False)
     _selections: Mapping[str, Selection] = field(repr=False, compare=False)
 
     @property
@@ -130,7 +130,7 @@ def compile_expression(source: str, place: Place, *, single_event: bool = True) 
     surveyed = survey(tree)
     for pattern in surveyed.patterns:
         _check_pattern(pattern)
-    names = surveyed.variables & declared.keys()
+    names = surveyed.variables.intersection(declared)
     selections = select(tree, names, carried=place.types == _MAP)
     settled = numbers.settled(serialized, _forms()) if numbers.meet(tree) else serialized
     expression = _runtime(place).deserialize(settled)

@@ -17,7 +17,7 @@ from sagamesh.errors import EvaluationError
 from sagamesh.language.cel.selection import ASKED, CARRIED, Selection
 from sagamesh.text import rfc3339, shortened
 
-MAX_DEPTH = 100  # of data; far below where Python's or the library's stack would end
+MAX_DEPTH = 100  # of data; far below where Python's or the library's stack would end, and deeper than fields are named
 LONGEST_PATH = 120  # characters of one in a message: fields are as long as their sender likes
 EXACT = 2**53  # up to here a double holds every whole number
 INT64 = 2**63  # from here on a whole number is none of CEL's integers
@@ -81,7 +81,6 @@ class Intake:
             other = CARRIED
         elif selection.each is not None:
             other = ASKED
-        self._check_depth(depth)
         taken: dict[str, object] = {}
         for name, item in value.items():
             part = fields.get(name, other)
@@ -103,7 +102,6 @@ class Intake:
             if depth == 0:
                 return self._token(value)
             other = other or CARRIED
-        self._check_depth(depth)
         taken = []
         for place, item in enumerate(value):
             chosen = fields.get(place, other)

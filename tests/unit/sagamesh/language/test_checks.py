@@ -67,6 +67,7 @@ def test_the_documentation_explains_exactly_the_codes_that_there_are() -> None:
     assert list(SECTIONS) == sorted(CODES)
     for code, text in SECTIONS.items():
         assert text.strip().startswith("A warning.") == (code in WARNINGS)
+        assert re.fullmatch(r"[A-Z`].+\.", CODES[code]), "a sentence, which `check --explain` says first"
 
 
 @pytest.mark.parametrize("text", [CHECKOUT, in_language_page()], ids=["checkout", "docs/language.md"])

@@ -56,6 +56,16 @@ def test_what_is_costly_to_compile_counts_for_more() -> None:
     assert codes(mistakes) == ["SM019"] * 33 + ["SM025"]
 
 
+@pytest.mark.parametrize(("most", "refused"), [(275, 2), (274, 1)])
+def test_a_pattern_counts_a_quarter_of_its_weight(most: int, refused: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here ten characters a hundred times, beside 25 of the expression."""
+    monkeypatch.setattr(expression_checks, "MOST_EXPRESSED", most)
+    found = check(
+        steps(*(f"s{n}: order.placed; when: \"'a'.matches('[a-z]{{100}}')\", readOnly: true" for n in range(3)))
+    )
+    assert [(f.code, f.path) for f in found] == [("SM025", f"spec.steps[{refused}].when")]
+
+
 @pytest.mark.parametrize(
     ("field", "message", "fix"),
     [
@@ -97,6 +107,29 @@ def test_who_looks_without_asking_hears_what_to_ask(field: str, message: str, fi
     [found] = check(steps(f"a: order.placed; {field}"))
     assert (found.code, found.level) == ("SM024", "error")
     assert (found.message, found.fix) == (message, fix)
+
+
+def test_what_is_said_of_events_that_are_not_sure() -> None:
+    x = "x: order.placed -> yes no"
+    [never] = check(steps(x, "b: yes", f"c: b.done; {naming('no')}"))
+    assert (never.message, never.fix) == (
+        "'no' never comes before 'c'",
+        "name the starting event or an event that 'c' waits for, directly or through other steps",
+    )
+    [either] = check(
+        steps(
+            "x: order.placed",
+            "a: order.placed -> yes no",
+            "b: yes x.done",
+            f"m: b.done no; join: any, {naming('x.done')}",
+        )
+    )
+    assert (either.message, either.fix) == (
+        "'x.done' may or may not have happened when 'm' runs, so its retries could differ",
+        "let 'm' wait for it, or name an event that comes before it in every branch",
+    )
+    [wrong] = check(steps("a: order.placed; when: '(', readOnly: true"))
+    assert wrong.fix == "correct the expression; the numbers are its line and column"
 
 
 def test_event_has_no_meaning_where_a_step_joins_several() -> None:

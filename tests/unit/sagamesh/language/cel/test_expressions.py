@@ -114,6 +114,14 @@ def test_what_an_expression_gives_and_what_it_reads(source, place, expected, nam
     assert events is None or program.events == events
 
 
+def test_a_program_is_what_it_was_compiled_of():
+    one, same = (compile_expression("event.id", Place.KEY) for _ in range(2))
+    assert one == same
+    assert hash(one) == hash(same)
+    assert one != compile_expression("event.type", Place.KEY)
+    assert repr(one) == "CelProgram(source='event.id', names=frozenset({'event.id'}), events=frozenset())"
+
+
 def test_a_join_reads_events_and_saga():
     program = compile_expression('events["a"].data.x == saga.id', Place.WHEN, single_event=False)
     assert program({"events": {"a": {"data": {"x": "i"}}}, "saga.id": "i"}) is True
