@@ -373,6 +373,12 @@ def test_who_sees_only_what_it_looks_at_comes_to_the_same_as_who_sees_all(source
     assert outcome(program, data) == outcome(seeing_all, data)
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_whole_number_is_a_double_below_where_doubles_begin_to_leave_some_out(sign: int) -> None:
+    kinds = [type(Intake().take(sign * number, "event.data", WHOLE)) for number in (2**53 - 1, 2**53)]
+    assert kinds == [float, int]
+
+
 @pytest.mark.parametrize(
     ("path", "text"),
     [
