@@ -21,11 +21,15 @@ MODULES: tuple[ModuleType, ...] = (endings, situation, decision, attempt, comman
 
 @dataclass(frozen=True)
 class Mutant:
-    """`shapes`: where it is bound to show. `edits`: (module, text, text in its place)."""
+    """`shapes`: in each of them it shows. `edits`: (module, text, text in its place). `short`: what it is called."""
 
     name: str
     shapes: tuple[str, ...]
     edits: tuple[tuple[ModuleType, str, str], ...]
+    short: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.short}: {self.name}" if self.short else self.name
 
 
 def mutate(mutant: Mutant) -> Handlers:
@@ -55,7 +59,8 @@ READ_AND_STOP = """        take(known, (yield Pause(turn)))
 
 
 def _fetch"""
-READ_AND_BELIEVE = """    known.absent.add(name)
+READ_AND_BELIEVE = """        take(known, (yield Pause(turn)))
+    known.absent.update(name for name in names if name not in known.registers)
 
 
 def _fetch"""
@@ -73,15 +78,13 @@ NEVER_RUN = """    if at.step.rules.open:
         return (Write(at.step.end, Dead()),)
         return end_failed(at, """
 BELIEVED = """aborted = Aborted(Cause("cancelled"))
-    if ABORT not in known.registers:"""
+    if ABORT not in at.known.registers:"""
 STOPPED = """        case Aborted(cause=cause):
             return ACK"""
 UNDECIDED = """        case None:
             return (Write(OUTCOME, Committed()),) if local.pivot is None else ACK"""
-CANCELLED = """        return ACK
-    match known.value(step.begin):"""
-SKIPPED_TOO = """            case Started() | Skipped():
-                return ACK"""
+AT_WORK = "        return fits\n    return Need(come_back(at))"
+FITS = "    if ended is None and not known.mine(step.begin) and isinstance(fits := begin_fits(at, begun), Need):"
 
 MUTANTS = (
     Mutant(
@@ -117,40 +120,42 @@ MUTANTS = (
     ),
     Mutant(
         "whichever delivery wins begin owns the step",
-        ("nested diamond with an independent root", "two steps of one participant"),
+        ("nested diamond with an independent root", "pivot behind two roots"),
         ((situation, "register.sequence > at.delivery.register.sequence or ", ""),),
+        "anyowner",
     ),
     Mutant(
         "the notice is acked where it should come back",
         ("straight 2", "two roots"),
-        ((decision, "return come_back(at)  # its owner is still at work", "return ACK  #"),),
+        ((situation, AT_WORK, "        return fits\n    return LEAVE_IT"),),
     ),
     Mutant(
         "the notice is acked while an open step is at work",
         ("straight 1", "two roots"),
         (
             (
-                decision,
-                "return come_back(at)  # its owner is still at work",
-                "return ACK if step.rules.open else come_back(at)  #",
+                situation,
+                AT_WORK,
+                "        return fits\n    return LEAVE_IT if at.step.rules.open else Need(come_back(at))",
             ),
         ),
+        "ackopen",
     ),
     Mutant(
         "compensations do not wait for what is behind",
         ("straight 2", "straight 3"),
-        (
-            (
-                decision,
-                "if isinstance(undone := are_there(at, *map(registers.compensation, behind)), Need):",
-                "if False:",
-            ),
-        ),
+        ((decision, "if isinstance(undone := are_there(at, *at.behind), Need):", "if False:"),),
+        "nowait",
     ),
     Mutant(
         "a step that never ran waits for what is behind",
-        ("straight 3", "straight 5"),
+        (
+            "nested diamond with an independent root",
+            "choice and merge of unequal branches",
+            "two steps of one participant",
+        ),
         ((decision, "if isinstance(known.value(step.begin), Cancelled):", "if False:"),),
+        "deadwait",
     ),
     Mutant(
         "a step that was skipped counts as one that never ran",
@@ -170,68 +175,109 @@ MUTANTS = (
     ),
     Mutant(
         "an open root that hears of the abort counts as never run",
-        ("straight 2", "two roots", "straight 1"),
+        ("pivot behind two roots", "parallel order with two roots"),
         ((decision, "    if at.step.rules.open:\n        return end_failed(at, ", NEVER_RUN),),
+        "never",
     ),
     Mutant(
         "the notice is believed without the outcome",
         ("straight 2", "two roots", "pivot in the middle"),
         (
-            (decision, "    if (wrong := implausible(local, known.registers)) is not None:", "    if wrong := None:"),
+            (situation, "    if (wrong := implausible(at.rules.local, at.known.registers)) is None:", "    if True:"),
             (decision, "if not isinstance(aborted := decided(at), Aborted):", BELIEVED),
         ),
+        "noticealone",
+    ),
+    Mutant(
+        "how a step was begun is believed, whoever wrote it",
+        ("pivot behind a diamond", "pivot skipped, with one sink after it", "pivot behind two roots"),
+        ((decision, FITS, "    if False:"),),
+    ),
+    Mutant(
+        "a skipped that the inputs contradict is believed",
+        ("pivot skipped, with one sink after it", "pivot on one branch"),
+        ((decision, FITS, FITS.replace("ended is None", "ended is None and isinstance(begun, Started)")),),
+    ),
+    Mutant(
+        "a step that another delivery is said to have begun is left to that one",
+        ("pivot behind a diamond", "pivot behind two roots"),
+        ((decision, FITS, FITS.replace("ended is None", "begun.delivery == at.delivery.subject")),),
+    ),
+    Mutant(
+        "a step that failed beside a pivot that was begun is acked",
+        ("nothing undoable before the pivot", "pivot in the middle", "pivot last"),
+        (
+            (
+                decision,
+                "    if isinstance(plausible := is_plausible(at), Need):\n        return plausible.effects\n    cause",
+                "    cause",
+            ),
+        ),
+    ),
+    Mutant(
+        "a finish is written where one register is the last",
+        ("straight 2", "straight 1"),
+        ((decision, "len(last) == 1 or ", ""),),
+        "lonefinish",
     ),
     Mutant(
         "a sink ignores a failed one",
         ("two roots", "fan-out"),
         (
             (
-                decision,
-                "    if any(isinstance(known.value(name), Failed) for name in others):\n        return ACK\n",
+                situation,
+                "    if any(isinstance(at.known.value(name), Failed) for name in others):\n        return LEAVE_IT\n",
                 "",
             ),
         ),
     ),
     Mutant(
         "a sink that finds the saga aborted writes no notice",
-        ("straight 1", "straight 2"),
+        ("choice and merge of unequal branches", "join with the start", "pivot skipped, and the only sink"),
         ((decision, "        case Aborted(cause=cause):\n            return give_notice(known, cause)", STOPPED),),
     ),
     Mutant(
         "sinks of a skipped pivot write no outcome",
         ("pivot skipped", "pivot skipped, and the only sink"),
         ((decision, "        case None:\n            return (Write(OUTCOME, Committed()),)", UNDECIDED),),
+        "nopivotoutcome",
     ),
     Mutant(
         "a sink takes a pivot whose begin it does not see for one that was skipped",
-        ("pivot with two retriable sinks", "pivot that chooses"),
+        ("pivot on one branch", "pivot skipped", "pivot that chooses"),
         ((situation, "    if (name := registers.begin(pivot)) not in", NO_WAIT),),
     ),
     Mutant(
         "a pivot that sees cancelled does not carry the abort on",
-        ("pivot in the middle", "pivot last"),
-        (
-            (
-                decision,
-                "known.value(step.begin))) is not None:\n        return give_notice(known, cause)",
-                "known.value(step.begin))) is not None:\n        return ACK",
-            ),
-        ),
+        ("pivot in the middle", "pivot with two retriable sinks", "pivot behind two roots"),
+        ((decision, "return give_notice(known, cause) if step.rules.pivot else ACK", "return ACK"),),
     ),
     Mutant(
         "an abort goes past the pivot's latch",
         ("pivot in the middle", "pivot last", "pivot behind two roots"),
-        ((decision, "return (Write(latch, Cancelled(cause), guarded=known.late),)", "pass"),),
+        (
+            (decision, "return (Write(latch, Cancelled(cause), guarded=known.late),)", "pass"),
+            (decision, "case None if latch is None or isinstance(known.value(latch), Skipped):", "case None:"),
+        ),
+        "nolatch",
     ),
     Mutant(
         "an abort that finds the pivot skipped writes no outcome",
         ("pivot skipped", "pivot on one branch"),
-        ((decision, "            case Started():\n                return ACK  # the pivot decides", SKIPPED_TOO),),
+        (
+            (
+                decision,
+                "case None if latch is None or isinstance(known.value(latch), Skipped):",
+                "case None if not latch:",
+            ),
+        ),
+        "skiplatch",
     ),
     Mutant(
         "outcome aborted without the notice",
         ("straight 2",),
-        ((decision, "return give_notice(known, stands.cause) if isinstance(stands, Aborted) else ACK", "return ACK"),),
+        ((decision, "        case Aborted(cause=said):\n            return give_notice(known, said)\n", ""),),
+        "nonotice",
     ),
     Mutant(
         "a pivot that cannot be evaluated parks",

@@ -6,13 +6,13 @@ out right because every participant asks this function about every delivery. It 
 
 1. *Present is final, absent proves nothing.* What was read in a register stands there for ever, so `known` only grows,
    and every call starts at the top and runs down to the first thing that is not known yet. A read that finds nothing
-   may be stale. It may spare work (`forward` and `carry_on` look before they write); nothing follows from it.
+   may be stale. It may spare work (`forward` looks before it writes); nothing follows from it.
 
 2. *Who needs "it is not there" writes something that the server refuses if it is there.* Mostly the register itself,
    since the one write that wins decides for all: the `begin` of a latched step says whether it runs, that of the pivot
    is what an abort must close first (`abort`). Where only the absence matters it is a marker (`are_certain`). So a join
    can wait with nobody there to count: an input that was absent when its sibling was handled is stored after that, and
-   its own delivery finds the sibling there. It is enough that the last one acts (`runs_by_all`, `commit`, `finish`).
+   its own delivery finds the sibling there. It is enough that the last one acts (`runs_now`, `commit`, `finish`).
 
 3. *A write that timed out is written again with the same attempt id; a refused one is read until it is there.* So
    after each `Write` it is known what stands, and by the attempt id who wrote it. Who has won `begin` knows that nobody
@@ -20,7 +20,8 @@ out right because every participant asks this function about every delivery. It 
 
 4. *Acks are an optimisation.* Any delivery may come again, at any time, in any order, to any replica. So every rule
    asks first what stands, and what follows from an `end` is done by whoever sees it, not by whoever wrote it (`tail`):
-   what one attempt left undone, the next carries on.
+   what one attempt left undone, the next carries on. What it has not done itself it believes only where the registers
+   that come before say the same (`carry_on`, `backward`).
 
 5. *The outcome is one write-once register, and what follows from others is not written again.* With a pivot it is the
    pivot's: its `begin` cancelled, or its `end`; else `_.outcome`. Write-once is enforced where a message is stored, but
@@ -78,29 +79,31 @@ from sagamesh.log.registers import (
     Value,
 )
 from sagamesh.protocol import calls
-from sagamesh.protocol.answers import Again, Answered, Away, Refusal, Success, judge_action, judge_compensation
-from sagamesh.protocol.effects import Delivery, Effects, Known, Read, Tell, Write
-from sagamesh.protocol.endings import closed, implausible, outcome, outcome_names
+from sagamesh.protocol.answers import Again, Answer, Answered, Away, Refusal, Success, judge_action, judge_compensation
+from sagamesh.protocol.effects import Call, Delivery, Effects, Known, Tell, Write
+from sagamesh.protocol.endings import latch_of, outcome, outcome_names
 from sagamesh.protocol.situation import (
     ACK,
     Need,
     Situation,
     are_certain,
     are_there,
-    began_rightly,
+    begin_fits,
     come_back,
     decided,
-    hold,
+    is_at_rest,
     is_material_known,
+    is_plausible,
     looked_at,
-    pivot_agrees,
+    may_commit,
     retry,
-    runs_by_all,
-    runs_by_any,
+    runs_now,
+    why_aborted,
 )
 from sagamesh.protocol.variables import needed
 from sagamesh.rules.compiled import OwnStep, Rules
 
+Because = Literal["dead", "when"]
 APP_AWAY = "the app is away"
 ONLY_PEOPLE_CAN = "trying again will not help, only a change of the saga or of its data"
 COMPENSATION_RETRY = Retry(max_backoff=60.0)
@@ -121,47 +124,54 @@ def decide(rules: Rules, known: Known, delivery: Delivery, step: OwnStep) -> Eff
 
 def forward(at: Situation) -> Effects:
     """Rule 1: whose is the step, and how far has it come?"""
-    known, step = at.known, at.step
-    first = step.end if step.rules.open else step.begin
-    if known.late and first not in known.registers and first not in known.unseen:
-        return (Read((step.begin, step.end)),)  # begun or ended, most likely: an earlier attempt may have got further
+    step, known = at.step, at.known
+    if known.late and isinstance(looked := looked_at(at, step.begin, step.end), Need):
+        return looked.effects  # begun or ended, most likely: an earlier attempt may have got further
     if step.rules.open:
-        return tail(at, ended) if (ended := known.value(step.end)) is not None else take_up(at)
-    if step.rules.pivot and (cause := closed(at.rules.local, known.value(step.begin))) is not None:
-        return give_notice(known, cause)
-    match known.value(step.begin):
-        case None:
-            return take_up(at)
-        case Cancelled():
-            return ACK
-        case Started(delivery=subject) | Skipped(delivery=subject) if subject != at.delivery.subject:
-            return ACK  # begun by another delivery: that one owns the step
-        case Skipped(because=because):
-            return skip(at, because)
-        case _:
-            return carry_on(at)
+        return take_up(at) if (ended := known.value(step.end)) is None else tail(at, ended)
+    match at.begun:
+        case Cancelled(cause=cause):
+            return give_notice(known, cause) if step.rules.pivot else ACK
+        case Started() | Skipped() as begun:
+            return carry_on(at, begun)
+    return take_up(at)
+
+
+def carry_on(at: Situation, begun: Started | Skipped) -> Effects:
+    """Rule 1, of a step that was begun. Who has not begun it himself believes nothing, unless it has ended."""
+    step, known = at.step, at.known
+    ended = known.value(step.end)
+    if ended is None and not known.mine(step.begin) and isinstance(fits := begin_fits(at, begun), Need):
+        return fits.effects
+    if begun.delivery != at.delivery.subject:
+        return ACK  # begun by another delivery: that one owns the step
+    if ended is not None:
+        return tail(at, ended)
+    return act(at) if isinstance(begun, Started) else end_skipped(at, begun.because)
 
 
 def take_up(at: Situation) -> Effects:
-    """Rule 2: do the inputs make the step run, here and now? A latched one then says so in `begin`."""
-    runs = runs_by_any(at) if at.step.rules.join == "any" else runs_by_all(at)
-    if isinstance(runs, Need):
+    """Rule 2: do the inputs make the step run, here and now, and is the saga not aborted?"""
+    if isinstance(runs := runs_now(at), Need):
         return runs.effects
     if ABORT in at.known.registers and not at.step.rules.retriable:
-        if isinstance(looked := looked_at(at, *outcome_names(at.rules.local)), Need):
-            return looked.effects
-        if isinstance(aborted := decided(at), Aborted):
-            return cancel_step(at, aborted.cause)
-    if not runs.value:
-        return skip(at, "dead")
-    if at.step.when is not None or at.step.rules.pivot:  # so that the pivot's latch waits for no read
-        if isinstance(inputs := are_certain(at, *needed(at.step, at.incoming)), Need):
-            return inputs.effects
-        if not calls.holds(at.step, at.known, at.delivery):
-            return skip(at, "when")
+        match why_aborted(at):
+            case Need(effects=effects):
+                return effects
+            case Cause() as cause:
+                return cancel_step(at, cause)
+    return run(at) if runs.value else skip(at, "dead")
+
+
+def run(at: Situation) -> Effects:
+    """Rule 2, of a step that runs. Its call's parts are known before a latched one says so in `begin`."""
+    if isinstance(parts := are_certain(at, *needed(at.step, at.incoming)), Need):
+        return parts.effects
+    if not calls.holds(at.step, at.known, at.delivery):
+        return skip(at, "when")
     if at.step.rules.open:
         return act(at)
-    if at.known.app_away and not (at.step.rules.pivot and calls.is_hopeless(at.step, at.known, at.delivery)):
+    if at.known.app_away and not calls.is_hopeless(at.step, at.known, at.delivery):
         return come_back(at, APP_AWAY)
     return begin(at, Started(at.delivery.subject))
 
@@ -177,12 +187,12 @@ def cancel_step(at: Situation, cause: Cause) -> Effects:
     return begin(at, Cancelled(cause))
 
 
-def skip(at: Situation, because: Literal["dead", "when"]) -> Effects:
+def skip(at: Situation, because: Because) -> Effects:
     """The end of rule 2: a skipped step ends dead, or satisfied. A latched one says so in `begin` first."""
-    if not at.step.rules.open and at.step.begin not in at.known.registers:
-        return begin(at, Skipped(at.delivery.subject, because))
-    if (ended := at.known.value(at.step.end)) is not None:
-        return tail(at, ended)
+    return end_skipped(at, because) if at.step.rules.open else begin(at, Skipped(at.delivery.subject, because))
+
+
+def end_skipped(at: Situation, because: Because) -> Effects:
     return end(at, Dead() if because == "dead" else Satisfied(at.step.emits[-1][0]))
 
 
@@ -191,51 +201,47 @@ def end(at: Situation, value: Value) -> Effects:
     return (Write(at.step.end, value, guarded=at.known.late and at.step.begin not in at.known.registers),)
 
 
-def carry_on(at: Situation) -> Effects:
-    """Rule 1, of a step that was begun by this delivery. Who has not begun it himself believes nothing."""
-    step, known = at.step, at.known
-    if (ended := known.value(step.end)) is not None:
-        return tail(at, ended)
-    if not known.mine(step.begin) and isinstance(begun := began_rightly(at), Need):
-        return begun.effects
-    return act(at)
-
-
 def act(at: Situation) -> Effects:
     """Rule 3: call the action, write `end`."""
-    step, known = at.step, at.known
     if isinstance(material := is_material_known(at, at.incoming), Need):
         return material.effects
-    if (answer := known.answer) is None:
-        return call_action(at)
-    match judge_action(answer, step.rules.action.path):
-        case Away():
-            return wait_for_app(at)
-        case Refusal(reason=reason) if not step.rules.retriable:
-            return end_failed(at, "refused", reason)
-        case Refusal() as refusal:
-            return retry(at, step.rules.action.retry, refusal.told)
-        case Again(kind=kind, reason=reason) if known.within_passed and not step.must_succeed:
-            return end_failed(at, kind, reason)
-        case Again(reason=reason, after=after):
-            return retry(at, step.rules.action.retry, reason, after)
-        case Success() as success:
-            assert isinstance(answer, Answered)
-            return succeed(at, answer, success)
+    return call_action(at) if (answer := at.known.answer) is None else hear(at, answer)
 
 
 def call_action(at: Situation) -> Effects:
-    """What cannot be evaluated needs neither the app nor the lease. A late call of an open step needs a guard first."""
+    """What cannot be evaluated needs neither the app nor the lease."""
     call = calls.action(at.step, at.known, at.delivery)
     if isinstance(call, EvaluationError):
         return give_up(at, call)
     if at.known.app_away:
         return wait_for_app(at)
-    if at.known.lease_lost:
-        return come_back(at)
+    return come_back(at) if at.known.lease_lost else call_safely(at, call)
+
+
+def call_safely(at: Situation, call: Call) -> Effects:
+    """A late call of an open step may be one of an instance that was deleted: it needs a guard first."""
     if at.known.late and at.step.begin not in at.known.registers:
         return begin(at, Started(at.delivery.subject))
     return (call,)
+
+
+def hear(at: Situation, answer: Answer) -> Effects:
+    """The end of rule 3: what the app's answer means for the step."""
+    step = at.step.rules
+    match judge_action(answer, step.action.path):
+        case Success() as success:
+            assert isinstance(answer, Answered)
+            return succeed(at, answer, success)
+        case Away():
+            return wait_for_app(at)
+        case Refusal(reason=reason) if not step.retriable:
+            return end_failed(at, "refused", reason)
+        case Refusal() as refusal:
+            return retry(at, step.action.retry, refusal.told)
+        case Again(kind=kind, reason=reason) if at.known.within_passed and not at.step.must_succeed:
+            return end_failed(at, kind, reason)
+        case Again(reason=reason, after=after):
+            return retry(at, step.action.retry, reason, after)
 
 
 def give_up(at: Situation, error: EvaluationError) -> Effects:
@@ -248,15 +254,14 @@ def give_up(at: Situation, error: EvaluationError) -> Effects:
 
 def succeed(at: Situation, answer: Answered, success: Success) -> Effects:
     """The app has acted: where it cannot be told which event fits, the last is announced, which fits every answer."""
-    known = at.known
     told: Effects = ()
     try:
-        event = calls.choose(at.step, known, at.delivery, answer, success)
+        event = calls.choose(at.step, at.known, at.delivery, answer, success)
     except EvaluationError as error:
         event, told = at.step.emits[-1][0], (Tell(error.place, str(error)),)
     if event is not None:
-        return (*told, *end(at, Done(event, success.data, at.delivery.delivered, known.called, known.began)))
-    unfit = calls.unfit(at.step, known, answer, success)
+        return (*told, *end(at, Done(event, success.data, at.delivery.delivered, at.known.called, at.known.began)))
+    unfit = calls.unfit(at.step, at.known, answer, success)
     return retry(at, at.step.rules.action.retry, unfit) if at.step.must_succeed else end_failed(at, "unknown", unfit)
 
 
@@ -266,11 +271,10 @@ def end_failed(at: Situation, kind: FailureKind, reason: str) -> Effects:
 
 def wait_for_app(at: Situation) -> Effects:
     """The app is away: an action ends failed if the saga is being aborted, else it waits on."""
-    if at.step.must_succeed:
-        return come_back(at, APP_AWAY)
-    if isinstance(looked := looked_at(at, *outcome_names(at.rules.local)), Need):
-        return looked.effects
-    if not isinstance(decided(at), Aborted):
+    aborted = None if at.step.must_succeed else why_aborted(at)
+    if isinstance(aborted, Need):
+        return aborted.effects
+    if aborted is None:
         return come_back(at, APP_AWAY)
     uncalled = not at.known.late if at.step.rules.open else at.known.mine(at.step.begin)
     return end_failed(at, "refused" if uncalled else "unknown", "the app was away while the saga was aborted")
@@ -278,25 +282,24 @@ def wait_for_app(at: Situation) -> Effects:
 
 def tail(at: Situation, ended: Value) -> Effects:
     """What follows from an `end`, whoever wrote it. That of a pivot is the outcome."""
-    if isinstance(ended, Failed):
-        cause = Cause(ended.kind, ended.reason, at.step.name)
-        return give_notice(at.known, cause) if at.step.rules.pivot else abort(at.rules, at.known, cause)
-    return commit(at, ended) if at.step.is_sink else ACK
+    if not isinstance(ended, Failed):
+        return commit(at, ended) if at.step.is_sink else ACK
+    if isinstance(plausible := is_plausible(at), Need):
+        return plausible.effects
+    cause = Cause(ended.kind, ended.reason, at.step.name)
+    return give_notice(at.known, cause) if at.step.rules.pivot else abort(at.rules, at.known, cause)
 
 
 def abort(rules: Rules, known: Known, cause: Cause) -> Effects:
     """Rule 4, for any step but the pivot, and for a cancel: close the pivot's latch, or write the outcome."""
-    if rules.local.pivot is not None:
-        latch = registers.begin(rules.local.pivot)
-        match known.value(latch):
-            case None:
-                return (Write(latch, Cancelled(cause), guarded=known.late),)
-            case Started():
-                return ACK  # the pivot decides
-    stands = outcome(rules.local, known.registers)
-    if stands is None:
-        return (Write(OUTCOME, Aborted(cause)),)
-    return give_notice(known, stands.cause) if isinstance(stands, Aborted) else ACK
+    if (latch := latch_of(rules.local)) is not None and latch not in known.registers:
+        return (Write(latch, Cancelled(cause), guarded=known.late),)
+    match outcome(rules.local, known.registers):
+        case Aborted(cause=said):
+            return give_notice(known, said)
+        case None if latch is None or isinstance(known.value(latch), Skipped):
+            return (Write(OUTCOME, Aborted(cause)),)
+    return ACK  # committed, or the pivot decides
 
 
 def give_notice(known: Known, cause: Cause) -> Effects:
@@ -310,20 +313,14 @@ def commit(at: Situation, ended: Value) -> Effects:
     others = tuple(registers.end(sink) for sink in local.sinks if sink != at.step.name)
     if not others and at.step.must_succeed and not isinstance(ended, Dead):
         return ACK  # it follows from the pivot's end
-    if any(isinstance(known.value(name), Failed) for name in others):
-        return ACK
-    if isinstance(ends := are_there(at, *others), Need):
-        return ends.effects
-    if isinstance(pivot := pivot_agrees(at), Need):
-        return pivot.effects
+    if isinstance(committed := may_commit(at, *others), Need):
+        return committed.effects
     match decided(at):
         case None:
             return (Write(OUTCOME, Committed()),)
         case Aborted(cause=cause):
             return give_notice(known, cause)
-    if local.pivot is None or not others or FINISH in known.registers:
-        return ACK
-    return (Write(FINISH, Completed()),)
+    return ACK if local.pivot is None or not others or FINISH in known.registers else (Write(FINISH, Completed()),)
 
 
 # -- backward: on the notice, or on the compensation of a step behind ----------------------------------------------
@@ -331,21 +328,18 @@ def commit(at: Situation, ended: Value) -> Effects:
 
 def backward(at: Situation) -> Effects:
     """Rule 1: is the saga aborted, and the step at rest? The notice is not believed alone."""
-    step, known, local = at.step, at.known, at.rules.local
-    behind = map(registers.compensation, step.rules.behind if local.order == "reverse" else ())
-    own = (step.end,) if step.rules.open else (step.begin, step.end)
-    back = (step.compensation, *behind) if step.undoable else ()
-    if isinstance(all_of_it := looked_at(at, *outcome_names(local), *own, *back), Need):
-        return all_of_it.effects
-    if (wrong := implausible(local, known.registers)) is not None:
-        return hold(wrong, f"{wrong.step}.{wrong.register} contradicts what has decided the saga")
+    step, latch = at.step, () if at.step.rules.open else (at.step.begin,)
+    back = (step.compensation, *at.behind) if step.undoable else ()
+    if isinstance(looked := looked_at(at, *outcome_names(at.rules.local), *latch, step.end, *back), Need):
+        return looked.effects
+    if isinstance(plausible := is_plausible(at), Need):
+        return plausible.effects
     if not isinstance(aborted := decided(at), Aborted):
         return come_back(at)
-    begun = known.value(step.begin)
-    if begun is None and not step.rules.open:
+    if not step.rules.open and step.begin not in at.known.registers:
         return begin(at, Cancelled(aborted.cause))
-    if step.end not in known.registers and (step.rules.open or isinstance(begun, Started)):
-        return come_back(at)  # its owner is still at work, or the start will bring it to an end
+    if isinstance(rest := is_at_rest(at), Need):
+        return rest.effects
     return undo(at, aborted.cause) if step.undoable else ACK
 
 
@@ -357,8 +351,7 @@ def undo(at: Situation, cause: Cause) -> Effects:
     nothing: Effects = (Write(step.compensation, Nothing()),)
     if isinstance(known.value(step.begin), Cancelled):
         return nothing  # nor did anything run that depends on it
-    behind = step.rules.behind if at.rules.local.order == "reverse" else ()
-    if isinstance(undone := are_there(at, *map(registers.compensation, behind)), Need):
+    if isinstance(undone := are_there(at, *at.behind), Need):
         return undone.effects
     spec, ended = step.rules.compensation, known.value(step.end)
     if spec is None or not isinstance(ended, Done | Failed):

@@ -25,6 +25,7 @@ from sagamesh.log.registers import (
     Register,
     Satisfied,
     Skipped,
+    Started,
     Value,
 )
 from sagamesh.protocol.effects import Known
@@ -40,6 +41,11 @@ class Ended(NamedTuple):
 
     outcome: Literal["committed", "aborted"]
     register: Register
+
+
+def latch_of(rules: LocalRules) -> Name | None:
+    """The register by which a pivot begins, or an abort keeps it from that."""
+    return None if rules.pivot is None else registers.begin(rules.pivot)
 
 
 def outcome_names(rules: LocalRules) -> tuple[Name, ...]:
@@ -78,9 +84,15 @@ def outcome(rules: LocalRules, known: Registers) -> Outcome | None:
 
 def implausible(rules: LocalRules, known: Registers) -> Name | None:
     """A register that says something else than those that it has to follow: nobody honest has written it."""
-    if rules.pivot is not None and OUTCOME in known and not isinstance(_begun(rules.pivot, known), Skipped | None):
+    begun = None if rules.pivot is None else _begun(rules.pivot, known)
+    if rules.pivot is not None and OUTCOME in known and not isinstance(begun, Skipped | None):
         return OUTCOME
-    return ABORT if isinstance(outcome(rules, known), Committed) and ABORT in known else None
+    said = outcome(rules, known)
+    committed = isinstance(said, Committed)
+    if (committed or (said is None and isinstance(begun, Started))) and _has_failed(rules, known):
+        return OUTCOME if OUTCOME in known else latch_of(rules)
+    undoing = (name for name in known if name == ABORT or name.register == "compensation")
+    return next(undoing, None) if committed else None
 
 
 def ending(rules: LocalRules, known: Registers) -> Register | None:
@@ -136,6 +148,11 @@ def _undone(rules: LocalRules) -> Name:
         case [only]:
             return registers.compensation(only)
     return FINISH
+
+
+def _has_failed(rules: LocalRules, known: Registers) -> bool:
+    """Whether a step has failed that ends before the saga can be decided otherwise: any but the pivot."""
+    return any(isinstance(register.value, Failed) and name.step != rules.pivot for name, register in known.items())
 
 
 def _begun(pivot: str, known: Registers) -> Value | None:

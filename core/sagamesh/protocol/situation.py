@@ -8,13 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from sagamesh.language.model import Retry
 from sagamesh.log import registers
-from sagamesh.log.registers import Done, Failed, Name, Started
+from sagamesh.log.registers import Aborted, Cancelled, Cause, Done, Failed, Name, Skipped, Started, Value
+from sagamesh.protocol import calls
 from sagamesh.protocol.answers import Answer, Away
 from sagamesh.protocol.effects import Ack, Delivery, Effects, Known, Nak, Prove, Read
-from sagamesh.protocol.endings import Outcome, outcome
+from sagamesh.protocol.endings import Outcome, closed, implausible, outcome, outcome_names
 from sagamesh.protocol.variables import announced, inputs, needed
 from sagamesh.rules.compiled import OwnStep, Rules
 
@@ -59,6 +61,18 @@ class Situation(Struct, frozen=True):
         return self.delivery.register.name
 
     @property
+    def begun(self) -> Value | None:
+        """How the step began. Of a pivot that no event can have skipped, `skipped` says that it was cancelled."""
+        begun = self.known.value(self.step.begin)
+        cause = closed(self.rules.local, begun) if self.step.rules.pivot else None
+        return begun if cause is None else Cancelled(cause)
+
+    @property
+    def behind(self) -> tuple[Name, ...]:
+        """What must be there before the step is undone."""
+        return tuple(map(registers.compensation, self.step.rules.behind if self.rules.local.order == "reverse" else ()))
+
+    @property
     def answer(self) -> Answer | None:
         """What the app said; while it is away it need not be asked."""
         return self.known.answer or (Away() if self.known.app_away else None)
@@ -67,6 +81,13 @@ class Situation(Struct, frozen=True):
 def decided(at: Situation) -> Outcome | None:
     """The outcome, as far as it is known here."""
     return outcome(at.rules.local, at.known.registers)
+
+
+def why_aborted(at: Situation) -> Need | Cause | None:
+    """Why the saga was aborted, as far as its outcome can be seen."""
+    if isinstance(looked := looked_at(at, *outcome_names(at.rules.local)), Need):
+        return looked
+    return said.cause if isinstance(said := decided(at), Aborted) else None
 
 
 def looked_at(at: Situation, *names: Name) -> Judged:
@@ -115,6 +136,11 @@ def are_there(at: Situation, *names: Name) -> Judged:
     return YES
 
 
+def runs_now(at: Situation) -> Judged:
+    """Whether the inputs make the step run, here and now."""
+    return runs_by_any(at) if at.step.rules.join == "any" else runs_by_all(at)
+
+
 def runs_by_all(at: Situation) -> Judged:
     """Whether every input brings a listened event."""
     names = tuple(registers.end(producer) for producer in at.step.heard)
@@ -151,16 +177,62 @@ def brings(at: Situation, name: Name) -> bool:
     return heard is not None and heard[0] in at.step.heard[name.step]
 
 
-def began_rightly(at: Situation) -> Judged:
-    """Whether the inputs are such that a `begin` of somebody else may stand: they were there before it."""
-    heard = inputs(at.step, at.incoming)
-    if isinstance(looked := looked_at(at, at.step.end, *heard), Need):
+def begin_fits(at: Situation, begun: Started | Skipped) -> Judged:
+    """Whether a `begin` that somebody else wrote is what its delivery must have made of the inputs; else it is held.
+
+    They were there before it. Who does not see them comes back: nothing follows from that, nor is a marker written.
+    """
+    heard = {at.delivery.instance.subject(name): name for name in map(registers.end, at.step.heard)}
+    if (owner := heard.get(begun.delivery)) is None:
+        return misbegun(at)
+    dead = isinstance(begun, Skipped) and begun.because == "dead"
+    names = (owner,) if at.step.rules.join == "any" and not dead else tuple(heard.values())
+    if isinstance(looked := looked_at(at, at.step.end, *names), Need):
         return looked
-    if isinstance(material := is_material_known(at, at.incoming), Need):
-        return material
-    if all(brings(at, name) for name in heard):
-        return YES
+    if any(name not in at.known.registers for name in names):
+        return Need(come_back(at, f"{at.step.name} was begun, and not all of its inputs are to be seen"))
+    as_owner = replace(at, delivery=replace(at.delivery, register=at.known.registers[owner]))
+    if runs_now(as_owner) != (NO if dead else YES):
+        return misbegun(at)
+    return YES if dead or owner != at.incoming else when_fits(at, begun)
+
+
+def when_fits(at: Situation, begun: Started | Skipped) -> Judged:
+    """Whether the step's `when` is such that it began, or was skipped."""
+    if isinstance(events := are_certain(at, *needed(at.step, at.incoming)), Need):
+        return events
+    holds = calls.holds(at.step, at.known, at.delivery)
+    return YES if holds == isinstance(begun, Started) else misbegun(at)
+
+
+def misbegun(at: Situation) -> Need:
     return Need(hold(at.step.begin, f"{at.step.name} was begun, and its inputs do not say so"))
+
+
+def is_at_rest(at: Situation) -> Judged:
+    """Whether the step has ended, or never will. Else its owner is at work, or the start will bring it to an end."""
+    begun = None if at.step.rules.open else at.begun
+    if at.step.end in at.known.registers or isinstance(begun, Cancelled | Skipped):
+        return YES
+    if isinstance(begun, Started) and isinstance(fits := begin_fits(at, begun), Need):
+        return fits
+    return Need(come_back(at))
+
+
+def is_plausible(at: Situation) -> Judged:
+    """Whether no register is known that contradicts the outcome; else the delivery is held."""
+    if (wrong := implausible(at.rules.local, at.known.registers)) is None:
+        return YES
+    return Need(hold(wrong, f"{wrong.step}.{wrong.register} contradicts what has decided the saga"))
+
+
+def may_commit(at: Situation, *others: Name) -> Judged:
+    """Whether the saga is committed as far as a sink can tell: the others have ended, none failed, the pivot agrees."""
+    if any(isinstance(at.known.value(name), Failed) for name in others):
+        return LEAVE_IT
+    if isinstance(ends := are_there(at, *others), Need):
+        return ends
+    return pivot_agrees(at)
 
 
 def pivot_agrees(at: Situation) -> Judged:

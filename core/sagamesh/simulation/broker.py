@@ -17,15 +17,19 @@ from sagamesh.simulation.faults import Faults
 
 
 class PendingDelivery:
-    """A register on its way to one participant. `hands` counts the attempts at it that run just now."""
+    """A register on its way to one participant. `hands` counts the attempts at it that run just now.
 
-    __slots__ = ("acked", "delivered", "hands", "participant", "register")
+    `held`: how many registers there were when it was handed back for people to look at; 0: it was not.
+    """
+
+    __slots__ = ("acked", "delivered", "hands", "held", "participant", "register")
 
     def __init__(self, participant: str, register: Register) -> None:
         self.participant = participant
         self.register = register
         self.delivered = 0
         self.hands = 0
+        self.held = 0
         self.acked = False
 
 

@@ -36,10 +36,13 @@ def violations(world: World) -> list[str]:
     """Everything that is wrong with a finished schedule. Empty: all invariants hold.
 
     Where a guard failed open a delivery may have been acked too soon, so that its instance stands still until somebody
-    sweeps the log. What must never be, holds all the same.
+    sweeps the log; where somebody forged how the pivot began, until people have mended that. What must never be, holds
+    all the same.
     """
     if world.broker.misled:
         return [*mistakes(world)]
+    if world.forged_begin:
+        return [*mistakes(world), *([] if world.lost else _silence(world))]
     return [*mistakes(world), *(_without(world) if world.lost else gaps(world))]
 
 
@@ -76,6 +79,13 @@ def gaps(world: World) -> Iterator[str]:
         yield "it has not ended"
 
 
+def _silence(world: World) -> Iterator[str]:
+    """An instance that stands still by a forged register is told to people: a delivery of it is held."""
+    on_its_way = [delivery for delivery in world.broker.deliveries if not delivery.acked]
+    if ending(world.local, world.broker.registers) is None and not any(delivery.held for delivery in on_its_way):
+        yield "it stands still by a forged register, and nobody says so"
+
+
 def _against_the_pivot(world: World) -> Iterator[str]:
     """There is one outcome: where the pivot has run, or was cancelled, nothing else says one."""
     pivot = world.outline.saga.pivot
@@ -100,7 +110,7 @@ def _superfluous(world: World) -> Iterator[str]:
 def _wrong_in_committed(world: World) -> Iterator[str]:
     """Something is undone, has ended otherwise than the events say, or was done though it is not live."""
     apps, expected = world.apps, _expected(world)
-    if ABORT in world.broker.registers and not world.forged:
+    if ABORT in world.broker.registers and world.forged != ABORT:
         yield "committed, but there is a notice"
     yield from (f"committed, but {name} was undone" for name in apps.undone)
     for name in world.outline.steps:
@@ -129,7 +139,8 @@ def _wrong_in_aborted(world: World) -> Iterator[str]:
     for name in outline.retriable:
         if registers.begin(name) in stored or not isinstance(_value(world, registers.end(name)), Dead | None):
             yield f"aborted, but {name} ran after the pivot"
-    if not world.cancelled and not any(isinstance(register.value, Failed) for register in stored.values()):
+    failed = any(isinstance(register.value, Failed) for register in stored.values())
+    if not (failed or world.cancelled or world.forged_begin):
         yield "aborted without a reason"
 
 

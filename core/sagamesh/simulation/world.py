@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sagamesh.log import registers
-from sagamesh.log.registers import ABORT, NULL, START, Cause, Instance, Name, Notice, Register, Start, Started
+from sagamesh.log.registers import ABORT, NULL, START, Cause, Instance, Name, Notice, Register, Skipped, Start, Started
 from sagamesh.protocol import attempt as real
 from sagamesh.protocol import commands, effects
 from sagamesh.protocol.answers import Unanswered
@@ -89,8 +89,8 @@ class Task:
 class World:
     """A schedule. After `run`, `broker`, `apps` and `wrongs` tell what happened; `restless`: why it has no end.
 
-    `forged`: somebody wrote a notice, whatever the outcome. `lost`: a participant that never comes back. `applied`:
-    (step, done or undone) -> how many registers stood when the app did it.
+    `forged`: the register that somebody wrote, whatever the facts: a notice, or the pivot's `begin`. `lost`: the
+    participant that never comes back. `applied`: (step, done or undone) -> how many registers stood when it was.
     """
 
     def __init__(self, outline: Outline, chooser: Chooser, handlers: Handlers = HANDLERS) -> None:
@@ -104,7 +104,7 @@ class World:
         self.tasks: list[Task] = []
         self.attempts = 0
         self.cancelled = False
-        self.forged = False
+        self.forged: Name | None = None
         self.lost = ""
         self.applied: dict[tuple[str, str], int] = {}
         self.wrongs: list[str] = []
@@ -127,6 +127,11 @@ class World:
         """What was decided: `Committed`, `Aborted`, or `None` for an instance that is still undecided."""
         return type(outcome(self.local, self.broker.registers)).__name__.removesuffix("Type")
 
+    @property
+    def forged_begin(self) -> bool:
+        """Whether somebody forged how the pivot began."""
+        return self.forged not in (None, ABORT)
+
     # -- the schedule --------------------------------------------------------------------------------------------
 
     def run(self) -> World:
@@ -138,8 +143,8 @@ class World:
         self.broker.store(Put(START, Start("start", "i", "app", "digest", NULL)), "start", "app")
         faulty = chooser.randrange(20 + 60 * size)
         cancel_at = chooser.randrange(10 + 30 * size) if chooser.random() < 0.3 else -1
-        forge_at = chooser.randrange(10 + 30 * size) if chooser.random() < 0.1 else -1
-        lose_at = chooser.randrange(10 + 30 * size) if chooser.random() < 0.1 else -1
+        forge_at = chooser.randrange(10 + 30 * size) if chooser.random() < 0.2 else -1
+        lose_at = chooser.randrange(10 + 30 * size) if chooser.random() < 0.2 else -1
         limit = faulty + 2_000 + 400 * size
         for turn in range(limit):
             if turn == cancel_at:
@@ -179,13 +184,30 @@ class World:
         """Whether a delivery is still to be settled: not so what nobody takes, or what is held while it is false."""
         if delivery.acked or delivery.participant == self.lost:
             return False
-        held = self.forged and self.faults is faults.NONE and delivery.register.name == ABORT
-        return not held or self.outcome == "Aborted"
+        if self.faults is not faults.NONE:
+            return True
+        if self.forged == ABORT == delivery.register.name:
+            return self.outcome == "Aborted"
+        return delivery.held != self.broker.sequence  # the same would be said again
 
     def _forge(self) -> None:
-        """Somebody who may write the notice does so, though nothing says that the saga is aborted."""
-        self.forged = ABORT not in self.broker.registers
-        self.broker.store(Put(ABORT, Notice(Cause("cancelled", "forged"))), "forged", "somebody")
+        """Somebody who may write the notice does so, though nothing says that the saga is aborted.
+
+        Or he writes how the pivot began, on behalf of any register that comes before it, or of one that does not.
+        """
+        put = self._forgery()
+        if put.name not in self.broker.registers:
+            self.forged = put.name
+            self.broker.store(put, "forged", "somebody")
+
+    def _forgery(self) -> Put:
+        pivot = self.outline.saga.pivot
+        if pivot is None or self.chooser.random() < 0.3:
+            return Put(ABORT, Notice(Cause("cancelled", "forged")))
+        inputs = [registers.end(producer) for producer in self.outline.inputs[pivot.name]]
+        subject = INSTANCE.subject(self.chooser.choice((*inputs, *inputs, registers.end(pivot.name))))
+        forgeries = (Started(subject), Skipped(subject, "dead"))
+        return Put(registers.begin(pivot.name), self.chooser.choice(forgeries))
 
     def _lose(self) -> None:
         """A participant is gone, with all that it had in hand, and never comes back."""
@@ -262,7 +284,8 @@ class World:
     def _execute(self, task: Task, operation: Operation) -> Given:
         match operation:
             case Put():
-                if isinstance(operation.value, Started) and task.known.app_away and not self._fails_alone(task.step):
+                begins = isinstance(operation.value, Started)
+                if begins and task.known.app_away and not self.outline.is_hopeless(task.step):
                     self.wrongs.append(f"{task.step} begins though its app is away")
                 return self.broker.put(operation, task.known.attempt_id, task.participant)
             case Fetch(names=names):
@@ -282,11 +305,6 @@ class World:
             case _:
                 return None
 
-    def _fails_alone(self, step: str) -> bool:
-        """Whether a step needs no app to come to its end, since it will never be called."""
-        pivot = self.outline.saga.pivot
-        return pivot is not None and pivot.name == step and self.outline.is_hopeless(step)
-
     def _call(self, step: str, kind: CallKind) -> Reply:
         if kind == "compensation":
             return Reply(self.apps.undo(step), 0.0)
@@ -300,6 +318,8 @@ class World:
         delivery = handling.delivery
         if len(handling.results) == handling.steps:
             delivery.hands -= 1
+        if isinstance(settled, Nak) and settled.implausible:
+            delivery.held = self.broker.sequence
         if isinstance(settled, Ack) and not (self.faults.lost_ack and self.chooser.random() < self.faults.lost_ack):
             delivery.acked = True
 

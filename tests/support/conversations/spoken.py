@@ -11,7 +11,7 @@ from collections.abc import Callable
 import msgspec
 
 from sagamesh import durations
-from sagamesh.log.registers import Aborted, Cause, Dead, Notice, Skipped, Value
+from sagamesh.log.registers import Aborted, Cause, Committed, Dead, Notice, Skipped, Undone, Value
 from sagamesh.protocol import commands
 from sagamesh.protocol.answers import Answer, Answered, Away, Unanswered
 from sagamesh.simulation.world import HANDLERS, Handlers
@@ -96,10 +96,18 @@ def carry_on(talk: Talk, until: str = "") -> None:
 
 
 def forge(talk: Talk, register: str, how: str = "", by: str = "") -> None:
-    """A begin is forged for a delivery; an end is dead; a notice or an outcome says that the saga is aborted."""
+    """A begin is forged for a delivery; an end is dead; a notice or an outcome says that the saga is aborted.
+
+    An outcome may also say that it is committed.
+    """
     name = name_of(register)
     cause = Cause("cancelled", "forged")
-    forged: dict[str, Value] = {"abort": Notice(cause), "outcome": Aborted(cause), "end": Dead()}
+    forged: dict[str, Value] = {
+        "abort": Notice(cause),
+        "outcome": Committed() if how else Aborted(cause),
+        "end": Dead(),
+        "compensation": Undone(),
+    }
     if by:
         started = attempts.started(name_of(by))
         forged["begin"] = Skipped(started.delivery, "dead") if how == "skipped" else started
@@ -131,7 +139,7 @@ COMMANDS: tuple[tuple[re.Pattern[str], Command], ...] = tuple(
         (r"(?P<who>\w+)(?:/(?P<replica>\d))? loses its lease", lose_lease),
         (r"(?P<register>\S+) arrives", arrive),
         (r"carry on(?: until (?P<until>\S+))?", carry_on),
-        (r"forge (?P<register>_\.abort|_\.outcome|\w+\.end)", forge),
+        (r"forge (?P<register>_\.abort|_\.outcome|\w+\.end|\w+\.compensation)(?P<how> committed)?", forge),
         (r"forge (?P<register>\w+\.begin) (?P<how>started|skipped) by (?P<by>\S+)", forge),
         (r"delete the instance", delete),
         (r"log", end),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json as plain_json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -118,7 +118,7 @@ def only(effects: Effects, kind: type[Any]) -> Any:
 def test_what_the_decision_rests_on_is_told_by_functions_that_are_there() -> None:
     essay = decision.__doc__ or ""
     told = {name for group in re.findall(r"\(((?:`\w+`(?:, | and )?)+)", essay) for name in re.findall(r"\w+", group)}
-    assert {"abort", "tail", "runs_by_all", "carry_on"} <= told
+    assert {"abort", "tail", "runs_now", "carry_on"} <= told
     assert all(hasattr(decision, name) for name in told - {"and"})
 
 
@@ -143,7 +143,7 @@ def test_a_skipped_that_no_event_can_have_caused_reads_as_a_pivot_that_is_cancel
     assert ask(PIVOT, "s1", end("s0"), log) == write(ABORT, Notice(cause))
     skippable = shape("pivot skipped")
     log = {end("a"): done("a.small"), begin("p"): Skipped(INSTANCE.subject(end("a")), "dead")}
-    assert ask(skippable, "p", end("a"), log) == write(end("p"), Dead())
+    assert ask(skippable, "p", end("a"), log, unseen=[end("p")]) == write(end("p"), Dead())
 
 
 @pytest.mark.parametrize(
@@ -151,8 +151,90 @@ def test_a_skipped_that_no_event_can_have_caused_reads_as_a_pivot_that_is_cancel
     [started(end("a")), Skipped(INSTANCE.subject(end("a")), "dead"), Skipped(INSTANCE.subject(end("a")), "when")],
 )
 def test_a_step_begun_by_another_delivery_belongs_to_that_one(begun: Value) -> None:
-    log: Log = {end("b"): done("b.ok"), end("a"): done("a.ok"), begin("c"): begun}
+    """The one that was stored last: the inputs are looked at, since somebody else may have written `begin`."""
+    dead = isinstance(begun, Skipped) and begun.because == "dead"
+    log: Log = {end("b"): Dead() if dead else done("b.ok"), end("a"): done("a.ok"), begin("c"): begun}
+    assert ask(JOIN, "c", end("b"), log, unseen=[end("c")]) == ACK
+    without = {name: value for name, value in log.items() if name != end("a")}
+    assert ask(JOIN, "c", end("b"), without) == read(end("c"), end("a"))
+
+
+def test_a_step_that_has_ended_needs_no_look_at_its_inputs() -> None:
+    log: Log = {end("b"): done("b.ok"), begin("c"): started(end("a")), end("c"): done("c.ok")}
     assert ask(JOIN, "c", end("b"), log) == ACK
+    assert only(
+        ask(JOIN, "c", end("b"), {**log, begin("c"): started(end("b")), end("c"): Failed("refused", "no")}), Write
+    )
+
+
+NOT_SEEN = Nak(0.2, "c was begun, and not all of its inputs are to be seen")
+HELD = Nak(60.0, "c was begun, and its inputs do not say so", at_least=60.0, implausible="begin")
+
+
+@pytest.mark.parametrize("on", [end("a"), end("b")])
+@pytest.mark.parametrize("begun", [started, lambda name: Skipped(INSTANCE.subject(name), "dead")])
+@pytest.mark.parametrize("name", [START, end("c"), end("x"), ABORT])
+def test_a_begin_on_behalf_of_what_is_no_input_is_held(on: Name, begun: Callable[[Name], Value], name: Name) -> None:
+    log: Log = {end("a"): done("a.ok"), end("b"): done("b.ok"), begin("c"): begun(name)}
+    assert ask(JOIN, "c", on, log) == (HELD,)
+
+
+def test_a_join_that_another_input_began_than_the_one_stored_last_is_held_whoever_comes() -> None:
+    log: Log = {end("a"): done("a.ok"), begin("c"): started(end("a")), end("b"): done("b.ok")}
+    for on in (end("a"), end("b")):
+        assert ask(JOIN, "c", on, log, unseen=[end("c")]) == (HELD,)
+    log = {end("a"): done("a.ok"), end("b"): done("b.ok"), begin("c"): started(end("a"))}
+    assert ask(JOIN, "c", end("b"), log, unseen=[end("c")]) == (HELD,)
+
+
+def test_a_join_that_was_begun_while_an_input_is_not_seen_comes_back() -> None:
+    log: Log = {end("a"): done("a.ok"), begin("c"): started(end("a"))}
+    assert ask(JOIN, "c", end("a"), log, unseen=[end("c"), end("b")]) == (NOT_SEEN,)
+
+
+def test_a_merge_is_left_to_the_delivery_that_began_it_if_that_one_brings_an_event() -> None:
+    log: Log = {end("b"): done("b.ok"), begin("d"): started(end("c"))}
+    assert ask(MERGE, "d", end("b"), log) == read(end("d"), end("c"))
+    assert ask(MERGE, "d", end("b"), {**log, end("c"): done("c.ok")}, unseen=[end("d")]) == ACK
+    held = only(ask(MERGE, "d", end("b"), {**log, end("c"): Dead()}, unseen=[end("d")]), Nak)
+    assert held.implausible == "begin"
+
+
+@pytest.mark.parametrize(
+    ("saga", "name", "on", "log", "because"),
+    [
+        (CHOICE, "b", end("a"), {end("a"): done("a.big")}, "dead"),
+        (CHOICE, "b", end("a"), {end("a"): done("a.big")}, "when"),
+        (CHOICE, "b", end("a"), {end("a"): done("a.small")}, "when"),
+        (JOIN, "c", end("b"), {end("a"): done("a.ok"), end("b"): done("b.ok")}, "dead"),
+        (JOIN, "c", end("b"), {end("a"): Failed("refused", "no"), end("b"): Dead()}, "dead"),
+        (MERGE, "d", end("c"), {end("b"): done("b.ok"), end("c"): Dead()}, "dead"),
+        (MERGE, "d", end("c"), {end("b"): Dead(), end("c"): done("c.ok")}, "dead"),
+    ],
+    ids=range(7),
+)
+def test_a_skipped_that_the_inputs_contradict_is_held_but_for_one_s_own(
+    saga: Saga, name: str, on: Name, log: Log, because: Any
+) -> None:
+    log = {**log, begin(name): Skipped(INSTANCE.subject(on), because)}
+    assert only(ask(saga, name, on, log, unseen=[end(name)]), Nak).implausible == "begin"
+    assert isinstance(ask(saga, name, on, log, mine=[begin(name)])[0], Write)
+
+
+def test_a_merge_that_another_skipped_is_dead_only_where_nothing_was_heard() -> None:
+    log: Log = {end("b"): Dead(), end("c"): Dead(), begin("d"): Skipped(INSTANCE.subject(end("c")), "dead")}
+    assert ask(MERGE, "d", end("c"), log, unseen=[end("d")]) == write(end("d"), Dead())
+    assert ask(MERGE, "d", end("b"), log, unseen=[end("d")]) == ACK
+
+
+@pytest.mark.parametrize(("total", "fits", "other"), [(20, "started", "when"), (5, "when", "started")])
+def test_a_begin_of_somebody_else_fits_the_when_of_the_step(total: int, fits: str, other: str) -> None:
+    saga = shapes.saga(step("a"), step("b", "a.ok", when="event.data.total > 10"))
+    began = {"started": started(end("a")), "when": Skipped(INSTANCE.subject(end("a")), "when")}
+    log: Log = {end("a"): done("a.ok", {"total": total})}
+    assert isinstance(ask(saga, "b", end("a"), {**log, begin("b"): began[fits]}, unseen=[end("b")])[0], Call | Write)
+    held = only(ask(saga, "b", end("a"), {**log, begin("b"): began[other]}, unseen=[end("b")]), Nak)
+    assert held.implausible == "begin"
 
 
 def test_who_won_the_begin_calls_without_looking_for_an_end() -> None:
@@ -167,16 +249,15 @@ def test_who_finds_the_step_begun_by_an_earlier_attempt_looks_for_its_end_before
 def test_a_begin_of_somebody_else_is_not_believed_before_all_inputs_are_read() -> None:
     log: Log = {end("b"): done("b.ok"), begin("c"): started(end("b"))}
     assert ask(JOIN, "c", end("b"), log) == read(end("c"), end("a"))
-    assert ask(JOIN, "c", end("b"), log, unseen=[end("c"), end("a")]) == read_until(end("a"))
-    log[end("a")] = done("a.ok")
+    assert ask(JOIN, "c", end("b"), log, unseen=[end("c"), end("a")]) == (NOT_SEEN,)
+    log = {end("a"): done("a.ok"), **log}
     assert only(ask(JOIN, "c", end("b"), log, unseen=[end("c")]), Call).path == "/c"
 
 
 @pytest.mark.parametrize("input_", [Dead(), Failed("refused", "no"), done("a.other")], ids=lambda v: type(v).__name__)
 def test_a_begin_that_its_inputs_contradict_is_held_for_people(input_: Value) -> None:
-    log: Log = {end("b"): done("b.ok"), begin("c"): started(end("b")), end("a"): input_}
-    held = Nak(60.0, "c was begun, and its inputs do not say so", at_least=60.0, implausible="begin")
-    assert ask(JOIN, "c", end("b"), log, unseen=[end("c")]) == (held,)
+    log: Log = {end("a"): input_, end("b"): done("b.ok"), begin("c"): started(end("b"))}
+    assert ask(JOIN, "c", end("b"), log, unseen=[end("c")]) == (HELD,)
 
 
 def test_a_merge_that_another_began_must_have_heard_what_its_delivery_brings() -> None:
@@ -234,9 +315,12 @@ def test_the_begin_of_an_open_step_says_nothing_of_who_owns_it() -> None:
 
 @pytest.mark.parametrize("late", [False, True])
 def test_an_open_step_that_has_ended_runs_its_tail_whoever_ended_it(late: bool) -> None:
-    assert ask(CHAIN, "s0", START, {START: start(), end("s0"): done("s0.ok")}, late=late) == ACK
-    log: Log = {START: start(), end("s0"): Failed("refused", "no")}
-    assert ask(CHAIN, "s0", START, log, late=late) == write(OUTCOME, Aborted(Cause("refused", "no", "s0")))
+    log: Log = {START: start(), end("s0"): done("s0.ok")}
+    assert ask(CHAIN, "s0", START, log, late=late, unseen=[begin("s0")]) == ACK
+    log = {START: start(), end("s0"): Failed("refused", "no")}
+    assert ask(CHAIN, "s0", START, log, late=late, unseen=[begin("s0")]) == write(
+        OUTCOME, Aborted(Cause("refused", "no", "s0"))
+    )
 
 
 @pytest.mark.parametrize("late", [False, True])
@@ -477,9 +561,12 @@ def test_a_when_sees_the_saga_and_the_event() -> None:
 
 @pytest.mark.parametrize(("because", "value"), [("dead", Dead()), ("when", Satisfied("b.small"))])
 def test_a_skipped_step_ends_dead_or_satisfied(because: Any, value: Value) -> None:
-    saga = shapes.saga(step("a"), step("b", "a.ok", emits={"b.big": "true", "b.small": None}))
-    log: Log = {end("a"): done("a.ok"), begin("b"): Skipped(INSTANCE.subject(end("a")), because)}
-    assert ask(saga, "b", end("a"), log) == write(end("b"), value)
+    saga = shapes.saga(step("a"), step("b", "a.ok", when="false", emits={"b.big": "true", "b.small": None}))
+    log: Log = {end("a"): Dead() if because == "dead" else done("a.ok")}
+    log[begin("b")] = Skipped(INSTANCE.subject(end("a")), because)
+    assert ask(saga, "b", end("a"), log) == read(end("b"))
+    assert ask(saga, "b", end("a"), log, unseen=[end("b")]) == write(end("b"), value)
+    assert ask(saga, "b", end("a"), log, mine=[begin("b")]) == write(end("b"), value)
 
 
 def test_an_open_step_that_is_dead_has_no_begin() -> None:
@@ -554,7 +641,7 @@ def test_what_needs_no_app_goes_on_while_it_is_away(saga: Saga, name: str, log: 
 
 def test_ends_and_outcomes_are_written_while_the_app_is_away() -> None:
     log: Log = {end("s0"): Dead(), begin("s1"): Skipped(INSTANCE.subject(end("s0")), "dead")}
-    assert ask(CHAIN, "s1", end("s0"), log, app_away=True) == write(end("s1"), Dead())
+    assert ask(CHAIN, "s1", end("s0"), log, app_away=True, mine=[begin("s1")]) == write(end("s1"), Dead())
     log = {end("s1"): done("s1.ok"), begin("s2"): started(end("s1")), end("s2"): done("s2.ok")}
     assert ask(CHAIN, "s2", end("s1"), log, app_away=True) == write(OUTCOME, Committed())
 
@@ -750,6 +837,37 @@ def test_what_a_pivot_s_body_is_made_of_is_read_before_it_begins() -> None:
 
 
 @pytest.mark.parametrize("without", WITHOUT, ids=["all there", "app away", "lease lost"])
+def test_a_plain_step_that_can_never_be_called_begins_and_fails_without_its_app(without: Mapping[str, Any]) -> None:
+    body = '{"x": events["start"].data.missing}'
+    saga = shapes.saga(step("a"), step("b", "a.ok", body=body))
+    log: Log = {START: start({}), end("a"): done("a.ok")}
+    assert ask(saga, "b", end("a"), log, **without) == write(begin("b"), started(end("a")))
+    log[begin("b")] = started(end("a"))
+    assert_fails(
+        "b", ask(saga, "b", end("a"), log, mine=[begin("b")], **without), '{"x": events["start"].data.missing}'
+    )
+
+
+OPTIONAL = shapes.saga(
+    step("a", emits={"a.big": "response.body.big", "a.small": None}),
+    step("b", "a.big"),
+    step("c", "a.small"),
+    step("d", ["b.ok", "c.ok"], join="any", body='{"x": has(events["b.ok"].data)}'),
+)
+"""The last step names an event that comes on one of two ways."""
+
+
+def test_an_event_that_an_expression_names_and_that_never_comes_is_proven_absent_before_the_step_begins() -> None:
+    log: Log = {end("c"): done("c.ok")}
+    assert ask(OPTIONAL, "d", end("c"), log) == read(end("b"))
+    assert ask(OPTIONAL, "d", end("c"), log, unseen=[end("b")]) == prove(end("b"))
+    assert ask(OPTIONAL, "d", end("c"), log, absent=[end("b")]) == write(begin("d"), started(end("c")))
+    log[begin("d")] = started(end("c"))
+    effects = ask(OPTIONAL, "d", end("c"), log, mine=[begin("d")], absent=[end("b")])
+    assert isinstance(effects[-1], Call | Write)
+
+
+@pytest.mark.parametrize("without", WITHOUT, ids=["all there", "app away", "lease lost"])
 @pytest.mark.parametrize("mine", [True, False])
 def test_a_retriable_step_whose_body_cannot_be_evaluated_parks(*, mine: bool, without: Mapping[str, Any]) -> None:
     log: Log = {end("p"): done("p.ok", {}), begin("b"): started(end("p"))}
@@ -780,7 +898,7 @@ def test_who_lost_the_lease_still_begins_and_ends_what_needs_no_call() -> None:
     log: Log = {end("s0"): done("s0.ok")}
     assert ask(CHAIN, "s1", end("s0"), log, lease_lost=True) == write(begin("s1"), started(end("s0")))
     log = {end("a"): done("a.small"), begin("b"): Skipped(INSTANCE.subject(end("a")), "dead")}
-    assert ask(CHOICE, "b", end("a"), log, lease_lost=True) == write(end("b"), Dead())
+    assert ask(CHOICE, "b", end("a"), log, lease_lost=True, mine=[begin("b")]) == write(end("b"), Dead())
 
 
 # -- forward 3: the answer -------------------------------------------------------------------------------------------
@@ -1090,7 +1208,7 @@ def test_a_latch_that_is_skipped_makes_the_outcome_a_register_of_its_own() -> No
     log[OUTCOME] = Aborted(CAUSE)
     assert ask(saga, "q", end("a"), log) == write(ABORT, NOTICE)
     log[OUTCOME] = Committed()
-    assert ask(saga, "q", end("a"), log) == ACK
+    assert only(ask(saga, "q", end("a"), log), Nak).implausible == "outcome"
 
 
 def test_a_latch_that_nothing_can_have_skipped_is_closed() -> None:
@@ -1098,18 +1216,33 @@ def test_a_latch_that_nothing_can_have_skipped_is_closed() -> None:
     assert only(ask(PIVOT, "s0", START, log), Write).name == ABORT
 
 
-@pytest.mark.parametrize("ended", [{}, {end("s1"): done("s1.ok")}, {end("s1"): Failed("refused", "no")}])
+@pytest.mark.parametrize("ended", [{}, {end("s1"): done("s1.ok")}])
 def test_a_pivot_that_has_started_decides_alone(ended: Log) -> None:
-    assert ask(PIVOT, "s0", START, {**FAILED_FIRST, begin("s1"): started(end("s0")), **ended}) == ACK
+    """Who cancels stops there."""
+    known = Known(attempt_id=ME, registers=stored({begin("s1"): started(end("s0")), **ended}))
+    assert decision.abort(rules_for(PIVOT, "s0"), known, CAUSE) == ACK
+
+
+@pytest.mark.parametrize("ended", [{}, {end("s1"): done("s1.ok")}])
+def test_a_step_that_failed_before_a_pivot_that_was_begun_is_held(ended: Log) -> None:
+    log: Log = {**FAILED_FIRST, begin("s1"): started(end("s0")), **ended}
+    held = Nak(60.0, "s1.begin contradicts what has decided the saga", at_least=60.0, implausible="begin")
+    assert ask(PIVOT, "s0", START, log) == (held,)
 
 
 def test_the_latch_of_a_late_delivery_is_guarded() -> None:
-    assert only(ask(PIVOT, "s0", START, FAILED_FIRST, late=True), Write).guarded
+    assert only(ask(PIVOT, "s0", START, FAILED_FIRST, late=True, unseen=[begin("s0")]), Write).guarded
     assert not only(ask(PIVOT, "s0", START, FAILED_FIRST), Write).guarded
 
 
-def test_a_failed_step_stops_at_a_saga_that_is_committed() -> None:
-    assert ask(CHAIN, "s0", START, {**FAILED_FIRST, OUTCOME: Committed()}) == ACK
+def test_a_failed_step_of_a_saga_that_is_said_to_be_committed_is_held() -> None:
+    held = Nak(60.0, "_.outcome contradicts what has decided the saga", at_least=60.0, implausible="outcome")
+    assert ask(CHAIN, "s0", START, {**FAILED_FIRST, OUTCOME: Committed()}) == (held,)
+
+
+def test_a_cancel_stops_at_a_saga_that_is_committed() -> None:
+    known = Known(attempt_id=ME, registers=stored({OUTCOME: Committed()}))
+    assert decision.abort(rules_for(CHAIN, "s0"), known, CAUSE) == ACK
 
 
 @pytest.mark.parametrize(
@@ -1405,8 +1538,17 @@ def test_a_late_compensation_of_a_deleted_instance_cancels_nothing() -> None:
 @pytest.mark.parametrize(("delivered", "delay"), [(1, 0.2), (3, 0.8), (50, 2.0)])
 def test_a_step_that_is_still_at_work_is_waited_for(delivered: int, delay: float) -> None:
     log: Log = {begin("s1"): started(end("s0")), ABORT: NOTICE, **DECIDED}
+    assert ask(CHAIN, "s1", ABORT, log, unseen=LOOKED, delivered=delivered) == read(end("s0"))
+    log = {end("s0"): done("s0.ok"), **log}
     nak = only(ask(CHAIN, "s1", ABORT, log, unseen=LOOKED, delivered=delivered), Nak)
     assert nak == Nak(pytest.approx(delay))
+
+
+@pytest.mark.parametrize(("owner", "input_"), [(START, done("s0.ok")), (end("s0"), Failed("refused", "no"))])
+def test_a_step_that_only_a_forged_begin_says_to_be_at_work_is_held(owner: Name, input_: Value) -> None:
+    log: Log = {end("s0"): input_, begin("s1"): started(owner), ABORT: NOTICE, **DECIDED}
+    held = only(ask(CHAIN, "s1", ABORT, log, unseen=LOOKED), Nak)
+    assert (held.implausible, held.at_least) == ("begin", 60.0)
 
 
 @pytest.mark.parametrize("kind", ["", "readOnly"], ids=["undoable", "readOnly"])
@@ -1548,7 +1690,7 @@ def test_what_a_begun_step_implies_is_read_until_it_is_there_whatever_a_marker_s
     a, b = end("a"), end("b")
     log: Log = {b: done("b.ok"), begin("c"): started(b)}
     absent = [a] if marked else []
-    assert ask(JOIN, "c", b, log, unseen=[a, end("c")], absent=absent) == read_until(a)
+    assert ask(JOIN, "c", b, log, mine=[begin("c")], unseen=[a], absent=absent) == read_until(a)
     before, undone = end("s0"), compensation("s2")
     log = {begin("s1"): started(before), end("s1"): done("s1.ok"), **ABORTED, undone: Undone()}
     looked, absent = [before, compensation("s1")], [before] if marked else []
