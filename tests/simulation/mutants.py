@@ -171,7 +171,7 @@ MUTANTS = (
     Mutant(
         "a failed step is not compensated",
         ("straight 2", "straight 3"),
-        ((decision, "not isinstance(ended, Done | Failed):", "not isinstance(ended, Done):"),),
+        ((decision, "if isinstance(ended, Done | Failed) else nothing", "if isinstance(ended, Done) else nothing"),),
     ),
     Mutant(
         "an open root that hears of the abort counts as never run",

@@ -8,7 +8,22 @@ memory). It turns effects into four plain operations and knows what their result
 - a marker that stands, new or old, proves an absence; a guard that is refused proves a presence;
 - 10164 (a write is in flight) proves nothing: again.
 
-What those owe it who carry the operations out stands above `decision`.
+Whoever carries the operations out owes it this, in this order:
+
+1. *One attempt id for each generator*, never used before: in `Known`, and in every register that is written for it,
+   however often that is tried. By it an attempt knows its own writes.
+2. *Say how old the delivery is*, by the server's time: `Known.late` if it came before, or is older than a minute.
+3. *One operation after the other*, and its result before the next: a register stands before what follows from it.
+4. *A write that got no clear answer is UNKNOWN.* EXISTS and GUARD are the server's own words, and nothing else is.
+5. *A log that does not answer is asked again*: a Fetch that finds nothing says that the log has said so.
+6. *With each result say whether the lease may be lost*: as soon as it may be, and for good. No call begins then. One
+   that runs is let finish, since the app has been asked.
+7. *Tell the answer as it came*, and the server's time: who saw no response does not know what the app did.
+8. *Ack last*, when every own step of the delivery is settled, as `settle` says: then all that it had to write stands.
+   Else nak, but not with a lost lease, for the delivery is another's.
+
+It may be dropped between any two operations, by a crash or an error: the delivery comes again, and another attempt goes
+on. Whatever is not in this list may fail, come twice, or come long after.
 """
 
 from __future__ import annotations

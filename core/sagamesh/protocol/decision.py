@@ -30,23 +30,8 @@ out right because every participant asks this function about every delivery. It 
 
 The functions follow the two lists of rules in `docs/protocol.md`, in their order: forward 1 to 5, backward 1 to 5.
 Neighbours: `situation` asks what is known, `endings` what that says of the instance, `answers` says what the app's
-answer means, `calls` what a call carries, `attempt` makes operations of effects. Whoever carries these out owes them
-this, in this order:
-
-1. *One attempt id for each generator*, never used before: in `Known`, and in every register that is written for it,
-   however often that is tried. By it an attempt knows its own writes.
-2. *Say how old the delivery is*, by the server's time: `Known.late` if it came before, or is older than a minute.
-3. *One operation after the other*, and its result before the next: a register stands before what follows from it.
-4. *A write that got no clear answer is UNKNOWN.* EXISTS and GUARD are the server's own words, and nothing else is.
-5. *A log that does not answer is asked again*: a Fetch that finds nothing says that the log has said so.
-6. *With each result say whether the lease may be lost*: as soon as it may be, and for good. No call begins then. One
-   that runs is let finish, since the app has been asked.
-7. *Tell the answer as it came*, and the server's time: who saw no response does not know what the app did.
-8. *Ack last*, when every own step of the delivery is settled, as `settle` says: then all that it had to write stands.
-   Else nak, but not with a lost lease, for the delivery is another's.
-
-It may be dropped between any two operations, by a crash or an error: the delivery comes again, and another attempt goes
-on. Whatever is not in this list may fail, come twice, or come long after.
+answer means, `calls` what a call carries, `attempt` makes operations of effects, and names the duties of whoever
+carries them out.
 """
 
 from __future__ import annotations
@@ -353,23 +338,22 @@ def undo(at: Situation, cause: Cause) -> Effects:
         return nothing  # nor did anything run that depends on it
     if isinstance(undone := are_there(at, *at.behind), Need):
         return undone.effects
-    spec, ended = step.rules.compensation, known.value(step.end)
-    if spec is None or not isinstance(ended, Done | Failed):
-        return nothing
-    return compensate(at, spec.path, ended, cause)
+    ended = known.value(step.end)
+    return compensate(at, ended, cause) if isinstance(ended, Done | Failed) else nothing
 
 
-def compensate(at: Situation, path: str, ended: Done | Failed, cause: Cause) -> Effects:
+def compensate(at: Situation, ended: Done | Failed, cause: Cause) -> Effects:
     """Rule 4: call the compensation, write that it is done.
 
     Also after a refusal: it is no proof that nothing happened, since another attempt may have been answered otherwise.
     """
-    step, known, begun = at.step, at.known, at.known.value(at.step.begin)
+    step, known, begun = at.step, at.known, at.begun
     if isinstance(material := is_material_known(at, calls.incoming(begun)), Need):
         return material.effects
     if (answer := at.answer) is None:
         return come_back(at) if known.lease_lost else calls.compensation(step, known, at.delivery, begun, ended, cause)
-    match judge_compensation(answer, path):
+    assert step.rules.compensation is not None  # since it can be undone
+    match judge_compensation(answer, step.rules.compensation.path):
         case Success():
             return (Write(step.compensation, Undone(at.delivery.delivered, known.called)),)
         case Again(reason=reason, after=after):

@@ -304,6 +304,7 @@ async def test_a_register_from_the_future_is_neither_acked_nor_guessed_at():
 def test_a_register_that_contradicts_others_is_held_counted_and_told(caplog: pytest.LogCaptureFixture) -> None:
     scenario(held_that_contradicts_others)()
     told = [record for record in caplog.records if record.levelno > logging.WARNING]
+    # F43: told
     assert {(record.getMessage(), record.step, record.reason) for record in told} == {  # type: ignore[attr-defined]
         ("implausible register", step, "_.abort contradicts what has decided the saga") for step in ("s0", "s1")
     }
@@ -320,11 +321,14 @@ async def held_that_contradicts_others() -> None:
         await log.put(mesh.instance().subject(registers.ABORT), headers, body)
         await mesh.until(lambda: naks)
         told = "_.abort contradicts what has decided the saga"
+        # F43: it is held
         assert naks == [Nak(60.0, told, at_least=60.0, implausible="abort")]
         for name in ("p-s0", "p-s1"):
             await mesh.until(lambda name=name: mesh.peers[name].parking_reasons(mesh.instance()))
+            # F43: counted
             assert mesh.peers[name].metric("implausible_registers_total", register="abort") == 1
             assert set(mesh.peers[name].parking_reasons(mesh.instance()).values()) == {told}
+        # F43: A forged notice of a committed saga undoes nothing
         assert mesh.peers["p-s0"].app.paths == ["/s0"]
 
 
