@@ -221,6 +221,15 @@ def test_a_skipped_that_the_inputs_contradict_is_held_but_for_one_s_own(
     assert isinstance(ask(saga, name, on, log, mine=[begin(name)])[0], Write)
 
 
+def test_what_a_when_names_is_read_before_a_begin_of_somebody_else_is_judged_by_it() -> None:
+    saga = shapes.saga(step("a"), step("b", "a.ok", when='events["start"].data.go'))
+    log: Log = {end("a"): done("a.ok"), begin("b"): Skipped(INSTANCE.subject(end("a")), "when")}
+    assert ask(saga, "b", end("a"), log, unseen=[end("b")]) == read(START)
+    assert ask(saga, "b", end("a"), log, unseen=[end("b"), START]) == prove(START)
+    log = {START: start({"go": False}), **log}
+    assert ask(saga, "b", end("a"), log, unseen=[end("b")]) == write(end("b"), Satisfied("b.ok"))
+
+
 def test_a_merge_that_another_skipped_is_dead_only_where_nothing_was_heard() -> None:
     log: Log = {end("b"): Dead(), end("c"): Dead(), begin("d"): Skipped(INSTANCE.subject(end("c")), "dead")}
     assert ask(MERGE, "d", end("c"), log, unseen=[end("d")]) == write(end("d"), Dead())
