@@ -356,11 +356,8 @@ async def test_http_1_0_may_keep_the_connection(app, client):
         (b"HTTP/1.1 200 OK\r\nx: %s" % (b"a" * 1000), "head of the answer is over 1000 bytes"),
         (b"HTTP/1.1 200 OK\r\n%s" % (b"a: b\r\n" * 200), "head of the answer is over 1000 bytes"),
         (b"HTTP/1.1 100 Continue\r\n\r\n" * 50, "head of the answer is over 1000 bytes"),
-        (b"HTTP/1.1 200 OK\r\ncontent-length: 101\r\n\r\n" + b"a" * 101, "body of the answer is over 100 bytes"),
-        (CHUNKED + b"64\r\n%s\r\n1\r\na\r\n0\r\n\r\n" % (b"a" * 100), "body of the answer is over 100 bytes"),
-        (CLOSE + b"\r\n" + b"a" * 101, "body of the answer is over 100 bytes"),
-        (CHUNKED + b"0\r\nx: " + b"a" * 2000, "too large"),
-        (CHUNKED + b"1;%s\r\n" % (b"a" * 2000), "too large"),
+        (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nx: %s" % (b"a" * 1500), "head of the answer is over"),
+        (CHUNKED + b"2\r\nabc\r\n" + b"a" * 3000, "unreadable"),
     ],
 )
 @in_pieces
@@ -372,6 +369,35 @@ async def test_no_usable_answer(app, client, answer, reason, pieces):
     await peer.deliver(answer, pieces)
     # F22: Counts as "nobody knows"
     assert_unanswered(await call, reason)
+    await peer.gone()
+    await exchange(app, client, OK)
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 101\r\nx: y\r\n\r\n" + b"a" * 101, "is over 100 bytes"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 101\r\nx: y\r\n\r\n" + b"a" * 101 + OK, "is over 100 bytes"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 900000\r\nx: y\r\n\r\n" + b"a" * 101, "is over 100 bytes"),
+        (CHUNKED[:-2] + b"x: y\r\n\r\n64\r\n%s\r\n1\r\na\r\n0\r\n\r\n" % (b"a" * 100), "is over 100 bytes"),
+        (CHUNKED[:-2] + b"x: y\r\n\r\n64\r\n%s\r\n1\r\na\r\nrubbish" % (b"a" * 100), "is over 100 bytes"),
+        (CLOSE + b"x: y\r\n\r\n" + b"a" * 101, "is over 100 bytes"),
+        (CHUNKED[:-2] + b"x: y\r\n\r\n0\r\nx: " + b"a" * 2000, "too large"),
+        (CHUNKED[:-2] + b"x: y\r\n\r\n1;%s\r\n" % (b"a" * 2000), "too large"),
+    ],
+)
+@in_pieces
+@scenario(**LIMITS)
+async def test_of_a_body_that_nobody_keeps_the_head_is_told_and_the_connection_ends(app, client, answer, why, pieces):
+    """The status says what the app did. The rest of the body is not waited for."""
+    call = post(client)
+    peer = await app.accept()
+    await peer.request()
+    await peer.deliver(answer, pieces)
+    given = await call
+    assert isinstance(given, Answered)
+    assert (given.status, given.headers["x"], given.body) == (200, "y", b"")
+    assert why in given.unread
     await peer.gone()
     await exchange(app, client, OK)
 

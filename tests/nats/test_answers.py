@@ -38,6 +38,7 @@ spec:
       compensation: {path: /unbook}
 """
 NOT_FOUND = http(404, b'{"detail":"Not Found"}', "Content-Type: application/json")
+VAST = http(200, b"<html>" + b"x" * 900_000)
 FAULTS = [{"type": "missing", "loc": ["body", "amount"], "msg": "Field required", "input": {"card": "4111"}}]
 CHOSEN = {"specversion": "1.0", "id": "1", "source": "/book", "type": "picked.b", "data": {"seat": 7}}
 BOOKED = {
@@ -45,6 +46,9 @@ BOOKED = {
     "unauthorized": http(401, b'{"detail":"Not authenticated"}'),
     "moved": http(307, b"", "Location: /book/"),
     "fastapi": http(422, json.dumps({"detail": FAULTS}).encode()),
+    "vast": http(422, b'{"detail":"no"}'),
+    "nested": http(422, b'{"detail":' * 60 + b"{}" + b"}" * 60, "Content-Type: application/json"),
+    "secret": http(200, b'{"card":"4111-1111","score":NaN}', "Content-Type: application/json"),
     "chosen": http(200, b"\xef\xbb\xbf{}", 'ce-type: "picked.b"'),
     "structured": http(200, json.dumps(CHOSEN).encode(), "Content-Type: application/cloudevents+json"),
 }
@@ -60,7 +64,7 @@ class Slots(Apis):
     async def _answer(self, call: Call) -> bytes:
         if call.instance not in self.mended:
             if call.path == "/slots/relaese":
-                return NOT_FOUND
+                return VAST if call.instance == "vast" else NOT_FOUND
             if call.path == "/book":
                 return BOOKED[call.instance]
         return http(200)
@@ -157,6 +161,39 @@ def test_a_framework_s_own_refusal_names_the_field(play: PlayOn[Slots]) -> None:
         await on.until("shop", "fastapi", "state", "compensated")
         undo = next(call for call in on.app.calls if (call.instance, call.path) == ("fastapi", "/unbook"))
         assert undo.data["cause"]["reason"] == "body.amount: Field required"
+
+    play(scenario)
+
+
+def test_an_answer_nested_as_deep_as_may_be_is_told_like_any_without_words(play: PlayOn[Slots]) -> None:
+    async def scenario(on: Slots) -> None:
+        await on.begin("nested")
+        found = await on.until("worker", "nested", "outcome", "aborted")
+        said = "POST /book answered 422 (application/json)"
+        assert found["cause"] == {"kind": "refused", "reason": said, "step": "book"}
+        on.mended.add("nested")
+        await on.until("shop", "nested", "state", "compensated")
+
+    play(scenario)
+
+
+def test_what_a_success_says_reaches_nobody_by_a_reason(play: PlayOn[Slots]) -> None:
+    async def scenario(on: Slots) -> None:
+        await on.begin("secret")
+        found = await on.until("worker", "secret", "outcome", "aborted")
+        assert found["cause"]["reason"].endswith("invalid character (byte 28) (application/json)")
+        assert found["cause"]["kind"] == "unknown"
+        on.mended.add("secret")
+        await on.until("shop", "secret", "state", "compensated")
+
+    play(scenario)
+
+
+def test_a_compensation_that_answers_200_is_done_however_much_it_has_to_say(play: PlayOn[Slots]) -> None:
+    async def scenario(on: Slots) -> None:
+        await on.begin("vast")
+        await on.until("shop", "vast", "state", "compensated")
+        assert on.app.paths("vast").count("/slots/relaese") == 1
 
     play(scenario)
 

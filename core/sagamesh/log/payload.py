@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from msgspec import Raw, json
@@ -19,6 +20,9 @@ MAX_DEPTH = 64
 """Levels of nesting; far below where a decoder's stack ends, here or in an app."""
 
 
+_WHOLE = re.compile(rb"\\\\|\\u[dD][89abAB]..\\u[dD][c-fC-F]..")
+"""A surrogate pair as JSON escapes it; or a backslash, after which a u is but a u."""
+_HALF = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -35,10 +39,17 @@ def read(data: bytes | Raw) -> object:
     except RecursionError:
         raise EventError(f"nested more than {MAX_DEPTH} levels deep") from None
     except UNDECODABLE as error:
-        raise EventError(f"not JSON: {error}") from error
+        raise EventError(f"not JSON: {why(data, error)}") from error
     if not _is_shallow(value):
         raise EventError(f"nested more than {MAX_DEPTH} levels deep")
     return value
+
+
+def why(data: bytes | Raw, error: Exception) -> str:
+    """What is wrong with bytes that cannot be decoded. msgspec calls half of a surrogate pair the end of the input."""
+    said = str(error)
+    halved = any(word in said for word in ("surrogate", "escape", "truncated")) and _HALF.search(_WHOLE.sub(b"", data))
+    return "a string holds half of a surrogate pair, which is no character" if halved else said
 
 
 def is_json(data: bytes) -> bool:

@@ -23,11 +23,15 @@ MAX_DATA = 256 * 1024
 
 
 class Answered(Struct, frozen=True):
-    """A whole response, whatever its status. Header names are lower case; repeated ones are joined by ", "."""
+    """A response, whatever its status. Header names are lower case; repeated ones are joined by ", ".
+
+    `unread`: why the body is not here, where it has more bytes than anybody keeps. Only a success needs it.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    unread: str = ""
 
 
 class Unanswered(Struct, frozen=True):
@@ -126,12 +130,14 @@ def _unreached(answer: Answer, path: str) -> Again | Away:
 
 def _success(answer: Answered, path: str) -> Success | Again:
     about = f"POST {path} answered {answer.status}"
+    if answer.unread:
+        return Again("unknown", f"{about}, which cannot be used: {answer.unread}")
     if len(answer.body) > MAX_DATA:
         return Again("unknown", f"{about} with {len(answer.body)} bytes; an event's data may have {MAX_DATA}")
     try:
         event, data = binding.answered(answer.headers, answer.body)
     except EventError as error:
-        return Again("unknown", f"{about}, which cannot be used: {error}{reasons.glimpse(answer.headers, answer.body)}")
+        return Again("unknown", f"{about}, which cannot be used: {error}{reasons.kind(answer.headers, answer.body)}")
     return Success(data, event)
 
 

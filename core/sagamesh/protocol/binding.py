@@ -81,7 +81,7 @@ def decode(body: bytes, kind: type[T], what: str) -> T:
     except RecursionError:
         raise EventError(f"the body is nested too deep; expected {what}") from None
     except payload.UNDECODABLE as error:
-        raise EventError(f"the body cannot be read; expected {what}: {error}") from error
+        raise EventError(f"the body cannot be read; expected {what}: {payload.why(body, error)}") from error
 
 
 def unescaped(name: str, value: str) -> str:

@@ -88,7 +88,7 @@ class AnswerReader:
         except httptools.HttpParserUpgrade:
             self._fault = "unreadable answer: it changes the protocol"
         if self._wire_room < 0:
-            self._fault = "the answer is too large"
+            self._overflow("the answer is too large")
         if self._fault is not None:
             self.reusable = False  # but an answer that was whole before the rubbish came stays one
             if self.answer is None:
@@ -108,12 +108,19 @@ class AnswerReader:
     def _end(self) -> None:
         """No more bytes will come, which is how a body ends that has no length of its own."""
         if self._in_body and not self._headers.keys() & {"content-length", "transfer-encoding"}:
-            self._complete()
+            self._complete(b"".join(self._body))
         else:
             self._fault = "the app closed the connection before its answer was complete"
 
-    def _complete(self) -> None:
-        self.answer = Answered(self._parser.get_status_code(), self._headers, b"".join(self._body))
+    def _overflow(self, why: str) -> None:
+        """More comes than anybody keeps. Once there is a head, that is an answer: it says what the app did."""
+        if self._in_body and self._fault is None and self.answer is None:
+            self._complete(b"", why)
+        elif self._fault is None:
+            self._fault = why
+
+    def _complete(self, body: bytes, unread: str = "") -> None:
+        self.answer = Answered(self._parser.get_status_code(), self._headers, body, unread)
 
     # Called by the parser. What they raise would come back wrapped, so they note a fault instead.
 
@@ -141,13 +148,13 @@ class AnswerReader:
     def on_body(self, body: bytes) -> None:
         self._size += len(body)
         if self._size > self._limits[1]:
-            self._fault = f"the body of the answer is over {self._limits[1]} bytes"
+            self._overflow(f"the body of the answer is over {self._limits[1]} bytes")
         else:
             self._body.append(body)
 
     def on_message_complete(self) -> None:
         if self._in_body and self.answer is None and self._fault is None:  # else a 1xx: the answer is still to come
-            self._complete()
+            self._complete(b"".join(self._body))
             self.reusable = self._parser.should_keep_alive()
 
 

@@ -133,7 +133,7 @@ class Witness:
         subject = handed.message.subject
         failures = handed.failures[subject] - handed.failed
         back = ".abort" in subject or ".compensation" in subject
-        longest = min(BACKOFF * 2**failures, MAX_BACKOFF_BACK if back else MAX_BACKOFF)
+        longest = min(BACKOFF * 2 ** min(failures, 16), MAX_BACKOFF_BACK if back else MAX_BACKOFF)
         asked = max(
             (float(getattr(answer, "headers", {}).get("retry-after", 0)) for answer in handed.answers), default=0
         )

@@ -18,8 +18,10 @@ from sagamesh.language.cel.syntax import AstNode
 from sagamesh.text import listed
 
 NOISE = re.compile(r"^[A-Z_]+: | \[[A-Z_]+\]$| expecting \{.*\}| \(in container ''\)")
+_LONGEST = 1000  # characters of what is looked at: it may repeat a text of the data, of any length
 _KEY = re.compile(r'Key not found in map : (?:"(.*)"|.*)', re.DOTALL)
 _NO_MAP = re.compile(r"Applying SELECT to non-message type|Invalid container type: '\w+'")
+_NO_TIME = re.compile(r'Timestamp ".*" (below minimum|above maximum) allowed timestamp ".*"')
 _INDEX = re.compile(r"Index error: index=-?\d+ size=\d+")
 _INDEX_TYPE = re.compile(r"Index error: expected integer type, got double")
 _NO_OVERLOAD = re.compile(r"No matching overloads? found : (?:\(([\w.]+)\)\.)?([\w@&|!?:%*/+<>=-]+)\(([\w., ]+)\)")
@@ -57,7 +59,7 @@ _CALLED = {
 
 def plain(text: str) -> str:
     """The first line of what the library says, without its codes."""
-    return NOISE.sub("", text.partition("\n")[0])
+    return NOISE.sub("", text[:_LONGEST].partition("\n")[0])
 
 
 class Evaluated(NamedTuple):
@@ -88,6 +90,8 @@ def explain(text: str, failed: Evaluated) -> str:
         return f"an index is a whole number{_unlike_fractions(failed.given('_[_]', 1, 'double'))}"
     if found := _NO_OVERLOAD.fullmatch(said):
         return _not_met(found[2], [of for of in (found[1], *found[3].split(", ")) if of], failed)
+    if _NO_TIME.fullmatch(said):
+        return "a time is at the very edge of the years 1 to 9999, or beyond"
     return said if _SAYS_NO_VALUE.fullmatch(said) else "it cannot be evaluated on these data"
 
 

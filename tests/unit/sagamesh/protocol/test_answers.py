@@ -274,9 +274,29 @@ def test_a_body_that_cannot_be_read_leaves_the_action_unknown(body: bytes, why: 
     assert verdict.reason.startswith(f"POST /credit/reserve answered 200, which cannot be used: {why}")
 
 
-def test_of_a_body_that_is_no_json_the_beginning_is_told_and_of_json_nothing() -> None:
-    page = of_action(answer(200, b"<html>" + b"x" * 100, content_type="text/html; charset=utf-8"))
-    assert isinstance(page, Again)
+@pytest.mark.parametrize("media", ["text/html; charset=utf-8", "text/plain", "text/csv", "application/json", ""])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<p>4111</p>",
+        b"4111 1111",
+        b'{"card": "4111", "score": NaN}',
+        b'{"card": "4111"}{"card": "4111"}',
+        b"card=4111",
+    ],
+    ids=repr,
+)
+def test_of_a_success_nothing_is_told_but_what_kind_of_body_it_has(media: str, body: bytes) -> None:
+    """The app has acted, and says what came of it: that is data, however it is written."""
+    said = of_action(answer(200, body, content_type=media))
+    assert isinstance(said, Again)
+    assert said.reason.endswith(f" ({media.partition(';')[0] or 'of no media type'})")
+    assert "4111" not in said.reason
+
+
+def test_of_a_refusal_in_plain_text_or_html_the_beginning_is_told_and_of_json_nothing() -> None:
+    page = of_action(answer(400, b"<html>" + b"x" * 100, content_type="text/html; charset=utf-8"))
+    assert isinstance(page, Refusal)
     assert page.reason.endswith(f" (text/html): <html>{'x' * 54}")
     deep = of_action(answer(200, b"[" * 65 + b'"secret"' + b"]" * 65, content_type="application/json"))
     assert isinstance(deep, Again)
@@ -310,6 +330,23 @@ def test_data_over_the_limit_count_as_an_unreadable_answer() -> None:
     assert of_action(answer(200, text_of(MAX_DATA + 1))) == Again(
         "unknown", "POST /credit/reserve answered 200 with 262145 bytes; an event's data may have 262144"
     )
+
+
+UNREAD = "the body of the answer is over 262144 bytes"
+
+
+def test_a_success_whose_body_was_not_kept_cannot_be_used_and_all_else_needs_none() -> None:
+    def unread(status: int, **headers: str) -> Answered:
+        return Answered(status, headers, b"", UNREAD)
+
+    about = "POST /credit/reserve answered"
+    for status in (200, 201, 204):
+        assert of_action(unread(status)) == Again("unknown", f"{about} {status}, which cannot be used: {UNREAD}")
+        assert of_compensation(unread(status)) == UNDONE
+    assert of_action(unread(422)) == Refusal(f"{about} 422")
+    assert of_compensation(unread(410)) == UNDONE
+    assert of_compensation(unread(202)) == Again("unknown", f"{about} 202: not undone yet")
+    assert of_compensation(unread(500)) == Again("unknown", f"{about} 500")
 
 
 def test_a_compensation_may_answer_anything_of_any_size() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -199,3 +200,19 @@ def test_what_the_library_may_say_one_day_is_not_passed_on() -> None:
 
 def test_the_drawing_of_the_place_is_left_out() -> None:
     assert plain("NOT_FOUND: nothing here [NOT_FOUND]\n | x\n | ^") == "nothing here"
+
+
+def test_of_a_text_that_the_library_repeats_no_more_than_its_beginning_is_looked_at() -> None:
+    """What it is searched for takes as long as the square of its length."""
+    assert plain("NOT_FOUND: no expecting {a} " + " expecting {" * 20_000).startswith("no  expecting {")
+    assert len(plain(" expecting {" * 20_000)) <= 1000
+    assert plain("cannot expecting {a, b} do that") == "cannot do that"
+
+
+@pytest.mark.parametrize(
+    "time", [datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)], ids=str
+)
+def test_a_time_at_the_edge_of_the_calendar_is_called_that(time: datetime) -> None:
+    key = compile_expression("string(event.time)", Place.KEY)
+    with pytest.raises(EvaluationError, match=r"a time is at the very edge of the years 1 to 9999, or beyond$"):
+        key({"event.time": time})
