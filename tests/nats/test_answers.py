@@ -36,8 +36,17 @@ spec:
       action: {path: /book, timeout: 1s, within: 1s, retry: {backoff: 50ms, maxBackoff: 200ms}}
       emits: [{event: picked.a, when: response.status == 299}, {event: picked.b}]
       compensation: {path: /unbook}
+---
+apiVersion: sagamesh.dev/v1alpha1
+kind: Saga
+metadata: {name: beside}
+spec:
+  start: {participant: shop, event: walked.by, key: event.data.id}
+  steps:
+    - {name: greet, participant: worker, after: [walked.by], action: {path: /greet}, compensation: {path: /part}}
 """
 NOT_FOUND = http(404, b'{"detail":"Not Found"}', "Content-Type: application/json")
+SHUT = http(503, b'{"detail":"no database"}', "Retry-After: 1")
 VAST = http(200, b"<html>" + b"x" * 900_000)
 FAULTS = [{"type": "missing", "loc": ["body", "amount"], "msg": "Field required", "input": {"card": "4111"}}]
 CHOSEN = {"specversion": "1.0", "id": "1", "source": "/book", "type": "picked.b", "data": {"seat": 7}}
@@ -65,12 +74,15 @@ class Slots(Apis):
         if call.instance not in self.mended:
             if call.path == "/slots/relaese":
                 return VAST if call.instance == "vast" else NOT_FOUND
+            if call.path == "/book" and call.instance.startswith("shut"):
+                return SHUT
             if call.path == "/book":
                 return BOOKED[call.instance]
         return http(200)
 
     async def begin(self, instance: str) -> None:
-        answer = await self.start("shop", "asked", {"id": instance})
+        event = "walked.by" if instance.startswith("by") else "asked"
+        answer = await self.start("shop", event, {"id": instance})
         assert answer.status == 202, answer.text
 
     async def until(self, who: str, instance: str, member: str, value: object) -> Any:
@@ -161,6 +173,37 @@ def test_a_framework_s_own_refusal_names_the_field(play: PlayOn[Slots]) -> None:
         await on.until("shop", "fastapi", "state", "compensated")
         undo = next(call for call in on.app.calls if (call.instance, call.path) == ("fastapi", "/unbook"))
         assert undo.data["cause"]["reason"] == "body.amount: Field required"
+
+    play(scenario)
+
+
+def test_a_path_that_says_503_holds_up_nobody_who_calls_another_of_its_app(
+    play: PlayOn[Slots], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    shut, by = [f"shut-{number}" for number in range(40)], [f"by-{number}" for number in range(20)]
+
+    async def scenario(on: Slots) -> None:
+        for instance in shut:
+            await on.begin(instance)
+        said = "POST /book answered 503: no database"
+        for instance in shut:
+            assert reason(await on.until("worker", instance, "parked", True), "book") == said
+        called = len([call for call in on.app.calls if call.path == "/book"])
+        async with asyncio.timeout(5):
+            for instance in by:
+                await on.begin(instance)
+            for instance in by:
+                found = await on.get("worker", "beside", instance, "?wait=5s")
+                assert found["state"] == "completed", "it calls another path of the same app"
+        assert len([call for call in on.app.calls if call.path == "/book"]) <= called + 25, "of all who wait one asks"
+        assert reason(await on.get("worker", "slots", shut[0]), "book") == said
+        told = [vars(one)["reason"] for one in caplog.records if one.getMessage() == "the app is away at a path"]
+        assert told == [said], "once a minute"
+        assert "the app is away" not in {record.getMessage() for record in caplog.records}
+        on.mended |= {*shut}
+        for instance in shut:
+            await on.until("worker", instance, "state", "completed")
 
     play(scenario)
 

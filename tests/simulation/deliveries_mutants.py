@@ -19,8 +19,11 @@ from support.deliveries.endings import (
     missing_rules,
     nobody,
     nothing,
+    one_path_closed,
+    overloaded,
     pausing,
     standing_still,
+    trial,
 )
 from support.fakes.edited import Edit
 
@@ -35,6 +38,11 @@ class DeliveryMutant(NamedTuple):
 
 
 STRAIGHT, TOGETHER, FAN = "straight 3", "two steps of one participant", "fan of 20"
+HASTY = """\
+        if closed is not None and not waits:
+            self.call(path)
+        return closed.reason if closed is not None and waits else ""
+"""
 LEASE = "Result(given, lease_lost=not self._is_ours(hand))"
 
 MUTANTS = (
@@ -199,7 +207,7 @@ MUTANTS = (
         "failures are counted while the app is away",
         STRAIGHT,
         absence,
-        ((relay, "called = result.reason != APP_AWAY", "called = True"),),
+        ((relay, "called=not result.waits", "called=True"),),
     ),
     DeliveryMutant(
         "failures are not handed on",
@@ -251,21 +259,39 @@ MUTANTS = (
     ),
     DeliveryMutant(
         "an attempt takes the trial",
+        TOGETHER,
+        trial,
+        ((availability, '        return closed.reason if closed is not None and waits else ""', HASTY),),
+    ),
+    DeliveryMutant(
+        "a call leaves the trial to others",
+        TOGETHER,
+        overloaded,
+        ((availability, "            self._closed[path] = Closed(self._now(), closed.reason)", "            pass"),),
+    ),
+    DeliveryMutant(
+        "a 503 closes nothing",
+        TOGETHER,
+        overloaded,
+        ((availability, "        if is_away_there(answer):\n", "        if False:\n"),),
+    ),
+    DeliveryMutant(
+        "a 503 closes every path",
+        TOGETHER,
+        one_path_closed,
+        ((availability, "self._closed.get(path)", "next(iter(self._closed.values()), None)"),),
+    ),
+    DeliveryMutant(
+        "closed paths wait for open ones",
         FAN,
         busy,
-        (
-            (
-                availability,
-                "        admitted = not self._absent.is_set() or self._trial\n",
-                "        admitted = not self._absent.is_set() or self._trial\n        self._trial = False\n",
-            ),
-        ),
+        ((availability, "self.interval * len(self._closed)", "self.interval * 20"),),
     ),
     DeliveryMutant(
         "who said 503 is not asked again",
         STRAIGHT,
         busy,
-        ((availability, "                self._trial = True", "                pass"),),
+        ((availability, "closed is not None and self._now() - closed.since < self", "closed is not None or 0 < self"),),
     ),
     DeliveryMutant(
         "who is away is not looked for",
@@ -274,8 +300,8 @@ MUTANTS = (
         (
             (
                 availability,
-                "                else:\n                    self._arrived()",
-                "                else:\n                    pass",
+                "            if await self.app.reachable():\n                self._arrived()",
+                "            if await self.app.reachable():\n                pass",
             ),
         ),
     ),

@@ -16,7 +16,7 @@ import pytest
 from sagamesh_sidecar.json_logging import JsonFormatter
 from support.builders.seeds import BASE, IN_CI, seeds
 from support.builders.shapes import BIG, SHAPES
-from support.deliveries.endings import ENDINGS, Ending, absence, busy, failing, missing_rules
+from support.deliveries.endings import ENDINGS, Ending, absence, busy, failing, missing_rules, trial
 from support.deliveries.world import World, trace_of
 
 FIXED = 1
@@ -50,7 +50,7 @@ def test_storm(name: str, request: pytest.FixtureRequest, report: list[str]) -> 
     assert outcomes
 
 
-@pytest.mark.parametrize("ending", ENDINGS, ids=lambda ending: ending.__name__)
+@pytest.mark.parametrize("ending", [*ENDINGS, trial], ids=lambda ending: ending.__name__)
 def test_ending(ending: Ending, request: pytest.FixtureRequest, report: list[str]) -> None:
     fixed, daily = seeds(request, FIXED_ENDINGS, of=AS_SHAPES)
     saga = SHAPES["two steps of one participant"]

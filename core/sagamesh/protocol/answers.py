@@ -74,6 +74,9 @@ class Again(Struct, frozen=True):
 
 AnswerMeaning = Success | Refusal | Again | Away
 
+APP_AWAY = "the app is away"
+"""Why nobody is called, where nobody listens."""
+
 NOT_YET = frozenset({404, 408, 409, 425, 429})
 """Statuses by which an app says that it did nothing yet."""
 
@@ -153,5 +156,15 @@ def retry_after(answer: Answered) -> float:
 
 
 def is_away(answer: Answer) -> bool:
-    """Whether an answer says that the app is not there: nobody listens, or it says so itself (503)."""
-    return isinstance(answer, Away) or (isinstance(answer, Answered) and answer.status == 503)
+    """Whether an answer says that the app is not there for a call: nobody listens, or it says so itself (503)."""
+    return isinstance(answer, Away) or is_away_there(answer)
+
+
+def is_away_there(answer: Answer) -> bool:
+    """Whether the app itself says that it is not there for what was asked (503). It may be for all else."""
+    return isinstance(answer, Answered) and answer.status == 503
+
+
+def why_away(answer: Answer, path: str) -> str:
+    """Of an answer that says so, in a sentence for people. `path`: where the app was called."""
+    return reason(answer, path) if isinstance(answer, Answered) else APP_AWAY

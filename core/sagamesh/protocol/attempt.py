@@ -36,7 +36,7 @@ from msgspec import Struct
 
 from sagamesh.log import registers
 from sagamesh.log.registers import Absent, Done, Name, Register, Value
-from sagamesh.protocol.answers import Answer
+from sagamesh.protocol.answers import Answer, is_away, why_away
 from sagamesh.protocol.decision import decide
 from sagamesh.protocol.effects import Ack, Call, Delivery, Known, Nak, Prove, Read, Tell, Write
 from sagamesh.rules.compiled import OwnStep, Rules
@@ -238,5 +238,7 @@ def _fetch(known: Known, names: tuple[Name, ...]) -> Steps[None]:
 def _call(known: Known, step: OwnStep, call: Call) -> Steps[None]:
     reply: Reply = take(known, (yield call))
     known.answer, known.called = reply.answer, reply.called
+    if is_away(reply.answer):
+        known.why_away = why_away(reply.answer, call.path)
     begun = known.registers.get(step.begin)
     known.within_passed = reply.time - (begun.time if begun else known.began) >= step.rules.action.within

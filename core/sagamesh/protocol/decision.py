@@ -79,6 +79,7 @@ from sagamesh.protocol.situation import (
     is_at_rest,
     is_material_known,
     is_plausible,
+    let_go,
     looked_at,
     may_commit,
     retry,
@@ -89,7 +90,6 @@ from sagamesh.protocol.variables import needed
 from sagamesh.rules.compiled import OwnStep, Rules
 
 Because = Literal["dead", "when"]
-APP_AWAY = "the app is away"
 ONLY_PEOPLE_CAN = "trying again will not help, only a change of the saga or of its data"
 COMPENSATION_RETRY = Retry(max_backoff=60.0)
 """A compensation is called for ever, with delays that grow to a minute."""
@@ -157,7 +157,7 @@ def run(at: Situation) -> Effects:
     if at.step.rules.open:
         return act(at)
     if at.known.app_away and not calls.is_hopeless(at.step, at.known, at.delivery):
-        return come_back(at, APP_AWAY)
+        return come_back(at, at.known.why_away)
     return begin(at, Started(at.delivery.subject))
 
 
@@ -200,7 +200,7 @@ def call_action(at: Situation) -> Effects:
         return give_up(at, call)
     if at.known.app_away:
         return wait_for_app(at)
-    return come_back(at) if at.known.lease_lost else call_safely(at, call)
+    return let_go(at) if at.known.lease_lost else call_safely(at, call)
 
 
 def call_safely(at: Situation, call: Call) -> Effects:
@@ -260,7 +260,7 @@ def wait_for_app(at: Situation) -> Effects:
     if isinstance(aborted, Need):
         return aborted.effects
     if aborted is None:
-        return come_back(at, APP_AWAY)
+        return come_back(at, at.known.why_away)
     uncalled = not at.known.late if at.step.rules.open else at.known.mine(at.step.begin)
     return end_failed(at, "refused" if uncalled else "unknown", "the app was away while the saga was aborted")
 
@@ -351,7 +351,7 @@ def compensate(at: Situation, ended: Done | Failed, cause: Cause) -> Effects:
     if isinstance(material := is_material_known(at, calls.incoming(begun)), Need):
         return material.effects
     if (answer := at.answer) is None:
-        return come_back(at) if known.lease_lost else calls.compensation(step, known, at.delivery, begun, ended, cause)
+        return let_go(at) if known.lease_lost else calls.compensation(step, known, at.delivery, begun, ended, cause)
     assert step.rules.compensation is not None  # since it can be undone
     match judge_compensation(answer, step.rules.compensation.path):
         case Success():
@@ -359,7 +359,7 @@ def compensate(at: Situation, ended: Done | Failed, cause: Cause) -> Effects:
         case Again(reason=reason, after=after):
             return retry(at, COMPENSATION_RETRY, reason, after)
         case _:
-            return come_back(at, APP_AWAY)
+            return come_back(at, at.known.why_away)
 
 
 def finish(at: Situation) -> Effects:

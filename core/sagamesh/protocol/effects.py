@@ -12,10 +12,12 @@ from msgspec import Struct
 from msgspec.structs import force_setattr
 
 from sagamesh.log.registers import Instance, Name, Register, Value
-from sagamesh.protocol.answers import Answer
+from sagamesh.protocol.answers import APP_AWAY, Answer
 from sagamesh.text import cut
 
 CallKind = Literal["action", "compensation"]
+LEASE_LOST = "its lease was lost before the call: the process stood still, or is short of CPU"
+"""Why nobody is called, where another replica may be at work."""
 
 
 class Read(Struct, frozen=True):
@@ -69,13 +71,15 @@ class Nak(Struct, frozen=True):
     """Come back after a delay drawn from 0 to `delay` seconds, but not before `at_least`.
 
     The draw keeps many that failed together from coming back together. `reason` says what fails; empty: only a wait.
-    `implausible`: the register that nobody honest has written, if that is what is wrong.
+    `implausible`: the register that nobody honest has written, if that is what is wrong. `waits`: what `reason` says
+    is waited for, and no failure.
     """
 
     delay: float
     reason: str = ""
     at_least: float = 0.0
     implausible: str = ""
+    waits: bool = False
 
     def __post_init__(self) -> None:
         """It is logged, shown by the API, and kept for as long as the trouble lasts."""
@@ -117,7 +121,8 @@ class Known(Struct):
 
     `registers` are final. `absent` were proven absent at this delivery. `unseen` were looked for and not found, which
     proves nothing. `late`: a redelivery, or older than a minute. `lease_lost`: another replica may be at work.
-    `app_away`: nobody listens at the app's port. `failures`: how often this step's calls for this delivery failed
+    `app_away`: the app is not to be called, since nobody listens, or since it said 503 there: `why_away` says which.
+    `failures`: how often this step's calls for this delivery failed
     before, `called`: how often the app was called for it, this attempt included, both as far as this process knows.
     `began`: when the attempt began, by the server's time. `within_passed`: the action's time is over. `gone`: the
     instance was deleted. `unstorable`: why the log takes no register with the app's answer in it, if it does not.
@@ -131,6 +136,7 @@ class Known(Struct):
     late: bool = False
     lease_lost: bool = False
     app_away: bool = False
+    why_away: str = APP_AWAY
     failures: int = 0
     called: int = 0
     began: float = 0.0

@@ -15,7 +15,7 @@ from sagamesh.log import registers
 from sagamesh.log.registers import Aborted, Cancelled, Cause, Done, Failed, Name, Skipped, Started, Value
 from sagamesh.protocol import calls
 from sagamesh.protocol.answers import Answer, Away
-from sagamesh.protocol.effects import Ack, Delivery, Effects, Known, Nak, Prove, Read
+from sagamesh.protocol.effects import LEASE_LOST, Ack, Delivery, Effects, Known, Nak, Prove, Read
 from sagamesh.protocol.endings import Outcome, closed, implausible, outcome, outcome_names
 from sagamesh.protocol.variables import announced, inputs, needed
 from sagamesh.rules.compiled import OwnStep, Rules
@@ -253,7 +253,12 @@ def pivot_agrees(at: Situation) -> Judged:
 
 def come_back(at: Situation, reason: str = "") -> Effects:
     """Nothing can be done just now, and no call was made: soon again, in 0.2 to 2 seconds."""
-    return (Nak(min(2.0, 0.1 * 2 ** min(at.delivery.delivered, 5)), reason),)
+    return (Nak(min(2.0, 0.1 * 2 ** min(at.delivery.delivered, 5)), reason, waits=reason != ""),)
+
+
+def let_go(at: Situation) -> Effects:
+    """The lease is lost, and with it the right to call. If that happens each time, people must hear of it."""
+    return come_back(at, LEASE_LOST)
 
 
 def hold(wrong: Name, reason: str) -> Effects:

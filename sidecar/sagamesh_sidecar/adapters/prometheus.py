@@ -122,7 +122,7 @@ class PrometheusMetrics:
         )
         self._consumers = gauge("consumer_up", "1 while deliveries of the saga can be asked for, 0 while not.", "saga")
         gauge("in_flight", "Deliveries in hand just now.").set_function(in_flight)
-        gauge("app_up", "1 while the app can be reached, 0 while not.").set_function(app_up)
+        gauge("app_up", "1 while the app can be reached, 0 while nobody listens there.").set_function(app_up)
         gauge("nats_connected", "1 while NATS answers, 0 while not.").set_function(connected)
         gauge(
             "nats_refused", "1 while NATS has lately refused something for want of rights, 0 while not."

@@ -1,68 +1,102 @@
 """Whether the app is there. While it is not, no call is made and no step begins; a probe finds out when it is.
 
-Knows no saga: what an answer means is core's `answers`, and who asks is the relay.
+It may be away as a whole, when nobody listens, or at one path only, when it answers 503 there: neither says anything of
+the other. Knows no saga: what an answer means is core's `answers`, and who asks is the relay.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
+from time import monotonic
+from typing import NamedTuple
 
-from sagamesh.protocol.answers import Answer, Away, is_away
+from sagamesh.protocol.answers import APP_AWAY, Answer, Away, is_away_there, why_away
+from sagamesh.text import cut
 from sagamesh_sidecar.ports import App
 
 logger = logging.getLogger("sagamesh.app")
 PATIENCE = 4
 """So much longer are the pauses between probes while nobody misses the app: it may be that there is none."""
+MOST_CLOSED = 64
+"""Paths that are known to be closed: more than most apps serve. Of those that were asked least lately one may ask."""
+FORGET = 60.0
+"""Seconds after which a path that nobody has asked counts no more."""
+
+
+class Closed(NamedTuple):
+    """A path at which the app has said 503. `since`: when it was last asked there. `reason`: what it said."""
+
+    since: float
+    reason: str
 
 
 class Availability:
-    """Not there until the app is seen, and from an answer on that says `away`; there from any other answer on.
+    """Not there until the app is seen, and from a call on that finds nobody; there from any answer on.
 
     A sidecar starts before its app, and must not call it to find that out. An app whose port is closed is there when it
-    takes a connection. One that said so itself (503) takes connections all the time: now and then attempts
-    are let through, until one of them has called it.
+    takes a connection. A path at which it said 503 is asked again by one call after each pause, until it says something
+    else. The more paths are closed, the longer are these pauses: an app that says 503 to everything is asked no more
+    often than one that says so at one path.
     """
 
-    def __init__(self, app: App, *, interval: float = 0.25) -> None:
-        """`interval`: seconds between probes of an app that is missed; a quarter is soon over, and costs nothing."""
+    def __init__(self, app: App, *, interval: float = 0.25, now: Callable[[], float] = monotonic) -> None:
+        """`interval`: seconds between probes of an app that is missed; a quarter is soon over, and costs nothing.
+
+        `now`: a clock in seconds.
+        """
         self.app = app
         self.interval = interval
         self.away = False
         """Whether it is missed: an attempt came while it was not there. Some participants only start sagas."""
+        self._now = now
         self._seen = False
         self._absent = asyncio.Event()
         self._absent.set()
-        self._listens = False
-        self._trial = False  # means nothing while the app is there, and is over whenever it goes
+        self._closed: dict[str, Closed] = {}  # the one that was asked last comes last
 
-    def admit(self) -> bool:
-        """Whether an attempt may count on the app; one that may not has missed it.
+    def refusal(self, path: str) -> str:
+        """Why an attempt may not count on the app at a path; empty: it may. Whom it refuses has missed the app.
 
         Takes no trial: most attempts make no call, and one that asks nothing must not keep another from asking.
         """
-        admitted = not self._absent.is_set() or self._trial
-        if not admitted:
+        if self._absent.is_set():
             self._miss()
-        return admitted
+            return APP_AWAY
+        closed = self._closed.get(path)
+        waits = closed is not None and self._now() - closed.since < self.interval * len(self._closed)
+        return closed.reason if closed is not None and waits else ""
 
-    def call(self) -> None:
-        """A call is about to be made: it is the trial, where one was let through to ask."""
-        self._trial = False
+    def call(self, path: str) -> None:
+        """A call is about to be made: where the app said 503 it is the trial, and the next one comes a pause later."""
+        closed = self._closed.pop(path, None)
+        if closed is not None:
+            self._closed[path] = Closed(self._now(), closed.reason)
 
-    def observe(self, answer: Answer) -> None:
-        """Learn from an answer."""
-        if is_away(answer):
-            self._listens = not isinstance(answer, Away)
-            self._trial = False
+    def observe(self, path: str, answer: Answer) -> None:
+        """Learn from an answer to a call."""
+        self._closed.pop(path, None)
+        if isinstance(answer, Away):
+            self._closed.clear()  # who comes back may be another
             self._absent.set()
             self._miss()
-        elif self._absent.is_set():
+            return
+        if self._absent.is_set():
             self._arrived()
+        if is_away_there(answer):
+            self._closed[path] = Closed(self._now(), cut(why_away(answer, path)))
+            self._forget()
+
+    def _forget(self) -> None:
+        oldest = self._now() - FORGET
+        for path, closed in tuple(self._closed.items()):
+            if closed.since < oldest or len(self._closed) > MOST_CLOSED:
+                del self._closed[path]
 
     def _miss(self) -> None:
         if not self.away:
-            self._tell("the app is away" if self._seen else "the app is not there yet")
+            self._tell(APP_AWAY if self._seen else "the app is not there yet")
         self.away = True
 
     def _arrived(self) -> None:
@@ -86,7 +120,4 @@ class Availability:
             await self._absent.wait()
             await asyncio.sleep(self.interval if self.away else PATIENCE * self.interval)
             if await self.app.reachable():
-                if self._listens:
-                    self._trial = True
-                else:
-                    self._arrived()
+                self._arrived()

@@ -133,7 +133,7 @@ class Executor:
         raise AssertionError("unreachable")
 
     async def _call(self, work: Work, call: Call) -> Reply:
-        self.availability.call()
+        self.availability.call(call.path)
         headers = calls.headers(
             call, work.instance, work.origin.run, work.step, delivered=work.delivered, trace=work.trace
         )
@@ -146,7 +146,7 @@ class Executor:
         work.count.made += not isinstance(answer, Away)
         seconds = self.now() - begun
         work.spent += seconds
-        self.availability.observe(answer)
+        self.availability.observe(call.path, answer)
         self.metrics.called(work.instance.saga, work.step, call.kind, answer, seconds)
         return Reply(answer, self.log.now(), work.count.made)
 

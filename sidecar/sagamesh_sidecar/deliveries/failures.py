@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable
 from time import monotonic
 
-from sagamesh.protocol.answers import Answer, is_miswired
+from sagamesh.protocol.answers import Answer, is_away_there, is_miswired
 from sagamesh.protocol.effects import CallKind
 from sagamesh_sidecar.deliveries.tally import CallCount
 from sagamesh_sidecar.deliveries.work import Work
@@ -37,11 +37,10 @@ class Failures:
         count.failed += 1
         if count.failed.bit_count() != 1 or not self._has_room(count):
             return
-        miswired = is_miswired(answer, compensation=count.kind == "compensation")
-        logger.warning(
-            "a mistake of wiring" if miswired else "a call failed, and is made again",
-            extra={**work.fields, "failures": count.failed, "reason": reason},
-        )
+        told = "the app is away at a path" if is_away_there(answer) else "a call failed, and is made again"
+        if is_miswired(answer, compensation=count.kind == "compensation"):
+            told = "a mistake of wiring"
+        logger.warning(told, extra={**work.fields, "failures": count.failed, "reason": reason})
 
     def _has_room(self, count: CallCount) -> bool:
         key, now = (count.instance.saga, count.step, count.kind), self._now()

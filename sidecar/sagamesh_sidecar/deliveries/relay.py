@@ -15,9 +15,9 @@ from sagamesh.errors import UnreadableError
 from sagamesh.log import codec, line_fields, registers
 from sagamesh.log.codec import Message
 from sagamesh.log.line_fields import Fields
-from sagamesh.protocol.answers import Answer, is_away
+from sagamesh.protocol.answers import APP_AWAY, Answer, Away
 from sagamesh.protocol.attempt import Result, attempt, settle
-from sagamesh.protocol.decision import APP_AWAY, FORWARD
+from sagamesh.protocol.decision import FORWARD
 from sagamesh.protocol.effects import Ack, CallKind, Delivery, Known, Nak
 from sagamesh.protocol.view.standing import PARK_AFTER, trouble_of
 from sagamesh.rules.compiled import OwnStep, Rules
@@ -172,8 +172,7 @@ class Relay:
         if isinstance(result, Ack) or not result.reason:
             self.parking.clear(key)
         else:
-            called = result.reason != APP_AWAY
-            self._note(delivery, step.name, result.reason, rules.local.park_after, called=called)
+            self._note(delivery, step.name, result.reason, rules.local.park_after, called=not result.waits)
         return result
 
     def _note(self, delivery: Delivery, step: str, reason: str, park_after: float, *, called: bool) -> None:
@@ -182,20 +181,23 @@ class Relay:
         before = self.parking.trouble(key)
         trouble = trouble_of(delivery, step, reason, now=now, park_after=park_after, before=before)
         about = {**_fields(delivery, step), "reason": reason}
-        logger.log(logging.DEBUG if reason == APP_AWAY else logging.INFO, "again later", extra=about)
+        logger.log(logging.INFO if called else logging.DEBUG, "again later", extra=about)
         if self.parking.note(key, instance, trouble, called=called):
-            logger.warning("parked", extra=about)
+            logger.warning("parked", extra={**about, "reason": trouble.reason})
 
     async def _attempt(self, hand: Hand, rules: Rules, delivery: Delivery, step: OwnStep) -> Ack | Nak:
         """One attempt, operation by operation."""
         key = (delivery.subject, step.name)
         kind: CallKind = "action" if delivery.register.name.register in FORWARD else "compensation"
         count = self.tally.take_up(key, delivery.instance, kind)
+        spec = step.rules.action if kind == "action" else step.rules.compensation
+        refusal = self.availability.refusal(spec.path if spec is not None else "")
         known = Known(
             attempt_id=self.executor.attempt_id(),
             late=delivery.delivered > 1 or self.executor.log.now() - delivery.register.time > LATE,
             lease_lost=not self._is_ours(hand),  # the process may have stood still since it came
-            app_away=not self.availability.admit(),
+            app_away=bool(refusal),
+            why_away=refusal or APP_AWAY,
             failures=self.parking.failures(key),
             called=count.made,
             began=self.executor.log.now(),
@@ -220,9 +222,9 @@ class Relay:
     def _tell(self, work: Work, answer: Answer | None, settled: Ack | Nak) -> None:
         """People hear at once of a call that has to be made again: it may be so for long.
 
-        Not where the app is away: then none failed, and `availability` tells it.
+        Not where nobody listens: then none failed, and `availability` tells it.
         """
-        if isinstance(settled, Nak) and settled.reason and answer is not None and not is_away(answer):
+        if isinstance(settled, Nak) and settled.reason and not isinstance(answer, Away | None):
             self._failures.tell(work, answer, settled.reason)
 
     async def _reply(self, hand: Hand, settled: Ack | Nak) -> None:

@@ -6,9 +6,14 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
+from support.deliveries import rest
+
 if TYPE_CHECKING:
     from support.deliveries.pods import DeliveringPod
     from support.deliveries.world import World
+
+MOST_TRIALS = 70
+"""Calls in 20 seconds to an app that says 503 to each after 0.2: 45 if one asks at a time, and some before that."""
 
 Ending = Callable[["World"], Awaitable[None]]
 
@@ -52,6 +57,65 @@ async def busy(world: World) -> None:
         depth[name] = 1 + max(depth.get(before, 0) for before in world.outline.inputs[name])
     world.start()
     await ended(world, 10.0 + 14.0 * max(depth.values()))
+
+
+async def overloaded(world: World) -> None:
+    """An app says 503 to everything: of all who wait one asks again, now and then."""
+    _, pods = first(world)
+    for pod in pods:
+        pod.app.mood, pod.app.takes = "busy", 0.2
+    world.start()
+    await asyncio.sleep(1.0)
+    for _ in range(10):
+        world.start()
+    await asyncio.sleep(20.0)
+    for pod in pods:
+        if pod.app.calls > MOST_TRIALS:
+            world.witness.blame(f"an app that said 503 was called {pod.app.calls} times in 20 s")
+        pod.app.mood, pod.app.takes = "well", 0.0
+    await ended(world, 60.0)
+
+
+async def one_path_closed(world: World) -> None:
+    """One path of an app says 503 for long: that holds up nobody who calls another."""
+    closed, _ = first(world)
+    beside = {step.name for step in world.saga.steps if step.after == (world.saga.start.event,)} - {closed}
+    for pod in world.pods:
+        pod.app.busy = {f"/{closed}": 1_000_000}
+    world.start()
+    await asyncio.sleep(1.0)
+    names = [world.start() for _ in range(10)]
+    await asyncio.sleep(1.5)
+    if held_up := [name for name in names if not {each.step for each in rest.known(world, name)} >= beside]:
+        world.witness.blame(f"nothing is written for {beside} of {held_up}, while /{closed} says 503")
+    for pod in world.pods:
+        pod.app.busy = {}
+    await ended(world, 60.0)
+
+
+async def trial(world: World) -> None:
+    """A compensation is answered 503 three times, while others wait beside it who ask nothing yet.
+
+    Of a saga of several steps beside each other.
+    """
+    step, _ = first(world)
+    paths = {f"/{name}" for name in world.outline.steps}
+    for pod in world.pods:
+        pod.app.broken = paths - {f"/{step}"}
+    undone = world.start()
+    await asyncio.sleep(2.0)
+    for pod in world.pods:
+        pod.app.broken, pod.app.busy = paths, {f"/{step}/undo": 3}
+    waiting = [world.start() for _ in range(12)]
+    await asyncio.sleep(2.0)
+    for name in (*waiting, undone):
+        world.cancel(name)
+    await asyncio.sleep(8.0)
+    if step in world.ledgers.of(undone).done and step not in world.ledgers.of(undone).undone:
+        world.witness.blame(f"/{step}/undo is held up by those who do not call it")
+    for pod in world.pods:
+        pod.app.broken = set()
+    await ended(world, 120.0)
 
 
 async def standing_still(world: World) -> None:
@@ -234,6 +298,8 @@ async def giving_back(world: World) -> None:
 ENDINGS: tuple[Ending, ...] = (
     nothing,
     busy,
+    overloaded,
+    one_path_closed,
     standing_still,
     interrupted,
     pausing,

@@ -111,7 +111,7 @@ class DeliveringPod:
         self.counts = Counts(lambda words: world.witness.blame(f"{name}: {words}"))
         product: Any = world.product
         now = asyncio.get_running_loop().time
-        self.availability = product.Availability(self.app)
+        self.availability = product.Availability(self.app, now=now)
         self.executor = product.Executor(
             participant, self.line, self.app, self.availability, self.counts, now=now, uniform=random.uniform
         )

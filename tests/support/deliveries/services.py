@@ -62,12 +62,14 @@ class Ledgers:
 class PodApp:
     """ports.App of one pod. `mood` is one of MOODS; `busy`: how often it says 503 yet, to each path.
 
-    `takes`: seconds more that it takes. `called_for`: instance -> how often it was called.
+    `broken`: paths at which it says 500. `takes`: seconds more that it takes. `called_for`: instance -> how often it
+    was called.
     """
 
     def __init__(self, ledgers: Ledgers, storm: Storm, witness: Witness, outside: Outside) -> None:
         self.mood = "well"
         self.busy: dict[str, int] = {}
+        self.broken: set[str] = set()
         self.takes = 0.0
         self.calls = 0
         self.called_for: Counter[str] = Counter()
@@ -101,8 +103,11 @@ class PodApp:
         if self.busy.get(path):
             self.busy[path] -= 1
             return Answered(503, {"retry-after": "0"}, b"")
+        if path in self.broken:
+            return Answered(500, {}, b"")
         match self.mood:
             case "busy":
+                await asyncio.sleep(self.takes)
                 return Answered(503, {}, b"")
             case "busy for a second":
                 return Answered(503, {"retry-after": "1"}, b"")

@@ -261,9 +261,12 @@ class World:
         return name
 
     def _cancel_one(self) -> None:
-        starters = self.of(self.saga.start.participant)
-        if self.unfinished and starters:
-            name = self.chance.choice(self.unfinished)
+        if self.unfinished:
+            self.cancel(self.chance.choice(self.unfinished))
+
+    def cancel(self, name: str) -> None:
+        """Somebody cancels an instance, where anybody is there to be asked."""
+        if starters := self.of(self.saga.start.participant):
             self.cancelled.add(name)
             starters[0].spawn(self._cancel(starters[0], name))
 

@@ -97,7 +97,7 @@ class Peer:
     def __init__(self, mesh: Mesh, participant: str, ack_wait: float, grace: float) -> None:
         self.log = CountingLog(mesh.server)
         self.app = FakeApp()
-        self.availability = Availability(self.app, interval=0.02)
+        self.availability = Availability(self.app, interval=0.02, now=asyncio.get_running_loop().time)
         self.metrics = PrometheusMetrics(app_up=lambda: not self.availability.away, connected=lambda: True)
         self.rulebook = Rulebook(mesh.saga.namespace, participant, self.log, self.metrics, poll=30.0)
         clock = asyncio.get_running_loop().time

@@ -12,10 +12,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from sagamesh.protocol.effects import Delivery
+from sagamesh.protocol.answers import APP_AWAY
+from sagamesh.protocol.effects import LEASE_LOST, Delivery
+from sagamesh.text import cut
 
 PARK_AFTER = 600.0
 """Seconds that stand for `parkAfter` where no rules of the saga are at hand: the default of the language."""
+
+UNCALLED = (APP_AWAY, LEASE_LOST)
+"""Reasons that hide what was wrong before, since nobody was called."""
+BEFORE = "; before that: "
 
 
 class Trouble(NamedTuple):
@@ -39,8 +45,17 @@ def trouble_of(
     One that comes for the first time fails only now: the sidecar may have been away for long. One that came before, to
     somebody who is not there to say how it went, has not got through since its register was stored.
     """
+    if reason in UNCALLED and before is not None:
+        reason = _behind(reason, before.reason)
     first = delivery.register.time if delivery.delivered > 1 else now
     return Trouble(step, reason, before.since if before else first, now, park_after)
+
+
+def _behind(reason: str, last: str) -> str:
+    """A reason that hides others, with the last that was none of them."""
+    uncalled, _, specific = last.partition(BEFORE)
+    specific = specific if uncalled in UNCALLED else last
+    return cut(f"{reason}{BEFORE}{specific}") if specific else reason
 
 
 def is_parked(trouble: Trouble) -> bool:

@@ -34,6 +34,7 @@ from sagamesh.log.registers import (
     end,
     marker,
 )
+from sagamesh.protocol.answers import Away
 from sagamesh.protocol.attempt import (
     READS_UNTIL_PRESENT,
     WRITES_UNTIL_KNOWN,
@@ -48,7 +49,7 @@ from sagamesh.protocol.attempt import (
     attempt,
     settle,
 )
-from sagamesh.protocol.effects import Ack, Call, Delivery, Known, Nak, Tell
+from sagamesh.protocol.effects import LEASE_LOST, Ack, Call, Delivery, Known, Nak, Tell
 from support.builders import shapes
 from support.builders.attempts import (
     CAUSE,
@@ -165,7 +166,7 @@ def test_an_end_says_when_the_attempt_began_that_wrote_it() -> None:
 def test_no_call_begins_once_it_is_told_that_the_lease_is_lost() -> None:
     driven = at_step()
     driven.store(lease_lost=True)
-    assert driven.result == Nak(0.2)
+    assert driven.result == Nak(0.2, LEASE_LOST, waits=True)
 
 
 def test_the_lease_is_what_the_last_result_says_of_it() -> None:
@@ -586,7 +587,7 @@ def test_retry_after_is_the_least_delay(header: str, at_least: float) -> None:
 
 
 def test_no_step_begins_while_the_app_is_away() -> None:
-    assert at_step(app_away=True).result == Nak(0.2, "the app is away")
+    assert at_step(app_away=True).result == Nak(0.2, "the app is away", waits=True)
 
 
 def test_a_begun_action_that_finds_the_app_away_and_the_saga_aborted_ends_failed() -> None:
@@ -601,7 +602,15 @@ def test_a_begun_action_that_finds_the_app_away_looks_for_the_outcome_and_waits_
     driven.answer(no(503))
     assert driven.operation == Fetch((OUTCOME,))
     driven.find()
-    assert driven.result == Nak(0.2, "the app is away")
+    assert driven.result == Nak(0.2, "POST /s1 answered 503: because", waits=True)
+
+
+def test_of_a_call_that_finds_nobody_that_is_said_whatever_was_known_before() -> None:
+    driven = at_call()
+    driven.known.why_away = "POST /s1 answered 503"
+    driven.answer(Away())
+    driven.find()
+    assert driven.result == Nak(0.2, "the app is away", waits=True)
 
 
 # -- what the log will never take -------------------------------------------------------------------------------------

@@ -44,10 +44,10 @@ from sagamesh.log.registers import (
     end,
 )
 from sagamesh.protocol import decision
-from sagamesh.protocol.answers import Answer, Answered, Away, Unanswered
+from sagamesh.protocol.answers import APP_AWAY, Answer, Answered, Away, Unanswered
 from sagamesh.protocol.attempt import Fetch, Put, Reply, attempt
-from sagamesh.protocol.decision import APP_AWAY, ONLY_PEOPLE_CAN
-from sagamesh.protocol.effects import Ack, Call, Delivery, Effects, Known, Nak, Prove, Read, Tell, Write
+from sagamesh.protocol.decision import ONLY_PEOPLE_CAN
+from sagamesh.protocol.effects import LEASE_LOST, Ack, Call, Delivery, Effects, Known, Nak, Prove, Read, Tell, Write
 from support.builders import shapes
 from support.builders.attempts import (
     CAUSE,
@@ -634,6 +634,15 @@ def test_no_step_begins_while_the_app_is_away() -> None:
     assert nak.reason == AWAY
 
 
+def test_who_waits_for_the_app_says_how_that_was_seen() -> None:
+    busy: dict[str, Any] = {"app_away": True, "why_away": "POST /s1 answered 503"}
+    waits = (Nak(0.2, "POST /s1 answered 503", waits=True),)
+    assert ask(CHAIN, "s1", end("s0"), {end("s0"): done("s0.ok")}, **busy) == waits
+    assert ask(CHAIN, "s1", end("s0"), BEGUN, mine=[begin("s1")], unseen=[OUTCOME], **busy) == waits
+    assert ask(PIVOT, "s1", end("s0"), BEGUN, mine=[begin("s1")], **busy) == waits
+    assert undoing(**busy) == waits
+
+
 @pytest.mark.parametrize(
     ("saga", "name", "log", "name_", "value"),
     [
@@ -891,11 +900,15 @@ def test_a_begun_action_that_cannot_be_evaluated_fails_though_its_app_is_away() 
     assert_fails("a", ask(saga, "a", START, log, mine=[begin("a")], app_away=True), MISSING)
 
 
+LET_GO = (Nak(0.2, LEASE_LOST, waits=True),)
+"""Told, for it may be so each time: then people must see to it."""
+
+
 def test_who_lost_the_lease_starts_no_call() -> None:
-    assert ask(CHAIN, "s1", end("s0"), BEGUN, mine=[begin("s1")], lease_lost=True) == (Nak(0.2),)
-    assert ask(CHAIN, "s0", START, {START: start()}, lease_lost=True) == (Nak(0.2),)
+    assert ask(CHAIN, "s1", end("s0"), BEGUN, mine=[begin("s1")], lease_lost=True) == LET_GO
+    assert ask(CHAIN, "s0", START, {START: start()}, lease_lost=True) == LET_GO
     late = ask(CHAIN, "s0", START, {START: start()}, lease_lost=True, late=True, unseen=[begin("s0"), end("s0")])
-    assert late == (Nak(0.2),)
+    assert late == LET_GO
 
 
 def test_who_lost_the_lease_finishes_what_runs() -> None:
@@ -1069,7 +1082,7 @@ def test_an_app_is_not_called_before_it_wants_to_be(kind: str, status: int) -> N
 @pytest.mark.parametrize(("delivered", "delay"), [(1, 0.2), (2, 0.4), (3, 0.8), (4, 1.6), (5, 2.0), (99, 2.0)])
 def test_who_waits_without_calling_comes_back_within_two_seconds(delivered: int, delay: float) -> None:
     nak = only(ask(CHAIN, "s1", end("s0"), {end("s0"): done("s0.ok")}, app_away=True, delivered=delivered), Nak)
-    assert nak == Nak(pytest.approx(delay), AWAY)
+    assert nak == Nak(pytest.approx(delay), AWAY, waits=True)
 
 
 # -- forward 3: which event? -----------------------------------------------------------------------------------------
@@ -1780,7 +1793,7 @@ def undone_by(undo: str | None, body: str | None, log: Log) -> Effects:
 def test_who_lost_the_lease_tells_nothing_of_a_compensation_s_body() -> None:
     saga = shapes.saga(step("a", undo='{"id": result.id}'))
     log = aborted("a", START, Failed("refused", "no"))
-    assert only(ask(saga, "a", ABORT, log, unseen=[compensation("a")], lease_lost=True), Nak).reason == ""
+    assert only(ask(saga, "a", ABORT, log, unseen=[compensation("a")], lease_lost=True), Nak).reason == LEASE_LOST
 
 
 @pytest.mark.parametrize("status", [200, 201, 204, 206, 410])
@@ -1814,11 +1827,11 @@ def test_a_compensation_is_not_called_before_the_app_wants_it() -> None:
 
 @pytest.mark.parametrize("away", WAYS_TO_BE_AWAY, ids=["known before", "refused", "503"])
 def test_a_compensation_waits_for_an_app_that_is_away(away: Mapping[str, Any]) -> None:
-    assert undoing(**away) == (Nak(0.2, AWAY),)
+    assert undoing(**away) == (Nak(0.2, AWAY, waits=True),)
 
 
 def test_who_lost_the_lease_starts_no_compensation_but_writes_what_was_undone() -> None:
-    assert undoing(lease_lost=True) == (Nak(0.2),)
+    assert undoing(lease_lost=True) == LET_GO
     assert undoing(lease_lost=True, answer=ok()) == write(compensation("s2"), Undone())
 
 

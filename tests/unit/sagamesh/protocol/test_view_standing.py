@@ -7,7 +7,8 @@ import pytest
 
 from sagamesh.language.model import Saga
 from sagamesh.log.registers import START
-from sagamesh.protocol.effects import Delivery
+from sagamesh.protocol.answers import APP_AWAY
+from sagamesh.protocol.effects import LEASE_LOST, Delivery
 from sagamesh.protocol.view.standing import PARK_AFTER, is_parked, is_slow, trouble_of
 from support.builders.attempts import INSTANCE, register, start
 
@@ -38,6 +39,34 @@ def test_what_is_remembered_to_fail_has_failed_since_then() -> None:
     again = trouble_of(delivery(2), "a", "jams", now=5001.0, park_after=60.0, before=first)
     assert (again.since, is_parked(again)) == (5000.0, False)
     assert is_parked(trouble_of(delivery(9), "a", "jams", now=5061.0, park_after=60.0, before=again))
+
+
+@pytest.mark.parametrize("hides", [APP_AWAY, LEASE_LOST])
+def test_what_hides_the_reason_leaves_the_last_one_behind_it(hides: str) -> None:
+    trouble, said = None, []
+    for reason in (hides, "jams", hides, hides, "burns", APP_AWAY, LEASE_LOST, "POST /a answered 503"):
+        trouble = trouble_of(delivery(1), "a", reason, now=5000.0, park_after=60.0, before=trouble)
+        said.append(trouble.reason)
+    assert said == [
+        hides,
+        "jams",
+        f"{hides}; before that: jams",
+        f"{hides}; before that: jams",
+        "burns",
+        f"{APP_AWAY}; before that: burns",
+        f"{LEASE_LOST}; before that: burns",
+        "POST /a answered 503",
+    ]
+
+
+def test_a_reason_behind_another_is_cut_with_it() -> None:
+    before = trouble_of(delivery(1), "a", "x" * 500, now=5000.0, park_after=60.0)
+    assert len(trouble_of(delivery(1), "a", APP_AWAY, now=5000.0, park_after=60.0, before=before).reason) == 500
+
+
+def test_what_hides_may_be_all_that_there_was() -> None:
+    before = trouble_of(delivery(1), "a", LEASE_LOST, now=5000.0, park_after=60.0)
+    assert trouble_of(delivery(1), "a", APP_AWAY, now=5000.0, park_after=60.0, before=before).reason == APP_AWAY
 
 
 @pytest.mark.parametrize(

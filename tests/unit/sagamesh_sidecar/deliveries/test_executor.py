@@ -35,7 +35,7 @@ def executing(log: MemoryLog, app: FakeApp, drawn: list[tuple[float, float]]) ->
         return highest
 
     metrics = PrometheusMetrics(app_up=lambda: True, connected=lambda: True)
-    return Executor("p-s0", log, app, Availability(app, interval=0.25), metrics, now=now, uniform=most)
+    return Executor("p-s0", log, app, Availability(app, interval=0.25, now=now), metrics, now=now, uniform=most)
 
 
 @scenario
@@ -70,18 +70,17 @@ async def test_a_log_that_does_not_answer_is_asked_again_ever_less_often():
 
 
 @scenario
-async def test_of_all_who_ask_an_app_that_said_503_one_is_the_trial():
+async def test_of_all_who_ask_a_path_that_said_503_one_is_the_trial():
     app = FakeApp()
     executor = executing(MemoryLog(MemoryServer()), app, [])
     availability, answered = executor.availability, asyncio.Event()
     await availability.look()
-    probing = asyncio.create_task(availability.run())
     app.answers["/s0"] = ok(status=503)
     call = Call("action", "/s0", b"null", 5.0, "start")
     await executor.execute(WORK, call)
-    assert not availability.admit()
+    assert availability.refusal("/s0")
     await asyncio.sleep(1.0)
-    assert availability.admit()
+    assert not availability.refusal("/s0")
 
     async def slow() -> Answer:
         await answered.wait()
@@ -90,8 +89,7 @@ async def test_of_all_who_ask_an_app_that_said_503_one_is_the_trial():
     app.answers["/s0"] = slow
     trial = asyncio.create_task(executor.execute(WORK, call))
     await asyncio.sleep(0.01)
-    assert not availability.admit(), "it is being asked"
+    assert availability.refusal("/s0"), "it is being asked"
     answered.set()
     await trial
-    assert availability.admit()
-    probing.cancel()
+    assert not availability.refusal("/s0")

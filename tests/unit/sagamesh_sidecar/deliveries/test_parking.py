@@ -15,8 +15,7 @@ from types import SimpleNamespace
 from sagamesh.language.model import Action
 from sagamesh.log import codec, registers
 from sagamesh.log.registers import NULL, Instance, Origin, Start
-from sagamesh.protocol.answers import Answer
-from sagamesh.protocol.decision import APP_AWAY
+from sagamesh.protocol.answers import APP_AWAY, Answer
 from sagamesh.protocol.view.standing import Trouble
 from sagamesh.rules.projection import project
 from sagamesh_sidecar.adapters.memory import MemoryLog
@@ -246,10 +245,10 @@ async def test_a_retry_after_the_app_was_away_goes_on_from_the_failures_of_befor
         owner.app.away, calls = True, len(owner.app.calls)
         naks = owner.metric("deliveries_total", saga="simulated", result="nak")
         await mesh.until(lambda: owner.metric("deliveries_total", saga="simulated", result="nak") >= naks + 3)
-        assert reason() == APP_AWAY
+        assert reason() == "the app is away; before that: POST /s0: reset"
         assert parking.failures(key) == len(owner.app.calls) == calls
         owner.app.away = False
-        await mesh.until(lambda: reason() != APP_AWAY)
+        await mesh.until(lambda: not reason().startswith(APP_AWAY))
         assert parking.failures(key) == len(owner.app.calls) > calls
         owner.app.answers.clear()
         await mesh.ended()

@@ -15,9 +15,9 @@ from sagamesh.errors import UnreadableError
 from sagamesh.language.model import Action, Saga
 from sagamesh.log import codec, registers
 from sagamesh.log.registers import NULL, OUTCOME, Aborted, Cause, Done, Failed, Origin, Start
-from sagamesh.protocol.answers import Answer, Away
+from sagamesh.protocol.answers import Answer, Answered, Away
 from sagamesh.protocol.attempt import Given, Operation
-from sagamesh.protocol.effects import Nak
+from sagamesh.protocol.effects import LEASE_LOST, Nak
 from sagamesh.rules.projection import project
 from sagamesh_sidecar.adapters.memory import MemoryLog
 from sagamesh_sidecar.deliveries.work import Work
@@ -178,6 +178,44 @@ async def test_after_a_503_on_the_notice_the_trial_is_left_to_the_step_that_call
         await mesh.start()
         assert await mesh.ended() == "aborted"
         assert app.paths.count("/b/undo") >= 2
+
+
+@scenario
+async def test_a_path_that_says_503_holds_up_no_other_of_its_app_and_is_told():
+    async with Mesh(two_steps_at_one_participant()).running() as mesh:
+        peer = mesh.peers["owner"]
+        peer.app.answers["/b"] = ok({"detail": "no database"}, status=503)
+        names = [f"i{number}" for number in range(20)]
+        for name in names:
+            await mesh.start(name)
+        for name in names:
+            await mesh.value(registers.end("a"), name)
+        assert peer.metric("app_up") == 1
+        await mesh.until(lambda: all(mesh_reason(mesh, name, "b") for name in names))
+        assert {mesh_reason(mesh, name, "b") for name in names} == {"POST /b answered 503: no database"}
+        assert peer.app.paths.count("/a") == len(names)
+        peer.app.answers.clear()
+        for name in names:
+            assert await mesh.ended(name) == "committed"
+
+
+def mesh_reason(mesh: Mesh, name: str, step: str) -> str:
+    return mesh.peers["owner"].parking_reasons(mesh.instance(name)).get(step, "")
+
+
+@scenario
+async def test_behind_an_app_that_is_away_stands_what_was_wrong_before():
+    async with Mesh(two_steps_at_one_participant()).running() as mesh:
+        peer = mesh.peers["owner"]
+        peer.app.answers["/b"] = Answered(307, {"location": "/b/"}, b"")
+        await mesh.start()
+        await mesh.until(lambda: mesh_reason(mesh, "i-1", "b"))
+        peer.app.away = True
+        said = "the app is away; before that: POST /b answered 307, Location: /b/"
+        await mesh.until(lambda: mesh_reason(mesh, "i-1", "b") == said)
+        peer.app.away = False
+        peer.app.answers.clear()
+        assert await mesh.ended() == "committed"
 
 
 @scenario
@@ -738,10 +776,33 @@ async def test_a_step_before_the_pivot_parks_as_any_other(away: bool) -> None:
         peer = mesh.peers["p-s0"]
         peer.app.away, peer.app.answers["/s0"] = away, LOST
         if away:
-            peer.availability.observe(Away())
+            peer.availability.observe("/s0", Away())
         await mesh.start()
         await mesh.until(lambda: peer.metric("sagas_parked", saga="simulated") == 1, seconds=60.0)
         assert registers.end("s0") not in mesh.values()
         peer.app.away, peer.app.answers["/s0"] = False, ok()
         assert await mesh.ended() == "committed"
+        await mesh.until(lambda: peer.metric("sagas_parked", saga="simulated") == 0)
+
+
+@pytest.mark.parametrize("undone", [False, True], ids=["an action", "a compensation"])
+@scenario
+async def test_a_step_whose_lease_is_lost_each_time_before_its_call_is_parked_and_says_so(undone: bool) -> None:
+    async with Mesh(shapes.replace(shapes.straight(2), park_after=5.0), ack_wait=1.0).running() as mesh:
+        mesh.server.clock = asyncio.get_running_loop().time
+        peer, other = mesh.peers["p-s0"], mesh.peers["p-s1"]
+        if undone:
+            other.app.answers["/s1"] = ok({"detail": "no"}, status=422)
+            other.app.away = True
+            await mesh.start()
+            await mesh.value(registers.end("s0"))
+        peer.relay._is_ours = lambda _hand: False  # type: ignore[method-assign]  # as if it stood still each time
+        other.app.away = False
+        if not undone:
+            await mesh.start()
+        await mesh.until(lambda: peer.metric("sagas_parked", saga="simulated") == 1, seconds=60.0)
+        assert peer.parking_reasons(mesh.instance()) == {"s0": LEASE_LOST}
+        assert peer.app.paths == (["/s0"] if undone else [])
+        del peer.relay._is_ours
+        assert await mesh.ended() == ("aborted" if undone else "committed")
         await mesh.until(lambda: peer.metric("sagas_parked", saga="simulated") == 0)
