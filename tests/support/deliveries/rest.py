@@ -55,6 +55,7 @@ def _seen(world: World, instance: str) -> Any:
         local=world.local,
         lost="",
         forged=False,
+        forged_begin=False,
         applied=world.ledgers.applied[instance],
         wrongs=[],
         restless="",

@@ -343,7 +343,7 @@ def test_a_success_whose_body_was_not_kept_cannot_be_used_and_all_else_needs_non
     for status in (200, 201, 204):
         assert of_action(unread(status)) == Again("unknown", f"{about} {status}, which cannot be used: {UNREAD}")
         assert of_compensation(unread(status)) == UNDONE
-    assert of_action(unread(422)) == Refusal(f"{about} 422")
+    assert of_action(unread(422)) == Refusal(f"{about} 422", f"{about} 422")
     assert of_compensation(unread(410)) == UNDONE
     assert of_compensation(unread(202)) == Again("unknown", f"{about} 202: not undone yet")
     assert of_compensation(unread(500)) == Again("unknown", f"{about} 500")

@@ -323,7 +323,7 @@ def test_a_begun_step_whose_inputs_are_not_seen_is_looked_at_again() -> None:
     driven = Attempt(saga, "c", register(end("b"), done("b.ok"), 3), late=True)
     driven.find(register(begin("c"), started(end("b")), 4))
     driven.find()
-    assert driven.result == Nak(0.2, "c was begun, and not all of its inputs are to be seen")
+    assert driven.result == Nak(0.2, "c was begun, and not all of its inputs are to be seen", waits=True)
 
 
 def test_a_begin_that_was_cancelled_meanwhile_ends_the_attempt() -> None:

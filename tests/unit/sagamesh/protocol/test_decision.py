@@ -167,7 +167,7 @@ def test_a_step_that_has_ended_needs_no_look_at_its_inputs() -> None:
     )
 
 
-NOT_SEEN = Nak(0.2, "c was begun, and not all of its inputs are to be seen")
+NOT_SEEN = Nak(0.2, "c was begun, and not all of its inputs are to be seen", waits=True)
 HELD = Nak(60.0, "c was begun, and its inputs do not say so", at_least=60.0, implausible="begin")
 
 
