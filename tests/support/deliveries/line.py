@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextvars import Context, ContextVar, copy_context
+from functools import partial
 from typing import Any, TypeVar
 
 from sagamesh.errors import UnavailableError
@@ -167,12 +168,12 @@ class LineLease:
 
     async def ack(self) -> None:
         self._line.witness.acks(self._handed)
-        self._line.outside.send(self._say(self._lease.ack()))
+        self._line.outside.send(self._say(self._lease.ack))
         await self._line.storm.travel()
 
     async def nak(self, delay: float) -> None:
         self._line.witness.naks(self._handed, delay)
-        self._line.outside.send(self._say(self._lease.nak(delay)))
+        self._line.outside.send(self._say(partial(self._lease.nak, delay)))
         await self._line.storm.travel()
 
     async def in_progress(self) -> bool:
@@ -183,13 +184,11 @@ class LineLease:
             self._handed.renewed = asked
         return confirmed
 
-    async def _say(self, word: Coroutine[Any, Any, None]) -> None:
+    async def _say(self, word: Callable[[], Awaitable[None]]) -> None:
         storm = self._line.storm
         await self._line.arrive()
-        if storm.draws(storm.unheard):
-            word.close()
-        else:
-            await word
+        if not storm.draws(storm.unheard):
+            await word()
 
     async def _renew(self) -> bool:
         storm = self._line.storm
