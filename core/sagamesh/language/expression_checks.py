@@ -11,7 +11,7 @@ from sagamesh.errors import ExpressionError
 from sagamesh.language import graph
 from sagamesh.language.cel.cost import EXAMPLE_EVENT
 from sagamesh.language.cel.expressions import CelProgram, Place, compile_expression
-from sagamesh.language.cel.guards import WRITTEN, unguarded
+from sagamesh.language.cel.guards.judging import WRITTEN, unguarded
 from sagamesh.language.findings import EventNames, Findings, finding, with_paths
 from sagamesh.language.model import Saga, Step
 from sagamesh.language.ways import Ways

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sagamesh.errors import ExpressionError
 from sagamesh.language.cel.expressions import Place, compile_expression
-from sagamesh.language.cel.guards import unguarded
+from sagamesh.language.cel.guards.judging import unguarded
 
 BODY, UNDO = Place.EMIT, Place.COMPENSATION_BODY
 MAP = "type(response.body) == map"

@@ -1,0 +1,1 @@
+"""What an expression may find missing, and whether it asks before. What it finds there is `selection`'s, next door."""
