@@ -1,18 +1,20 @@
 """What a checked CEL expression is made of, and how much it could cost.
 
-No evaluation can be interrupted, so an expression is bounded before it runs: what is certain from its text is refused
-here (`survey`), what depends on the data is measured against `Survey.excess` before each evaluation. The tree is read
-by `syntax`; compiling and evaluating are `expressions`.
+No evaluation can be interrupted, and while one runs nothing else does: no lease is kept, no request answered. So an
+expression is bounded before it runs, to about a tenth of a second for each kind of work: what is certain from its text
+is refused here (`survey`), what depends on the data is measured against `Survey.excess` before each evaluation. The
+tree is read by `syntax`, what regular expressions are made of by `patterns`; compiling and evaluating are
+`expressions`.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from math import prod
 
 from sagamesh.errors import ExpressionError
+from sagamesh.language.cel import patterns
 from sagamesh.language.cel.syntax import AstNode
 from sagamesh.language.cel.wire import ExprKind
 
@@ -21,8 +23,12 @@ MAX_LOOPS = 2  # one within the other: each further one multiplies the steps onc
 MAX_SUMS = 8  # `_+_` beside a loop: each can grow what the next one adds
 MAX_ITEMS = 1000  # `map` and `filter` copy their result at every step: 1,000 items take 20 ms, 10,000 take 2.5 s
 MAX_STEPS = 10_000  # the library's own budget for all loops together
-MAX_WORK = 8 << 20  # characters read, or values compared: under half a second
-MAX_PATTERN = 256 << 10  # of regular expressions, compiled anew at each call: under half a second
+MAX_READ = 96 << 20  # characters whose size is counted, at a nanosecond each; other reading by its weight
+MAX_MADE = 64 << 10  # pieces of text within loops: numbers are written by several functions, 1.5 us each
+MAX_COMPARED = 2 << 20  # values, at up to 90 ns, those of maps
+MAX_COPIED = 4 << 20  # items, where lists are added, at 30 ns
+MAX_PATTERN = 256 << 10  # instructions of regular expressions, compiled anew at each call, at 300 ns
+MAX_MATCHED = 16 << 20  # instructions times characters, at 1 to 8 ns: text may be looked at by each of them
 
 EXAMPLE_EVENT = "order.placed"
 """In messages about an expression, which know no saga: `expression_checks` writes one of the saga in its place."""
@@ -41,12 +47,17 @@ _READERS = frozenset(  # their time grows with the text they are given
 )
 _ALLOWED = _OPERATORS | _TIMES | _READERS | {"dyn", "type"}
 _COMPARISONS = frozenset({"_==_", "_!=_", "@in"})
+_PASSING = frozenset({"_<_", "_<=_", "_>_", "_>=_", "startsWith", "endsWith"}) | _COMPARISONS
+"""They read text as fast as memory is."""
 _LITERAL_ARGUMENT = frozenset({"contains", "matches"})  # a long needle, or a hostile pattern, would come with the data
 _DIVISIONS = frozenset({"_/_", "_%_"})
 _TEXT_SUMS = frozenset({"add_string", "add_bytes"})
 _COLLECTIONS = (ExprKind.LIST, ExprKind.MAP)
-_REPETITION = re.compile(r"\{(\d+)(?:,(\d*))?\}")
-_UNICODE_CLASS = 2000  # what `\pL` costs, in characters of an ordinary pattern
+_READ = 64
+"""The weight of a character that is read once, a nanosecond. Comparing and looking up take far less."""
+_COMPARED = 2  # measured, at the size of an event
+_LOOKED_UP = 8  # likewise
+_SEARCHED = 5 * _READ  # by `contains`; and one more for each character of what is searched for
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +65,25 @@ class _Placed:
     node: AstNode
     depth: int  # the loops that repeat it
     ranged: bool  # whether a loop goes over what it is part of
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """An amount of work: so much of it outside of loops, within one, within two."""
+
+    by_depth: tuple[int, ...]
+
+    @classmethod
+    def of(cls, placed: Iterable[_Placed], weight: Callable[[AstNode], int]) -> Repeated:
+        """The weights of these, where they stand."""
+        weights: Counter[int] = Counter()
+        for each in placed:
+            weights[each.depth] += weight(each.node)
+        return cls(tuple(weights[depth] for depth in range(max(weights, default=0) + 1)))
+
+    def times(self, longest: int) -> int:
+        """All of it, where loops go over so many items."""
+        return sum(weight * max(1, min(longest**depth, MAX_STEPS)) for depth, weight in enumerate(self.by_depth))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,30 +94,40 @@ class Survey:
     events: frozenset[str]
     patterns: tuple[str, ...]
     loops: int
-    nesting: int
     literal: int  # the longest list or map written out for a loop to go over
     range_sums: int  # additions that may lengthen what a loop goes over
+    list_sums: int
     text_sums: int
-    reads_text: bool  # within a loop
-    comparisons: int  # in values that may be large
+    read: Repeated  # times that text is read, in parts of `_READ`
+    made: Repeated  # texts
+    copied: Repeated  # lists
+    compared: Repeated  # pairs of values that may be large
+    compiled: Repeated  # instructions of regular expressions
+    matched: Repeated
 
     @property
     def pattern_weight(self) -> int:
-        return sum(map(_weight, self.patterns))
+        return sum(map(patterns.instructions, self.patterns))
 
-    def excess(self, items: int, text: int, values: int) -> str | None:
-        """Why data of this size are too large: the longest list or map, the longest string, all values."""
+    def excess(self, items: int, text: int, largest: int) -> str | None:
+        """Why data of this size are too large: the longest list or map, the longest string, the most values at once."""
         longest = max(items, self.literal) << self.range_sums
         if self.loops and longest > MAX_ITEMS:
             grown = f", which {self.range_sums} additions may double each," if self.range_sums else ""
             return f"a list or map of {items} items{grown} is over the {MAX_ITEMS} that a loop may go over"
-        steps = max(1, min(longest**self.nesting, MAX_STEPS))
-        if (steps if self.reads_text else 1) * text * (1 + self.text_sums) > MAX_WORK:
-            return f"a string of {text} characters is too long to be read {steps} times"
-        if steps * values * self.comparisons > MAX_WORK:
-            return f"{values} values are too many to be compared {steps * self.comparisons} times"
-        if steps * self.pattern_weight > MAX_PATTERN:
-            return f"a regular expression is too costly to be matched {steps} times"
+        length = text * (1 + self.text_sums)
+        if (reading := self.read.times(longest)) * length > MAX_READ * _READ:
+            return f"a string of {text} characters is too long to be read {max(1, reading // _READ)} times"
+        if (made := self.made.times(longest)) > MAX_MADE and self.loops:
+            return f"text is made {made} times, over the limit of {MAX_MADE}"
+        if (pairs := self.compared.times(longest)) * largest > MAX_COMPARED:
+            return f"{largest} values are too many to be compared {pairs} times"
+        if (sums := self.copied.times(longest)) * (1 + self.list_sums) * largest > MAX_COPIED:
+            return f"a list of {largest} values is too long to be added {sums} times"
+        if self.compiled.times(longest) > MAX_PATTERN:
+            return "a regular expression is too costly, or matched too often"
+        if self.matched.times(longest) * length > MAX_MATCHED:
+            return f"a string of {text} characters is too long for the regular expressions that look at it"
         return None
 
 
@@ -102,16 +142,20 @@ def survey(root: AstNode) -> Survey:
     surveyed = Survey(
         variables=frozenset(node.name for node in nodes if node.kind is ExprKind.VARIABLE),
         events=_event_names(nodes),
-        patterns=tuple(node.children[-1].text or "" for node in nodes if node.calls("matches")),
+        patterns=tuple(filter(None, map(_pattern, nodes))),
         loops=loops,
-        nesting=max(each.depth for each in placed),
         literal=max(
             (len(each.node.children) for each in placed if each.ranged and each.node.kind in _COLLECTIONS), default=0
         ),
         range_sums=sum(each.ranged and _lengthens(each.node) for each in placed),
-        text_sums=sum(not node.overloads.isdisjoint(_TEXT_SUMS) for node in nodes),
-        reads_text=any(each.depth > 0 and _reads_text(each.node) for each in placed),
-        comparisons=sum(map(_comparisons, nodes)),
+        list_sums=sum(map(_lengthens, nodes)),
+        text_sums=sum(map(_adds_text, nodes)),
+        read=Repeated.of(placed, _reading),
+        made=Repeated.of(placed, lambda node: node.calls("string") or _adds_text(node)),
+        copied=Repeated.of(placed, _lengthens),
+        compared=Repeated(tuple(map(sum, zip(*map(_comparisons, placed), strict=True)))),
+        compiled=Repeated.of(placed, _compiling),
+        matched=Repeated.of(placed, _matching),
     )
     if why := surveyed.excess(0, 0, 0):  # by its literals alone
         raise ExpressionError(f"{root.position}: {why}")
@@ -190,23 +234,51 @@ def _lengthens(node: AstNode) -> bool:
     return "add_list" in node.overloads and node.children[0].name != "@result"
 
 
-def _reads_text(node: AstNode) -> bool:
-    return node.kind is ExprKind.CALL and (node.name in _READERS or not node.overloads.isdisjoint(_TEXT_SUMS))
+def _adds_text(node: AstNode) -> bool:
+    return not node.overloads.isdisjoint(_TEXT_SUMS)
 
 
-def _comparisons(node: AstNode) -> int:
-    """How many pairs of large values it may compare: none beside a literal, else what stands on either side."""
-    if node.name not in _COMPARISONS or any(map(_is_literal, node.children)):
+def _reading(node: AstNode) -> int:
+    """What it does with each character of text that it is given."""
+    if node.kind is ExprKind.MAP:
+        return _LOOKED_UP * sum(not _is_literal(key) for key in node.children[::2])
+    if node.kind is not ExprKind.CALL:
         return 0
-    variables = sum(each.node.kind is ExprKind.VARIABLE for each in _place(node))
-    return (variables + 1) // 2
+    if node.name in _PASSING:
+        return 0 if any(map(_is_literal, node.children)) else _COMPARED
+    if node.name == "_[_]":
+        return 0 if _is_literal(node.children[1]) else _LOOKED_UP
+    if node.name == "contains":
+        return _SEARCHED + len(node.children[-1].text or "")
+    return _READ if node.name in _READERS or _adds_text(node) else 0
+
+
+def _comparisons(placed: _Placed) -> tuple[int, ...]:
+    """How many pairs of large values it may compare, by depth: none beside a literal, else what stands on either side.
+
+    Of `in`, a literal on the left is compared with all that stands on the right.
+    """
+    node, pairs = placed.node, [0] * (MAX_LOOPS + 1)
+    if node.kind is ExprKind.CALL and node.name in _COMPARISONS:
+        literal = map(_is_literal, node.children[1:] if node.name == "@in" else node.children)
+        if not any(literal):
+            within = Counter(each.depth for each in _place(node, placed.depth) if each.node.kind is ExprKind.VARIABLE)
+            for depth, variables in within.items():
+                pairs[depth] = (variables + 1) // 2
+    return tuple(pairs)
 
 
 def _is_literal(node: AstNode) -> bool:
     return node.kind is ExprKind.CONSTANT or (node.kind is ExprKind.LIST and all(map(_is_literal, node.children)))
 
 
-def _weight(pattern: str) -> int:
-    """A bound of what compiling it costs: RE2 writes repetitions out, and a Unicode class is hundreds of ranges."""
-    repeated = prod(max(1, int(low), int(high or 0)) for low, high in _REPETITION.findall(pattern))
-    return (len(pattern) + _UNICODE_CLASS * pattern.lower().count("\\p")) * repeated
+def _pattern(node: AstNode) -> str:
+    return node.children[-1].text or "" if node.calls("matches") else ""
+
+
+def _matching(node: AstNode) -> int:
+    return patterns.instructions(_pattern(node)) if node.calls("matches") else 0
+
+
+def _compiling(node: AstNode) -> int:
+    return patterns.AT_LEAST + _matching(node) if node.calls("matches") else 0

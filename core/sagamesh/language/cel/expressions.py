@@ -84,7 +84,7 @@ class CelProgram:
 
     @property
     def pattern_weight(self) -> int:
-        """What compiling its regular expressions costs, in characters of an ordinary one."""
+        """What compiling its regular expressions costs, in instructions."""
         return self._survey.pattern_weight
 
     def __call__(self, variables: Mapping[str, object]) -> object:
@@ -100,7 +100,7 @@ class CelProgram:
             name: value if name in _INTEGERS else intake.take(value, name, self._selections[name])
             for name, value in variables.items()
         }
-        if why := self._survey.excess(intake.items, intake.text, intake.values):
+        if why := self._survey.excess(intake.items, intake.text, intake.largest):
             raise EvaluationError(f"the data are too large for this expression: {why}")
         try:
             value = self._expression.eval(data=data)

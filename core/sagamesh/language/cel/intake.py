@@ -18,6 +18,7 @@ from sagamesh.language.cel.selection import ASKED, CARRIED, Selection
 from sagamesh.text import rfc3339, shortened
 
 MAX_DEPTH = 100  # of data; far below where Python's or the library's stack would end, and deeper than fields are named
+MAX_VALUES = 200_000  # of all that is looked at, each list and map one more: 0.3 to 3 us each; 256 KiB hold 125,000
 LONGEST_PATH = 120  # characters of one in a message: fields are as long as their sender likes
 EXACT = 2**53  # up to here a double holds every whole number
 INT64 = 2**63  # from here on a whole number is none of CEL's integers
@@ -41,7 +42,8 @@ class Intake:
     def __init__(self) -> None:
         self.items = 0  # of the longest list or map
         self.text = 0  # of the longest string
-        self.values = 0
+        self.largest = 0  # values of the largest part that is taken whole: compared, or added to another
+        self._values = 0
         self._unseen: list[object] = []  # what tokens stand for
 
     def take(self, value: object, name: str, selection: Selection) -> object:
@@ -61,7 +63,7 @@ class Intake:
     def _part(self, value: object, selection: Selection, depth: int) -> object:
         """What is converted of a value, or of a part of it."""
         if selection.whole:
-            return self._whole(value, depth)
+            return self._entire(value, depth)
         if isinstance(value, dict):
             return self._chosen(value, selection, depth)
         if isinstance(value, list):
@@ -97,7 +99,7 @@ class Intake:
         """Of a list the items that are asked for, in their places."""
         fields, other = selection.fields, selection.each
         if selection.member:
-            return self._whole(value, depth)
+            return self._entire(value, depth)
         if selection.carried:
             if depth == 0:
                 return self._token(value)
@@ -119,6 +121,13 @@ class Intake:
         if isinstance(value, int) and not -INT64 < value < INT64:
             return self._token(value)
         return self._whole(value, depth)
+
+    def _entire(self, value: object, depth: int) -> object:
+        """All of a value that something looks into."""
+        before = self._values
+        taken = self._whole(value, depth)
+        self.largest = max(self.largest, self._values - before)
+        return taken
 
     def _whole(self, value: object, depth: int) -> object:
         """All of a value."""
@@ -161,7 +170,9 @@ class Intake:
     def _measured(self, taken: T) -> T:
         """What was converted of a map or a list."""
         self.items = max(self.items, len(taken))
-        self.values += len(taken)
+        self._values += 1 + len(taken)
+        if self._values > MAX_VALUES:
+            raise EvaluationError(f"the data are too large for this expression: over {MAX_VALUES} values")
         return taken
 
     def _string(self, value: str) -> str:

@@ -336,6 +336,7 @@ def test_only_what_is_named_is_looked_at():
 
 
 S, L = "event.data.s", "event.data.l"
+UUID = "0123abcd-0123-4567-89ab-0123456789ab"
 FOUR = "[s+s+s].all(a, [a+a].all(b, [b+b].all(c, [c+c].all(d, true))))".replace("s", S)
 
 
@@ -373,16 +374,69 @@ def test_functions_are_allowed_by_name_whatever_the_library_offers(source):
     [
         pytest.param(f'{{"x": {L}.map(i, i * 2.0)}}', Place.BODY, {"l": [1] * 9900}, id="quadratic map"),
         pytest.param(f"{L}.all(i, !i.matches('(.*x)+b'))", Place.WHEN, {"l": ["x" * 9000] * 1000}, id="matches"),
-        pytest.param(f"{L}.all(i, size(i + i) > 0)", Place.WHEN, {"l": ["x" * 9000] * 1000}, id="sums of text"),
-        pytest.param(f"{L}.all(i, size(i) > 0)", Place.WHEN, {"l": ["x" * 9000] * 1000}, id="size of text"),
+        pytest.param(f"{L}.all(i, size(i + i) > 0)", Place.WHEN, {"l": ["x" * 30_000] * 1000}, id="sums of text"),
+        pytest.param(f"{L}.all(i, size(i) > 0)", Place.WHEN, {"l": ["x" * 110_000] * 1000}, id="size of text"),
+        pytest.param(
+            f"{L}.all(i, {' && '.join([f'size({S}) > 0'] * 9)})",
+            Place.WHEN,
+            {"l": [1] * 50, "s": "x" * 250_000},
+            id="sizes",
+        ),
+        pytest.param(
+            f"{L}.all(i, !{S}.contains('{'x' * 50}y'))", Place.WHEN, {"l": [1] * 99, "s": "x" * 250_000}, id="contains"
+        ),
+        pytest.param(
+            f"{L}.all(i, {L}.all(j, {S} == event.data.t && {S} < event.data.t))",
+            Place.WHEN,
+            {"l": [1] * 99, "s": "x" * 250_000, "t": "x" * 250_000},
+            id="texts compared",
+        ),
+        pytest.param(f"{S}.matches('a.{{1000}}c')", Place.WHEN, {"s": "ab" * 125_000}, id="a pattern of many states"),
+        pytest.param(f"{S}.matches('[ab]*a[ab]{{1000}}c')", Place.WHEN, {"s": "ab" * 125_000}, id="and another"),
+        pytest.param(
+            " || ".join([f"{S}.matches('[ab]*a[ab]{{20}}c')"] * 12), Place.WHEN, {"s": "ab" * 20_000}, id="many of few"
+        ),
+        pytest.param(
+            f"({'+'.join([S] * 9)}).matches('[ab]*a[ab]{{20}}c')", Place.WHEN, {"s": "ab" * 20_000}, id="of a long sum"
+        ),
+        pytest.param(
+            f"{S}.matches('a.{{1000}}c') ? '' : ''", Place.KEY, {"s": "ab" * 125_000}, id="a pattern in a key"
+        ),
+        pytest.param(
+            f"{L}.all(i, {L}.all(j, !(7 in event.data.m)))", Place.WHEN, {"l": [1] * 99, "m": [1] * 1000}, id="in"
+        ),
+        pytest.param(
+            f"{L}.map(i, event.data.m) == {L}.map(i, event.data.m)",
+            Place.WHEN,
+            {"l": [1] * 1000, "m": [[1] * 1000] * 9},
+            id="what loops made, compared",
+        ),
+        pytest.param(
+            f"{L}.all(i, size(event.data.m + event.data.m + event.data.m) > 0)",
+            Place.WHEN,
+            {"l": [1] * 1000, "m": [1] * 1000},
+            id="lists added in a loop",
+        ),
+        pytest.param(f"size({'+'.join([L] * 16)}) > 0", Place.WHEN, {"l": [1] * 100_000}, id="a long list added"),
+        pytest.param(
+            f"{L}.all(i, {L}.all(j, {' && '.join(['string(i) != string(j)'] * 4)}))",
+            Place.WHEN,
+            {"l": [1] * 99},
+            id="text made of numbers",
+        ),
+        pytest.param('{"x": event.data}', Place.BODY, {"l": [1] * 200_000}, id="values"),
+        pytest.param('{"x": event.data}', Place.BODY, {"l": [[]] * 100_000}, id="lists"),
         pytest.param(f"{L}.exists(i, i.x == 0)", Place.WHEN, {"l": [{"x": 1}] * 3000}, id="exists"),
         pytest.param(f"{L}.all(k, true)", Place.WHEN, {"l": {str(k): 1 for k in range(1001)}}, id="keys of a map"),
         pytest.param(f"({'+'.join([L] * 8)}).map(i, i) == []", Place.WHEN, {"l": [1] * 1000}, id="lists added"),
         pytest.param(
-            f"[{'0,' * 60}0].all(i, [{'0,' * 60}0].all(j, size({S}) > 0))", Place.WHEN, {"s": "x" * 9000}, id="literals"
+            f"[{'0,' * 60}0].all(i, [{'0,' * 60}0].all(j, size({S}) > 0))",
+            Place.WHEN,
+            {"s": "x" * 30_000},
+            id="literals",
         ),
         pytest.param(
-            f"{L}.all(i, {L}.all(j, size({S}) > 0))", Place.WHEN, {"l": [1] * 100, "s": "x" * 1000}, id="nested"
+            f"{L}.all(i, {L}.all(j, size({S}) > 0))", Place.WHEN, {"l": [1] * 100, "s": "x" * 11_000}, id="nested"
         ),
         pytest.param(
             f"{L}.all(i, event.data == event.data)",
@@ -426,6 +480,19 @@ def test_f56_the_librarys_own_budget_is_an_evaluation_error():
         (f"size({L}.filter(i, i > 0.0).map(i, i)) == 1000", Place.WHEN, {"l": [1] * 1000}),
         (f"{L}.all(i, i != 'x') && event.data == event.data", Place.WHEN, {"l": [1] * 1000, "m": [[1] * 999] * 7}),
         ("event.data.events == 1.0", Place.WHEN, {"events": 1}),
+        (f"!{S}.matches('^[A-Z]{{2}}[0-9]$')", Place.WHEN, {"s": "x" * 256_000}),
+        (f"!{S}.matches('^[^@\\\\s]+@[^@\\\\s]+[.][a-z]+$')", Place.WHEN, {"s": "x" * 250_000}),
+        (f"{S}.matches('^[0-9a-f]{{8}}-([0-9a-f]{{4}}-){{3}}[0-9a-f]{{12}}$')", Place.WHEN, {"s": UUID}),
+        (
+            f"{L}.all(i, i.matches('^[0-9a-f]{{8}}-([0-9a-f]{{4}}-){{3}}[0-9a-f]{{12}}$'))",
+            Place.WHEN,
+            {"l": [UUID] * 500},
+        ),
+        (f"{L}.all(i, i.sku in event.data.skus)", Place.WHEN, {"l": [{"sku": "a"}] * 1000, "skus": ["a"] * 1000}),
+        (f"{L}.map(i, i.a + i.b + i.c) != []", Place.WHEN, {"l": [{"a": 1, "b": 2, "c": 3}] * 1000}),
+        (f"{L}.map(i, event.data.n + i + 1) != []", Place.WHEN, {"l": [1] * 1000, "n": 1}),
+        (f"{L}.all(i, string(i) != '' && 'a' + i != '')", Place.WHEN, {"l": [1] * 1000}),
+        (f"size({L} + {L}) == 40000", Place.WHEN, {"l": [1] * 20_000}),
     ],
 )
 def test_ordinary_data_are_within_the_bounds(source, place, data):
