@@ -120,8 +120,9 @@ def read(name: str) -> tuple[SourceDocument, ...]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise BadFile(file, mark.line + 1 if mark else None, _sentence(error)) from None
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a number of thousands of digits
-        raise BadFile(file, None, f"this is not YAML: {error}") from None
+    except (yaml.YAMLError, ValueError) as error:
+        why = "a number has thousands of digits" if "integer string conversion" in str(error) else error
+        raise BadFile(file, None, f"this is not YAML: {why}") from None
     finally:
         loader.dispose()
 

@@ -45,10 +45,11 @@ CODES: Mapping[str, str] = {
     "SM025": "The expressions of a saga are too large together to be checked.",
     "SM026": "A word without quotes is text in YAML 1.2, and something else in YAML 1.1.",
     "SM027": "A comment that ignores a warning says not which or why, or there is none.",
+    "SM028": "An expression asks for a header by a name with capitals, which no header has.",
 }
 ODD_WORD, IDLE_IGNORE = "SM026", "SM027"
 """Found where files are read: a document does not show any more how it was written, nor its comments."""
-WARNINGS = frozenset({"SM010", "SM018", ODD_WORD, IDLE_IGNORE})
+WARNINGS = frozenset({"SM010", "SM018", ODD_WORD, IDLE_IGNORE, "SM028"})
 
 FIELDS = (
     *("spec", "start", "key", "steps", "name", "after", "join", "when", "pivot", "readOnly"),

@@ -82,7 +82,7 @@ def test_values_are_those_of_json(tmp_path: Path) -> None:
         ("a: 'x", 1, "while scanning a quoted scalar, found unexpected end of stream"),
         ("a: 1\nb: !!python/object:os.system x", 2, "could not determine a constructor for the tag"),
         ("a: !!int x", None, "this is not YAML: invalid literal for int()"),
-        ("a: " + "9" * 5000, None, "this is not YAML: Exceeds the limit"),
+        ("a: " + "9" * 5000, None, "this is not YAML: a number has thousands of digits"),
         ("[" * 100_000, 1, "this is nested too deep"),
         ("%YAML 9.9\n---\na", 1, "found incompatible YAML document (version 1.* is required)"),
         (b"a: 1\nb: \xff", 2, "this is not text in UTF-8"),

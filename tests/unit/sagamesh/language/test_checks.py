@@ -48,6 +48,7 @@ PLACES = {
     "SM022": "[0].action.timeout",
     "SM023": "[0].action.retry.backoff",
     "SM024": "[0].emits[0].when",
+    "SM028": "[0].emits[0].when",
 }
 """Where, below `spec.steps`, each example has its finding."""
 

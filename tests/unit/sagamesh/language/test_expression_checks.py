@@ -92,6 +92,11 @@ def test_a_pattern_counts_a_quarter_of_its_weight(most: int, refused: int, monke
         ),
         (
             "readOnly: true, emits: [{event: a.b, when: 'response.headers[event.type] == \"\"'}, {event: a.c}]",
+            "1:17: response.headers[event.type] fails, for response.headers may lack it",
+            "ask before, as in `event.type in response.headers && ...`",
+        ),
+        (
+            'readOnly: true, emits: [{event: a.b, when: \'response.headers[saga.id + ""] == ""\'}, {event: a.c}]',
             "1:17: response.headers may lack it",
             "name what you mean by a literal, and ask before whether it is there",
         ),
@@ -130,6 +135,49 @@ def test_what_is_said_of_events_that_are_not_sure() -> None:
     )
     [wrong] = check(steps("a: order.placed; when: '(', readOnly: true"))
     assert wrong.fix == "correct the expression; the numbers are its line and column"
+
+
+OPT = "opt: order.placed -> no opt.done; when: event.data.n > 5.0, readOnly: true"
+SKIPPED = "is null where 'opt' is skipped"
+
+
+def test_what_a_skipped_step_left_out_is_found_in_every_place() -> None:
+    """A skipped step counts as its last event, with null data, which no retry changes."""
+    text = 'events["opt.done"].data'
+    body = f"action: {{path: /a, body: '{{\"r\": {text}.id}}'}}"
+    emits = f"emits: [{{event: a.b, when: '{text}.id == 1'}}, {{event: a.c}}]"
+    undo = f"compensation: {{path: /undo, body: '{{\"r\": {text}.id}}'}}"
+    places = {f"when: '{text}.id == 1'": "when", body: "action.body", emits: "emits[0].when", undo: "compensation.body"}
+    for field, place in places.items():
+        rest = "" if field is undo else ", readOnly: true"
+        [found] = [each for each in check(steps(OPT, f"a: opt.done; {field}{rest}")) if each.code != "SM018"]
+        assert (found.code, found.level, found.path) == ("SM024", "error", f"spec.steps[1].{place}")
+        assert found.message.endswith(f"event.data.id fails, for event.data {SKIPPED}")
+        assert found.fix.startswith("ask before, as in `event.data != null ")
+        assert found.fix.endswith("&& ...`") == (place in ("when", "emits[0].when"))
+
+
+def test_it_is_found_behind_the_pivot_too() -> None:
+    ship = BODY.replace(", readOnly: true", "") % 'events["opt.done"].data.id'
+    pay = "pay: opt.done; pivot: true"
+    skipped = "opt: order.placed; when: event.data.n > 5.0, readOnly: true"
+    [found] = check(steps(skipped, pay, f"ship: pay.done; {ship}"))
+    assert (found.code, found.path) == ("SM024", "spec.steps[2].action.body")
+    assert f'events["opt.done"].data {SKIPPED}' in found.message
+    assert check(steps("opt: order.placed; readOnly: true", pay, f"ship: pay.done; {ship}")) == ()
+
+
+def test_only_the_last_event_of_a_step_stands_for_its_being_skipped() -> None:
+    for event, expected in (("yes", []), ("no", ["SM024"])):
+        listening = steps(OPT.replace("-> no opt.done", "-> yes no"), f"a: {event}; {BODY % 'event.data.id'}")
+        assert codes(check(listening)) == expected
+
+
+def test_a_when_that_asks_for_the_data_is_enough_for_all_of_its_step() -> None:
+    asked = "when: event.data != null && event.data.n > 5.0"
+    assert check(steps(OPT, f"a: opt.done; {asked}, {BODY % 'event.data.id'}")) == ()
+    other = f"b: opt.done; {BODY % 'event.data.id'}"
+    assert codes(check(steps(OPT, f"a: opt.done; {asked}, readOnly: true", other))) == ["SM024"]
 
 
 def test_event_has_no_meaning_where_a_step_joins_several() -> None:

@@ -2,73 +2,52 @@
 
 Sound, not complete: what passes cannot fail for that; what does not pass may be right, and can be written otherwise. A
 guard stands at the left of what it guards, by `&&`, `||` or `? :`. In `compensation.body`, `result` and `request` may
-be null: ask `result != null`; what is in them otherwise is between saga and app. In `emits[].when` nobody knows what an
-answer holds: ask `type(response.body) == map`, and `has(...)` of each field. What a field holds that is there, is again
-between saga and app.
+be null, and everywhere the data of an event whose step may be skipped: ask `result != null`; what is in them otherwise
+is between saga and app. In `emits[].when` nobody knows what an answer holds: ask `type(response.body) == map`, and
+`has(...)` of each field. What a field holds that is there, is again between saga and app.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 from sagamesh.language.cel.expressions import Place
+from sagamesh.language.cel.guards.facts import (
+    BODY,
+    EVENT,
+    HEADERS,
+    NOBODY,
+    NOTHING,
+    NULL,
+    SOME,
+    THERE,
+    TYPE,
+    WRITTEN,
+    Fact,
+    Facts,
+    Heard,
+    Key,
+    Path,
+    Unguarded,
+    asked,
+)
+from sagamesh.language.cel.guards.parts import (
+    COMPARISONS,
+    borne,
+    is_list,
+    key,
+    lacks,
+    named_event,
+    places,
+    type_named,
+)
 from sagamesh.language.cel.syntax import AstNode
 from sagamesh.language.cel.wire import ExprKind
 
-BODY, HEADERS = "response.body", "response.headers"
-WRITTEN = ""
-"""Stands where a variable stands, of what is written out in the expression."""
-
-Path = tuple[str, ...]
-"""A variable, and the fields that lead on from it."""
-
-
-class Fact(NamedTuple):
-    """What is known of a part of the data: its type, that it is `there`, or that it is `some` value and not null."""
-
-    path: Path
-    known: str
-
-
-Facts = frozenset[Fact]
-NOTHING: Facts = frozenset()
-THERE, SOME, NULL = "there", "some", "null_type"
-TYPES = frozenset({"map", "list", "string", "double", "int", "uint", "bool", "bytes", NULL})
-
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LOOPED = frozenset({"map", "list"})
-_SIZED = frozenset({"map", "list", "string"})
-_NUMBERS = frozenset({"double", "int", "uint"})
-_COMPARISONS = frozenset({"_<_", "_<=_", "_>_", "_>=_"})
-_TEXT = frozenset({"startsWith", "endsWith", "contains", "matches"})
-
-
-class Unguarded(NamedTuple):
-    """Something that fails where `path` is not what it is taken for.
-
-    `position`: line:column. `guard`: what to ask before; empty where nothing is known that would help.
-    """
-
-    path: Path
-    position: str
-    guard: str
-
-    @property
-    def text(self) -> str:
-        """The path as it is written."""
-        return _written(self.path)
-
-
-def _written(path: Path) -> str:
-    variable, *fields = path
-    return variable + "".join(f".{field}" if _NAME.fullmatch(field) else f"[{_quoted(field)}]" for field in fields)
-
-
-def _quoted(field: str) -> str:
-    return '"' + field.replace("\\", "\\\\").replace('"', '\\"') + '"'
+_KEYS = frozenset({"string", "bool", "double", "int", "uint"})  # what may be asked for in a map
+_TURNED = {"_<_": "_>_", "_<=_": "_>=_", "_>_": "_<_", "_>=_": "_<=_"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,18 +68,27 @@ class _Insight:
 HARMLESS = _Insight()
 
 
-def unguarded(root: AstNode, place: Place) -> tuple[Unguarded, ...]:
-    """The first use without it of each guard that is missing. None in places where nothing is known to be missing."""
-    match place:
-        case Place.COMPENSATION_BODY:
-            guards = _Guards(frozenset({"result", "request"}), strict=False)
-        case Place.EMIT:
-            guards = _Guards(frozenset({BODY}), strict=True)
-        case _:
-            return ()
-    judged = guards.judge(root, NOTHING)
+def unguarded(root: AstNode, place: Place, heard: Heard = NOBODY, known: Facts = NOTHING) -> tuple[Unguarded, ...]:
+    """The first use without it of each guard that is missing. `known`: what holds wherever this is evaluated."""
+    guards = _guards(place, heard)
+    judged = guards.judge(root, known)
     uses = (*judged.unguarded, *guards.misused(root, judged.may_be))
     return tuple({use.guard: use for use in reversed(uses)}.values())[::-1]
+
+
+def required(when: AstNode, heard: Heard) -> Facts:
+    """What holds wherever a step runs that has this `when`, or fails since its `when` fails.
+
+    So only what stands alone, or is joined to the rest by `&&`, and cannot fail itself.
+    """
+    if when.calls("_&&_"):
+        return frozenset().union(*(required(part, heard) for part in when.children))
+    return _guards(Place.WHEN, heard).judge(when, NOTHING).true if when.calls("_==_", "_!=_") else NOTHING
+
+
+def _guards(place: Place, heard: Heard) -> _Guards:
+    undo = frozenset({"result", "request"}) if place is Place.COMPENSATION_BODY else frozenset()
+    return _Guards(heard.null() | undo, frozenset({BODY, HEADERS} if place is Place.EMIT else ()), heard)
 
 
 def _all(parts: Iterable[_Insight]) -> _Insight:
@@ -114,36 +102,37 @@ def _all(parts: Iterable[_Insight]) -> _Insight:
 
 @dataclass(frozen=True, slots=True)
 class _Guards:
-    """Judges expressions over `doubtful` variables, which may be null; `strict`: which may be anything."""
+    """Judges expressions over variables that may be `null`, and over `any`, of which nothing is known."""
 
-    doubtful: frozenset[str]
-    strict: bool
+    null: frozenset[str]
+    any: frozenset[str]
+    heard: Heard
 
     def misused(self, node: AstNode, variables: Iterable[str]) -> Iterator[Unguarded]:
         """A variable of which something is asked that not all of its values bear."""
         for name in sorted(variables):
-            guard = f"type({name}) == ..." if self.strict else f"{name} != null"
+            guard = f"type({name}) == ..." if name in self.any else f"{name} != null"
             yield Unguarded((name,), node.position, "" if name == HEADERS else guard)
 
     def _unasked(self, path: Path, node: AstNode, facts: Facts) -> Unguarded:
         """A field that is read: what an author should ask of the path to it, from its beginning."""
         variable, *fields = path
-        if not self.strict:
+        if variable not in self.any:
             return Unguarded(path, node.position, f"{variable} != null")
-        asked = [] if variable == HEADERS or Fact((variable,), "map") in facts else [f"type({variable}) == map"]
+        holder = "list" if fields and isinstance(fields[0], int) else "map"
+        is_known = variable == HEADERS or Fact((variable,), holder) in facts
+        questions = [] if is_known else [f"type({variable}) == {holder}"]
         for end, field in enumerate(fields, start=1):
             if Fact(path[: end + 1], THERE) not in facts:
-                is_plain = _NAME.fullmatch(field) and variable != HEADERS
-                holder, whole = _written(path[:end]), _written(path[: end + 1])
-                asked.append(f"has({whole})" if is_plain else f"{_quoted(field)} in {holder}")
-        return Unguarded(path, node.position, " && ".join(asked))
+                questions.append(asked(path[:end], field))
+        return Unguarded(path, node.position, " && ".join(questions))
 
     def judge(self, node: AstNode, facts: Facts) -> _Insight:
         match node.kind:
             case ExprKind.CONSTANT:
                 return HARMLESS
             case ExprKind.VARIABLE:
-                return self._variable(node, facts)
+                return self._variable(node.name, facts)
             case ExprKind.FIELD:
                 return self._field(node, node.name, facts)
             case ExprKind.LOOP:
@@ -171,26 +160,44 @@ class _Guards:
     # -- data ------------------------------------------------------------------------------------------------------
 
     def _path(self, node: AstNode) -> Path | None:
-        """The chain of fields that a part is, from a doubtful variable or the headers."""
+        """The chain of fields that a part is, from a variable that may be null, or of any type."""
         if node.kind is ExprKind.VARIABLE:
-            known = node.name in self.doubtful or (self.strict and node.name == HEADERS)
-            return (node.name,) if known else None
+            return (node.name,) if node.name in self.null | self.any else None
+        if (root := self._data(node)) is not None:
+            return (root,) if root in self.null else None
+        if node.calls("dyn"):
+            return self._path(node.children[0])
         if node.kind is ExprKind.FIELD and not node.tested:
-            holder, name = node.children[0], node.name
-        elif node.calls("_[_]") and node.children[1].text is not None:
-            holder, name = node.children[0], node.children[1].text
+            field: str | int | Key | None = node.name
+        elif node.calls("_[_]"):
+            field = key(node.children[1])
         else:
-            return self._path(node.children[0]) if node.calls("dyn") else None
-        path = self._path(holder)
-        return None if path is None else (*path, name)
+            return None
+        path = self._path(node.children[0])
+        if path is None or field is None:
+            return None
+        if not isinstance(field, str) and (path[0] not in self.any or (isinstance(field, int) and len(path) > 1)):
+            return None
+        return (*path, field)
 
-    def _variable(self, node: AstNode, facts: Facts) -> _Insight:
-        if self.strict and node.name == HEADERS:  # surely a map, of which no field is sure
+    def _data(self, node: AstNode) -> str | None:
+        """The data of an event that is named, as one variable."""
+        if node.kind is ExprKind.FIELD and not node.tested and node.name == "data":
+            event = named_event(node.children[0])
+        else:
+            event = named_event(node.children[0]) if node.calls("_[_]") and node.children[1].text == "data" else None
+        return None if event is None else self.heard.root(event)
+
+    def _variable(self, name: str, facts: Facts) -> _Insight:
+        if name == HEADERS and name in self.any:  # surely a map, of which no field is sure
             return _Insight(holds=frozenset({HEADERS}))
-        if node.name not in self.doubtful or (not self.strict and Fact((node.name,), SOME) in facts):
+        if name not in self.any and (name not in self.null or Fact((name,), SOME) in facts):
             return HARMLESS
-        one = frozenset({node.name})
+        one = frozenset({name})
         return _Insight(may_be=one, holds=one)
+
+    def _is_strict(self, path: Path | None) -> bool:
+        return path is not None and path[0] in self.any
 
     def _is(self, node: AstNode, types: Iterable[str], facts: Facts) -> bool:
         """Whether it is a part of the data that is known to be of one of these types."""
@@ -208,13 +215,17 @@ class _Guards:
     def _field(self, node: AstNode, name: str, facts: Facts) -> _Insight:
         """A field that is read, or asked for by `has`; also by an index."""
         holder = node.children[0]
-        if _lacks(holder, name, tested=node.tested):
+        if (data := self._data(node)) is not None:
+            return self._variable(data, facts)
+        if named_event(holder) is not None:
+            return HARMLESS  # whatever came has an id, a type and a time
+        if lacks(holder, name, tested=node.tested):
             return _Insight(unguarded=(Unguarded((WRITTEN, name), node.position, ""),))
         path = self._path(holder)
         judged = replace(self._used(holder, facts, ("map",), within=True), holds=frozenset())
         if path is not None and judged.unguarded:
             judged = replace(judged, unguarded=(self._unasked(path if node.tested else (*path, name), node, facts),))
-        if not self.strict or path is None:
+        if path is None or not self._is_strict(path):
             return judged
         field = Fact((*path, name), THERE)
         if node.tested:
@@ -228,26 +239,34 @@ class _Guards:
 
     def _index(self, node: AstNode, facts: Facts) -> _Insight:
         holder, index = node.children
+        if (event := named_event(node)) is not None:
+            return replace(self._variable(self.heard.root(event), facts), may_be=frozenset())
         if index.text is not None:
             return self._field(node, index.text, facts)
-        if index.number is not None and _lacks(holder, index.number):
+        if index.number is not None and lacks(holder, index.number):
             return _Insight(unguarded=(Unguarded((WRITTEN,), node.position, ""),))
-        path = self._path(holder)
-        judged = _all([self._used(holder, facts, _LOOPED, within=True), self._used(index, facts)])
-        if self.strict and path is not None and (len(path) == 1 or index.number is None):
-            judged = replace(
-                judged, unguarded=(*judged.unguarded, Unguarded(path, node.position, ""))
-            )  # no guard is known for that
-        return replace(judged, holds=frozenset())
+        by = self._used(index, facts, ("string",))
+        judged = replace(_all([self._used(holder, facts, _LOOPED, within=True), by]), holds=frozenset())
+        path, field = self._path(holder), key(index)
+        if path is None or not self._is_strict(path) or (isinstance(field, int) and len(path) > 1):
+            return judged
+        if field is None:  # no guard is known for that
+            return replace(judged, unguarded=(*judged.unguarded, Unguarded(path, node.position, "")))
+        of = "list" if isinstance(field, int) else "map"
+        if Fact((*path, field), THERE) in facts and (len(path) > 1 or self._is(holder, (of,), facts)):
+            return judged
+        return replace(judged, unguarded=(self._unasked((*path, field), node, facts), *by.unguarded))
 
     def _membership(self, node: AstNode, facts: Facts) -> _Insight:
+        """Of a list any value may be asked for, of a map only what may be the name of a field."""
         value, container = node.children
-        judged = _all([self.judge(value, facts), self._used(container, facts, _LOOPED)])
-        path = self._path(container)
-        is_list = self._is(container, ("list",), facts)
-        if path is None or value.text is None or is_list:
-            return replace(judged, holds=frozenset())
-        return replace(judged, holds=frozenset(), true=frozenset({Fact((*path, value.text), THERE)}))
+        listed = self._is(container, ("list",), facts) or is_list(container)
+        asked_for = self.judge(value, facts) if listed else self._used(value, facts, _KEYS)
+        judged = replace(_all([asked_for, self._used(container, facts, _LOOPED)]), holds=frozenset())
+        path, field = self._path(container), key(value)
+        if path is None or field is None or isinstance(field, int) or listed:
+            return judged
+        return replace(judged, true=frozenset({Fact((*path, field), THERE)}))
 
     # -- logic -----------------------------------------------------------------------------------------------------
 
@@ -292,12 +311,34 @@ class _Guards:
         for one, other in ((left, right), (right, left)):
             if other.constant == NULL and (path := self._path(one)) is not None:
                 return NOTHING, frozenset({Fact(path, SOME)})
-            if one.calls("type") and other.kind is ExprKind.VARIABLE and other.name in TYPES:
+            if one.calls("type") and (of := type_named(other)) is not None:
                 path = self._path(one.children[0])
                 if path is not None:
                     some = frozenset({Fact(path, SOME)})
-                    return (NOTHING, some) if other.name == NULL else (some | {Fact(path, other.name)}, NOTHING)
-        return NOTHING, NOTHING
+                    return (NOTHING, some) if of == NULL else (some | {Fact(path, of)}, NOTHING)
+            if one.kind is ExprKind.VARIABLE and one.name == TYPE and other.text is not None:
+                return self._came(other.text)
+        return self._sized("_==_", left, right)
+
+    def _came(self, event: str) -> tuple[Facts, Facts]:
+        """The same where it is asked which event came."""
+        if not self.heard.by:
+            return NOTHING, NOTHING
+        some = frozenset({Fact((EVENT,), SOME)})
+        others = tuple(each for each in self.heard.by if each != event)
+        silent, silent_others = self.heard.without_data((event,)), self.heard.without_data(others)
+        return NOTHING if silent else some, NOTHING if silent_others else some
+
+    def _sized(self, function: str, left: AstNode, right: AstNode) -> tuple[Facts, Facts]:
+        """The same where a size is compared: which places a list has, where that holds, and where it does not."""
+        if right.calls("size"):
+            return self._sized(_TURNED.get(function, function), right, left)
+        path = self._path(left.children[0]) if left.calls("size") else None
+        if path is None or right.number is None:
+            return NOTHING, NOTHING
+        least = {"_>_": right.number + 1, "_>=_": right.number, "_==_": right.number}.get(function, 0)
+        otherwise = {"_<_": right.number, "_<=_": right.number + 1, "_==_": int(right.number == 0)}.get(function, 0)
+        return places(path, least), places(path, otherwise)
 
     # -- functions and loops ---------------------------------------------------------------------------------------
 
@@ -305,47 +346,24 @@ class _Guards:
         used = []
         for child in node.children:
             others = [each.constant for each in node.children if each is not child]
-            used.append(self._used(child, facts, _borne(node.name, others)))
-        return _all(used)
+            used.append(self._used(child, facts, borne(node.name, others)))
+        if node.name not in COMPARISONS:
+            return _all(used)
+        true, false = self._sized(node.name, *node.children)
+        return replace(_all(used), true=true, false=false)
 
     def _loop(self, node: AstNode, facts: Facts) -> _Insight:
         over, *rest = node.children
         judged = self._used(over, facts, _LOOPED, within=True)
-        doubtful = self.doubtful - {node.name}
-        kept = frozenset(fact for fact in facts if fact.path[0] != node.name)
-        if self.strict and self._is(over, _LOOPED, facts):
-            doubtful |= {node.name}
-            if self._is(over, ("map",), facts):
+        kept = frozenset(fact for fact in facts if fact.path[0] != node.name and Key(node.name) not in fact.path)
+        null, free, path = self.null - {node.name}, self.any - {node.name}, self._path(over)
+        if self._is_strict(path) and self._is(over, _LOOPED, facts):
+            free |= {node.name}
+            if path is not None and self._is(over, ("map",), facts):
                 kept |= {Fact((node.name,), "string")}
-        inner = _Guards(doubtful, self.strict)
+                kept |= {Fact((*path, Key(node.name)), THERE)} if path[0] != node.name else NOTHING
+        heard = self.heard
+        if node.name == "events":  # no event is named within
+            null, heard = frozenset(name for name in null if not name.startswith("events[")), heard._replace(by=())
+        inner = _Guards(null, free, heard)
         return _all([replace(judged, holds=frozenset()), *(inner.judge(part, kept) for part in rest)])
-
-
-def _lacks(holder: AstNode, key: str | int, *, tested: bool = False) -> bool:
-    """Whether something that is written out has no such field or place, in one of the ways in which it may come out.
-
-    `tested`: by `has`, which any map bears.
-    """
-    match holder.kind:
-        case ExprKind.CONSTANT:
-            return True
-        case ExprKind.LIST:
-            return not isinstance(key, int) or not 0 <= key < len(holder.children)
-        case ExprKind.MAP:
-            return not tested and all(written.text != key for written in holder.children[::2])
-    if holder.calls("_?_:_"):
-        return any(_lacks(branch, key, tested=tested) for branch in holder.children[1:])
-    return holder.calls("dyn") and _lacks(holder.children[0], key, tested=tested)
-
-
-def _borne(function: str, others: list[str]) -> Iterable[str]:
-    """The types of an operand that a function bears, whatever its value, beside literals of those types."""
-    if function == "size":
-        return _SIZED
-    if function in _TEXT and others == ["string"]:
-        return ("string",)
-    if function in _COMPARISONS and others == ["string"]:
-        return ("string",)
-    if function in _COMPARISONS and others[0] in _NUMBERS:
-        return ("double",)
-    return ()

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from sagamesh.errors import ExpressionError
 from sagamesh.language.cel.expressions import Place, compile_expression
-from sagamesh.language.cel.guards.judging import unguarded
+from sagamesh.language.cel.guards.facts import NOTHING, Heard
+from sagamesh.language.cel.guards.judging import required, unguarded
 
 BODY, UNDO = Place.EMIT, Place.COMPENSATION_BODY
 MAP = "type(response.body) == map"
@@ -38,6 +39,7 @@ def guards(source: str, place: Place) -> list[tuple[str, str]]:
         'result != null && request != null ? {"id": result.id, "of": request.n} : {"of": request}',
         '{"result": result, "request": [request], "cause": cause}',
         '{"same": result == request, "in": result in [1, request]}',
+        '{"in": result != null && result in {"a": 1}}',
         '{"type": type(result) == string, "n": dyn(result) == null}',
         '{"n": event.data.n + 1.0, "of": events["a"].data.n}',
         '{"kept": [1, 2].map(x, result)}',
@@ -78,6 +80,9 @@ def test_a_compensation_s_body_that_asks_whether_there_is_a_result(source: str) 
         ('{"id": [1].all(x, result.id == x)}', "result.id", "result"),
         ('{"id": "id" in result}', "result", "result"),
         ('{"id": size(result)}', "result", "result"),
+        ('{"a": result in {"a": 1}}', "result", "result"),
+        ('{"a": result in event.data.list}', "result", "result"),
+        ('{"a": result in {1: 1}.map(k, result)[0]}', "result", "result"),
         ('{"id": string(result)}', "result", "result"),
         ('{"id": result + "!"}', "result", "result"),
         ('{"id": result ? 1 : 2}', "result", "result"),
@@ -121,6 +126,30 @@ def test_a_compensation_s_body_that_does_not_ask(source: str, text: str, variabl
         '"x-kind" in response.headers && response.headers["x-kind"] == "new"',
         "has(response.headers.kind) && response.headers.kind.startsWith('a')",
         "size(response.headers) > 1 && response.headers.all(name, name != '')",
+        "type(response.body) == list && size(response.body) > 0 && response.body[0] == 'x'",
+        "type(response.body) == list && size(response.body) >= 2 && response.body[1] == 'x'",
+        "type(response.body) == list && 2 == size(response.body) && response.body[1] == 'x'",
+        "type(response.body) == list && 1 < size(response.body) && response.body[1] == 'x'",
+        "type(response.body) == list && 2 <= size(response.body) && response.body[1] == 'x'",
+        "type(response.body) == list && size(response.body) != 0 && response.body[0] == 'x'",
+        "type(response.body) != list || size(response.body) == 0 || response.body[0] == 'x'",
+        "type(response.body) != list || size(response.body) <= 1 || response.body[1] == 'x'",
+        "type(response.body) != list || size(response.body) < 2 || response.body[1] == 'x'",
+        "type(response.body) == list && size(response.body) > 0 && type(response.body[0]) == map "
+        "&& has(response.body[0].x) && response.body[0].x == 1",
+        "response.headers.exists(k, response.headers[k] == 'v')",
+        "response.headers.exists(k, k.startsWith('x-') && response.headers[k].startsWith('v'))",
+        f"{MAP} && response.body.exists(k, response.body[k] == 'x')",
+        f"{MAP} && response.body.all(k, type(response.body[k]) == string && response.body[k] < 'x')",
+        f"{MAP} && response.body.all(k, response.body.all(j, response.body[k] == response.body[j]))",
+        "event.type in response.headers && response.headers[event.type] == 'v'",
+        "type(response.body) == type({}) && has(response.body.ok) && response.body.ok == true",
+        "type(response.body) == type([]) && response.body.exists(x, x == 1)",
+        "type('') == type(response.body) && response.body < 'z'",
+        "type(response.body) == string && response.body in {'a': 1}",
+        "type(response.body) == double && response.body in {1: 1}",
+        "response.body in [1, 2].map(x, x * 2) || response.body in [1] + [2]",
+        "type(event.data.list) == list && response.body == event.data.list",
         "event.data.n > 1.0 && saga.id != ''",
         '{"a": response.status}.a == 200 && [1, response.status][1] == 200',
         '(response.status == 200 ? {"a": 1} : {"a": 2}).a == 1',
@@ -155,8 +184,50 @@ FIELD = f"{MAP} && has(response.body.ok)"
         ),
         ("type(response.body) == string && response.body.ok", [("response.body.ok", FIELD)]),
         (f"{MAP} && response.body[event.data.key] == 1.0", [("response.body", "")]),
-        (f"{MAP} && has(response.body.a) && response.body.a[event.type] == 1.0", [("response.body.a", "")]),
-        ("type(response.body) == list && response.body[0] == 1.0", [("response.body", "")]),
+        (f"{MAP} && has(response.body.a) && response.body.a[event.data.key] == 1.0", [("response.body.a", "")]),
+        (
+            f"{MAP} && has(response.body.a) && response.body.a[event.type] == 1.0",
+            [("response.body.a[event.type]", "event.type in response.body.a")],
+        ),
+        (f"{MAP} && response.body[event.type] == 1", [("response.body[event.type]", "event.type in response.body")]),
+        ("type(response.body) == list && response.body[0] == 1", [("response.body[0]", "size(response.body) > 0")]),
+        ("response.body[1] == 1", [("response.body[1]", "type(response.body) == list && size(response.body) > 1")]),
+        (
+            "type(response.body) == list && size(response.body) > 0 && response.body[1] == 1",
+            [("response.body[1]", "size(response.body) > 1")],
+        ),
+        (
+            f"{MAP} && size(response.body) > 0 && response.body[0] == 1",
+            [("response.body[0]", "type(response.body) == list")],
+        ),
+        (
+            "type(response.body) == list && (size(response.body) < 2 || response.body[2] == 1)",
+            [("response.body[2]", "size(response.body) > 2")],
+        ),
+        (
+            "type(response.body) == list && size(response.body) > 0 && response.body[0].x == 1",
+            [("response.body[0].x", "has(response.body[0].x)")],
+        ),
+        ("type(response.body) == list && response.body[-1] == 1", [("response.body[-1]", "size(response.body) > -1")]),
+        (
+            f"{MAP} && response.body.exists(k, response.body[k].x == 1)",
+            [("response.body[k].x", "has(response.body[k].x)")],
+        ),
+        (
+            f"{MAP} && response.body.exists(k, ['a'].exists(k, response.body[k] == 1))",
+            [("response.body[k]", "k in response.body")],
+        ),
+        (
+            "type(response.body) == list && response.body.exists(k, response.body[k] == 1)",
+            [("response.body[k]", "type(response.body) == map && k in response.body"), ("k", "type(k) == ...")],
+        ),
+        (f"{MAP} && response.headers.exists(k, response.body[k] == '')", [("response.body[k]", "k in response.body")]),
+        ('response.body in {"a": 1}', [("response.body", "type(response.body) == ...")]),
+        ("response.body in response.headers", [("response.body", "type(response.body) == ...")]),
+        ("response.body in event.data.list", [("response.body", "type(response.body) == ...")]),
+        (f'{MAP} && response.body in {{"a": 1}}', [("response.body", "type(response.body) == ...")]),
+        ("type(response.body) == type('') && response.body.ok", [("response.body.ok", FIELD)]),
+        ("type(response.body) == type(event.data) && response.body.ok", [("response.body.ok", FIELD)]),
         (
             "type(response.body) == list && response.body.all(x, x.ok == 1.0)",
             [("x.ok", "type(x) == map && has(x.ok)")],
@@ -182,7 +253,8 @@ FIELD = f"{MAP} && has(response.body.ok)"
         ("type(response.body) == list && 'ok' in response.body && response.body.ok", [("response.body.ok", FIELD)]),
         ('response.headers["x-kind"] == ""', [('response.headers["x-kind"]', '"x-kind" in response.headers')]),
         ("response.headers.kind == ''", [("response.headers.kind", '"kind" in response.headers')]),
-        ("response.headers[event.type] == ''", [("response.headers", "")]),
+        ("response.headers[event.type] == ''", [("response.headers[event.type]", "event.type in response.headers")]),
+        ("response.headers[event.data.name] == ''", [("response.headers", "")]),
         ("dyn(response.headers).kind == ''", [("response.headers.kind", '"kind" in response.headers')]),
         ("[response.headers][0].kind == ''", [("response.headers", "")]),
         (
@@ -203,6 +275,117 @@ def test_a_when_that_does_not_ask(source: str, expected: list[tuple[str, str]]) 
 def test_elsewhere_what_is_missing_is_between_the_saga_and_its_events(place: Place) -> None:
     source = {Place.KEY: "event.data.id", Place.WHEN: "event.data.ok", Place.BODY: '{"x": event.data.x.y}'}[place]
     assert unguarded(compile_expression(source, place).tree, place) == ()
+
+
+OPT = Heard({"opt.done": "opt", "fast.done": "fast"}, ("opt.done",))
+"""Of a step that listens to one that may be skipped."""
+JOINED = OPT._replace(by=())
+MERGED = OPT._replace(by=("opt.done", "other.done"))
+SKIPPED = 'events["opt.done"].data'
+
+
+def missing(source: str, place: Place, heard: Heard, when: str | None = None) -> list[tuple[str, str]]:
+    known = NOTHING if when is None else required(compile_expression(when, Place.WHEN).tree, heard)
+    found = unguarded(compile_expression(source, place).tree, place, heard, known)
+    return [(each.text, each.guard) for each in found]
+
+
+@pytest.mark.parametrize(
+    ("place", "of"),
+    [
+        (Place.WHEN, "{} == 1.0"),
+        (Place.BODY, '{{"x": {}}}'),
+        (Place.EMIT, "{} == 1.0"),
+        (Place.COMPENSATION_BODY, '{{"x": {}}}'),
+    ],
+)
+def test_the_data_of_a_step_that_may_be_skipped_are_asked_for_everywhere(place: Place, of: str) -> None:
+    assert missing(of.format("event.data.id"), place, OPT) == [("event.data.id", "event.data != null")]
+    assert missing(of.format("event.data.id"), place, JOINED) == []
+    assert missing(of.format(f"{SKIPPED}.id"), place, JOINED) == [(f"{SKIPPED}.id", f"{SKIPPED} != null")]
+    assert missing(of.format(f'{SKIPPED[:-5]}["data"]["id"]'), place, JOINED) == [
+        (f"{SKIPPED}.id", f"{SKIPPED} != null")
+    ]
+    assert missing(of.format('events["other.done"].data.id'), place, JOINED) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ('{"x": has(event.data.id)}', "event.data"),
+        ('{"x": "id" in event.data}', "event.data"),
+        ("event.data", "event.data"),
+        ('{"x": event.data.list.map(i, i)}', "event.data.list"),
+        ('{"x": event.data in {"a": 1}}', "event.data"),
+        ('{"x": events["opt.done"].data.id}', "event.data.id"),
+        ('{"x": [events["opt.done"]][0].data.id}', "event.data"),
+        ('{"x": events["opt.done"].data != null ? event.data.id : event.data.a}', "event.data.a"),
+        ('{"x": [1].all(event, true) ? event.data.a : 1}', "event.data.a"),
+    ],
+)
+def test_the_data_of_a_skipped_step_are_looked_into(source: str, text: str) -> None:
+    assert missing(source, Place.BODY, OPT) == [(text, "event.data != null")]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        '{"x": event.data}',
+        '{"x": event.data != null ? event.data.id : ""}',
+        '{"x": events["opt.done"].data != null ? event.data.id : ""}',
+        '{"x": event.data != null ? events["opt.done"].data.id : ""}',
+        '{"x": event.type, "t": events["opt.done"].time, "id": events["opt.done"].id, "e": events["opt.done"]}',
+        '{"x": type(event.data) == map && has(event.data.id) ? event.data.id : ""}',
+        '{"x": [{"data": {"id": 1}}].map(event, event.data.id)}',
+        '{"x": [{"opt.done": {"data": {"id": 1}}}].map(events, events["opt.done"].data.id)}',
+    ],
+)
+def test_the_data_of_a_skipped_step_are_asked_for(source: str) -> None:
+    assert missing(source, Place.BODY, OPT) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "is_guarded"),
+    [
+        ("event.type == 'other.done' && event.data.id == 1", True),
+        ("'other.done' == event.type && event.data.id == 1", True),
+        ("event.type != 'opt.done' && event.data.id == 1", True),
+        ("event.type == 'opt.done' || event.data.id == 1", True),
+        ("event.type == 'opt.done' && event.data.id == 1", False),
+        ("event.type != 'other.done' && event.data.id == 1", False),
+        ("event.data.id == 1", False),
+    ],
+)
+def test_of_several_events_the_type_says_which_has_data(source: str, *, is_guarded: bool) -> None:
+    assert missing(source, Place.WHEN, MERGED) == ([] if is_guarded else [("event.data.id", "event.data != null")])
+
+
+@pytest.mark.parametrize(
+    ("when", "is_enough"),
+    [
+        ("event.data != null", True),
+        ("event.data != null && event.data.n > 1.0", True),
+        ("saga.id != '' && (null != event.data && event.data.n > 1.0)", True),
+        ("type(event.data) == map && event.data.n > 1.0", True),
+        ("event.data == null", False),
+        ("event.data != null || saga.id != ''", False),
+        ("event.data.n > 1.0 ? event.data != null : event.data != null", False),
+    ],
+)
+def test_what_a_when_asks_need_not_be_asked_again_where_the_step_runs(when: str, *, is_enough: bool) -> None:
+    """Also where the `when` fails, for then the step fails, and is compensated: so the last is not enough."""
+    expected = [] if is_enough else [("event.data.id", "event.data != null")]
+    for place in (Place.BODY, Place.COMPENSATION_BODY):
+        assert missing('{"x": event.data.id}', place, OPT, when) == expected
+    assert missing("event.data.id == 1.0", Place.EMIT, OPT, when) == expected
+
+
+def test_whose_being_skipped_it_is() -> None:
+    assert OPT.steps("event.data") == ["opt"]
+    assert JOINED.steps("event.data") == []
+    assert JOINED.steps('events["fast.done"].data') == ["fast"]
+    assert MERGED._replace(by=("opt.done", "fast.done", "other.done")).steps("event.data") == ["opt", "fast"]
+    assert OPT.steps("result") == []
 
 
 @pytest.mark.parametrize(
@@ -253,6 +436,11 @@ SIMPLE = (
     "{0}.a == 1.0",
     '{0}["b c"] == 1.0',
     "{0}[0] == 1.0",
+    "size({0}) > 0 && {0}[0] == 1.0",
+    '{0} in {{"a": 1}}',
+    "{0} in [1.0, {0}]",
+    "type({0}) == type([])",
+    "type({0}) == map && {0}.exists(k, {0}[k] == 1.0)",
     "[{0}, 1.0].all(y, y == 1.0)",
     "({0} == 1.0 ? {0} : {0}) == 1.0",
     "dyn({0}).a == 1.0",
