@@ -336,6 +336,7 @@ def test_only_what_is_named_is_looked_at():
 
 
 S, L = "event.data.s", "event.data.l"
+WRITTEN = "'a' + i != ''"
 UUID = "0123abcd-0123-4567-89ab-0123456789ab"
 FOUR = "[s+s+s].all(a, [a+a].all(b, [b+b].all(c, [c+c].all(d, true))))".replace("s", S)
 
@@ -423,6 +424,12 @@ def test_functions_are_allowed_by_name_whatever_the_library_offers(source):
             Place.WHEN,
             {"l": [1] * 99},
             id="text made of numbers",
+        ),
+        pytest.param(
+            f"{L}.all(i, {L}.all(j, {' && '.join([WRITTEN] * 8)}))",
+            Place.WHEN,
+            {"l": [1] * 99},
+            id="text added to numbers",
         ),
         pytest.param('{"x": event.data}', Place.BODY, {"l": [1] * 200_000}, id="values"),
         pytest.param('{"x": event.data}', Place.BODY, {"l": [[]] * 100_000}, id="lists"),
