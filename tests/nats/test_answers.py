@@ -199,7 +199,8 @@ def test_a_path_that_says_503_holds_up_nobody_who_calls_another_of_its_app(
         assert len([call for call in on.app.calls if call.path == "/book"]) <= called + 25, "of all who wait one asks"
         assert reason(await on.get("worker", "slots", shut[0]), "book") == said
         told = [vars(one)["reason"] for one in caplog.records if one.getMessage() == "the app is away at a path"]
-        assert told == [said], "once a minute"
+        assert set(told) == {said}
+        assert len(told) <= 10, "of all who wait"
         assert "the app is away" not in {record.getMessage() for record in caplog.records}
         on.mended |= {*shut}
         for instance in shut:
