@@ -43,7 +43,7 @@ class StepRules(Struct, frozen=True, kw_only=True):
     behind: tuple[str, ...] = ()
 
 
-class OpenStep(Struct, frozen=True, omit_defaults=True):
+class OpenStep(Struct, frozen=True):
     """What an open step listens to, so that everybody sees whether it runs."""
 
     inputs: tuple[Input, ...]

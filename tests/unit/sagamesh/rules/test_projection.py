@@ -18,7 +18,7 @@ from sagamesh.rules.projection import project
 from support.builders.attempts import shape
 from support.builders.documents import CHECKOUT
 
-REVISION = "7e6c8678b6"
+REVISION = "ad7a4f47ba"
 
 
 def read(text: str) -> Saga:
@@ -182,6 +182,14 @@ def test_what_any_merges_are_sinks() -> None:
 def test_all_participants_have_one_revision_and_it_never_changes_for_the_same_saga() -> None:
     """A change of this value makes every saga in the world a new revision at the next upgrade."""
     assert {rules.revision for rules in project(read(CHECKOUT)).values()} == {REVISION}
+
+
+def test_a_default_that_is_written_out_changes_no_revision() -> None:
+    """As by an API server, which fills it in: the same text, and not the same string."""
+    bare, filled = (steps({"name": "a", "after": ["start"], **join}) for join in ({}, {"join": "all!"[:3]}))
+    [mine], [theirs] = (project(saga).values() for saga in (bare, filled))
+    assert mine == theirs
+    assert mine.revision == theirs.revision
 
 
 def test_the_revision_does_not_depend_on_how_the_document_is_written() -> None:
