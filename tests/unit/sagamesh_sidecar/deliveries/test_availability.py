@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from sagamesh.protocol.answers import APP_AWAY, Answered, Away, Unanswered
-from sagamesh_sidecar.deliveries.availability import MOST_CLOSED, Availability
+from sagamesh_sidecar.deliveries.availability import FORGET, MOST_CLOSED, Availability
 from support.fakes.mesh import FakeApp, scenario
 
 BUSY = Answered(503, {}, b"")
@@ -239,6 +239,20 @@ async def test_of_very_many_closed_paths_those_that_were_asked_last_are_known():
         assert closed == [0, *range(2, MOST_CLOSED)]
 
 
+@pytest.mark.parametrize(("seconds", "known"), [(FORGET, True), (FORGET + 0.1, False)])
+def test_a_path_that_nobody_asks_is_forgotten_after_a_minute(seconds: float, known: bool) -> None:
+    @scenario
+    async def test() -> None:
+        async with probing(ProbedApp()) as probed:
+            probed.observe("/a", BUSY)
+            await asyncio.sleep(seconds)
+            for number in range(MOST_CLOSED - 1):  # so many that its pause is longer than that
+                probed.observe(f"/{number}", BUSY)
+            assert bool(probed.refusal("/a")) is known
+
+    test()
+
+
 @scenario
 async def test_an_answer_that_is_lost_says_that_somebody_is_there():
     async with probing(ProbedApp()) as probed:
@@ -252,7 +266,8 @@ async def test_an_answer_that_is_lost_says_that_somebody_is_there():
 async def test_a_port_that_closes_ends_what_was_known_of_its_paths():
     app = ProbedApp()
     async with probing(app) as probed:
-        probed.observe("/a", BUSY)
+        for path in ("/a", "/c", "/d", "/e"):  # so that the pause outlasts the absence
+            probed.observe(path, BUSY)
         app.away = True
         probed.observe("/b", Away())
         assert probed.refusal("/a") == APP_AWAY
