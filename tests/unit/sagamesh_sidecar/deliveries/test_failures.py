@@ -9,7 +9,7 @@ import pytest
 from sagamesh.log.registers import Instance, Origin
 from sagamesh.protocol.answers import Answer, Answered, Unanswered
 from sagamesh.protocol.effects import CallKind
-from sagamesh_sidecar.deliveries.failures import SPAN, Failures
+from sagamesh_sidecar.deliveries.failures import Failures
 from sagamesh_sidecar.deliveries.tally import CallCount
 from sagamesh_sidecar.deliveries.work import Work
 
@@ -59,9 +59,9 @@ def test_of_many_instances_some_are_told_and_later_some_again(caplog: pytest.Log
     failures = Failures(now=lambda: now)
     for number in range(1000):
         failures.tell(calls(str(number)), no(500), "no")
-        now += SPAN / 1000 * (number < 999)
+        now += 60.0 / 1000 * (number < 999)
     assert len(caplog.records) == 10
-    now = 1.0 + SPAN
+    now = 1.0 + 60.0
     for number in range(1000):
         failures.tell(calls(str(number)), no(500), "no")
     assert len(caplog.records) == 20

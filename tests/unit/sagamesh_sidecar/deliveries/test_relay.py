@@ -127,6 +127,26 @@ async def test_while_an_app_is_away_nothing_begins_and_what_needs_no_app_goes_on
         assert away.metric("app_up") == 1
 
 
+@pytest.mark.parametrize("away", [True, False])
+def test_what_comes_again_is_told_by_the_way_and_hardly_so_where_it_only_waits(
+    away: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "sagamesh.relay")
+
+    @scenario
+    async def test() -> None:
+        async with Mesh(shapes.straight(1)).running() as mesh:
+            peer = mesh.peers["p-s0"]
+            peer.app.away = away
+            peer.app.answers["/s0"] = ok(status=500)
+            await mesh.start()
+            await mesh.until(lambda: any(record.getMessage() == "again later" for record in caplog.records))
+
+    test()
+    levels = {record.levelno for record in caplog.records if record.getMessage() == "again later"}
+    assert levels == {logging.DEBUG if away else logging.INFO}
+
+
 @scenario
 async def test_a_root_whose_app_is_away_ends_with_the_abort_and_is_undone_when_the_app_is_back():
     """It has no `begin`, by which somebody could know that nobody has called it."""
