@@ -17,7 +17,7 @@ from sagamesh.protocol import calls
 from sagamesh.protocol.answers import Answer, Away
 from sagamesh.protocol.effects import LEASE_LOST, Ack, Delivery, Effects, Known, Nak, Prove, Read
 from sagamesh.protocol.endings import Outcome, closed, implausible, outcome, outcome_names
-from sagamesh.protocol.variables import announced, inputs, needed
+from sagamesh.protocol.variables import announces, inputs, needed
 from sagamesh.rules.compiled import OwnStep, Rules
 
 ACK: Effects = (Ack(),)
@@ -172,9 +172,7 @@ def input_settles(at: Situation, name: Name) -> bool:
 
 def brings(at: Situation, name: Name) -> bool:
     """Whether a known input announces an event that the step listens to."""
-    register = at.known.registers[name]
-    heard = announced(register)
-    return heard is not None and heard[0] in at.step.heard[name.step]
+    return announces(at.known.registers[name], at.step.heard[name.step])
 
 
 def begin_fits(at: Situation, begun: Started | Skipped) -> Judged:

@@ -5,7 +5,7 @@ Only what a program names is decoded. The app's data stay raw bytes where no exp
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 
 import msgspec
@@ -31,6 +31,12 @@ def announced(register: Register) -> tuple[str, Raw] | None:
             return event, NULL
         case _:
             return None
+
+
+def announces(register: Register, events: Collection[str]) -> bool:
+    """Whether a start or an end announces one of these events: those that a step listens to."""
+    said = announced(register)
+    return said is not None and said[0] in events
 
 
 def event_id(register: Register) -> str:

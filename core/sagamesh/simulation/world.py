@@ -18,7 +18,7 @@ from sagamesh.protocol.answers import Unanswered
 from sagamesh.protocol.attempt import Fetch, Given, Operation, Put, Reply, Result, Steps
 from sagamesh.protocol.effects import Ack, Call, CallKind, Known, Nak
 from sagamesh.protocol.endings import outcome
-from sagamesh.protocol.variables import announced
+from sagamesh.protocol.variables import announces
 from sagamesh.rules.local import LocalRules
 from sagamesh.simulation import faults
 from sagamesh.simulation.apps import OVER, Apps, Fate
@@ -349,8 +349,8 @@ def too_soon(outline: Outline, step: str, stored: Mapping[Name, Register]) -> It
     """An action is called only after its inputs, and, where somebody else may forbid it, after its begin."""
     heard = []
     for producer, events in outline.inputs[step].items():
-        event = announced(stored[name]) if (name := registers.end(producer)) in stored else None
-        heard.append(event is not None and event[0] in events)
+        end = stored.get(registers.end(producer))
+        heard.append(end is not None and announces(end, events))
     if not (any(heard) if outline.steps[step].join == "any" else all(heard)):
         yield f"{step} was called before its inputs"
     begun = stored.get(registers.begin(step))

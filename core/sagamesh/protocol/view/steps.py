@@ -26,7 +26,7 @@ from sagamesh.log.registers import (
     Value,
 )
 from sagamesh.protocol.effects import CallKind
-from sagamesh.protocol.variables import announced
+from sagamesh.protocol.variables import announces
 from sagamesh.rules.local import LocalRules
 
 Outcome = Literal["committed", "aborted"]
@@ -93,7 +93,7 @@ def at_work_since(facts: Facts, step: str) -> float | None:
     if (own := facts.rules.open.get(step)) is None:
         return None
     ends = [(known.get(registers.end(one.step)), one.events) for one in own.inputs]
-    since = [end.time for end, events in ends if end and (said := announced(end)) and said[0] in events]
+    since = [end.time for end, events in ends if end and announces(end, events)]
     if own.join == "any":
         return min(since, default=None)
     return max(since) if len(since) == len(ends) else None
