@@ -12,7 +12,7 @@ from typing import Any
 from sagamesh.distribution import topology
 from sagamesh_jetstream.client.session import connect
 from support.processes.stage import run
-from support.servers.nats_server import NatsServer
+from support.servers.nats_server import NatsServer, stand_still
 
 [STREAM] = topology.streams("t", "s")
 GAP = 0.5
@@ -69,7 +69,7 @@ def test_what_a_process_writes_after_it_stood_still_is_not_sent(tmp_path: Path) 
                 )
                 try:
                     clients = await stored(child, "a")
-                    child.send_signal(signal.SIGSTOP)
+                    stand_still(child.pid)
                     await write(child, "b")  # it has been told to write before it was stopped, for all that it knows
                     await asyncio.sleep(2 * GAP)
                     child.send_signal(signal.SIGCONT)

@@ -18,6 +18,7 @@ from support.builders.orders import MEALS, conclude, mixed, place
 from support.fakes.scripted_app import Call
 from support.processes.stage import Stage, run, stage, until
 from support.processes.web import ask
+from support.servers.nats_server import stand_still
 
 ACK_WAIT = 10.0
 """Seconds until what a sidecar held is handed out again, unless it gave it back."""
@@ -175,7 +176,7 @@ def test_a_sidecar_that_hangs_is_waited_for_no_longer_than_its_grace(tmp_path: P
         async with stage(MEALS, tmp_path, ack_wait=None, grace=0.1) as on:
             [kitchen] = on.sidecars["kitchen"]
             assert kitchen.process is not None
-            kitchen.process.send_signal(signal.SIGSTOP)
+            stand_still(kitchen.process.pid)
             try:
                 code, said, complained = await drain(kitchen)
             finally:

@@ -36,7 +36,7 @@ class NatsServer(EmbeddedServer):
         assert self.process.wait() == -signal.SIGKILL
 
     def pause(self) -> None:
-        os.kill(self.pid, signal.SIGSTOP)
+        stand_still(self.pid)
 
     def resume(self) -> None:
         os.kill(self.pid, signal.SIGCONT)
@@ -92,6 +92,12 @@ class GovernedServer(NatsServer):
         users = [{"user": "admin", "password": "a"}, {"user": "guest", "password": "g", "permissions": rights}]
         account = {"users": users, "jetstream": self.limits or "enabled"}
         return {"accounts": {"SHOP": account}, "no_auth_user": "admin"}
+
+
+def stand_still(child: int) -> None:
+    """Stop the process, and wait until all of it stands: the signal alone leaves it a moment, in which it answers."""
+    os.kill(child, signal.SIGSTOP)
+    os.waitid(os.P_PID, child, os.WSTOPPED)
 
 
 def emptied(server: EmbeddedServer) -> EmbeddedServer:
