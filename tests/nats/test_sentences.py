@@ -321,8 +321,8 @@ def assert_undone(found: Any, app: ScriptedApp, at: str, kind: str) -> None:
     assert found["cause"]["kind"] == ("refused" if kind in UNDONE else "unknown")
     # F22: called again until `within` is over
     assert app.paths(f"{at}-{kind}").count(f"/{at}") > 1 or kind in FINAL
-    # F22: then failed and compensated
     called = dict.fromkeys(app.paths(f"{at}-{kind}"))  # each once: the notice may come as late as what it waits for
+    # F22: then failed and compensated
     assert [*called][-2:] == ["/unwork", "/release"]  # for whoever answers nonsense may have acted
 
 
