@@ -237,7 +237,8 @@ def test_a_compensation_that_answers_200_is_done_however_much_it_has_to_say(play
     async def scenario(on: Slots) -> None:
         await on.begin("vast")
         await on.until("shop", "vast", "state", "compensated")
-        assert on.app.paths("vast").count("/slots/relaese") == 1
+        # Once, or a second time at the same moment: on behalf of the notice, and of the step behind it.
+        assert on.app.paths("vast").count("/slots/relaese") in (1, 2)
 
     play(scenario)
 
