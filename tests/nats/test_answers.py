@@ -190,11 +190,11 @@ def test_a_path_that_says_503_holds_up_nobody_who_calls_another_of_its_app(
         for instance in shut:
             assert reason(await on.until("worker", instance, "parked", True), "book") == said
         called = len([call for call in on.app.calls if call.path == "/book"])
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             for instance in by:
                 await on.begin(instance)
             for instance in by:
-                found = await on.get("worker", "beside", instance, "?wait=5s")
+                found = await on.get("worker", "beside", instance, "?wait=15s")
                 assert found["state"] == "completed", "it calls another path of the same app"
         assert len([call for call in on.app.calls if call.path == "/book"]) <= called + 25, "of all who wait one asks"
         assert reason(await on.get("worker", "slots", shut[0]), "book") == said

@@ -228,7 +228,8 @@ def test_f6_the_server_is_killed_and_comes_back_with_its_disk(tmp_path: Path) ->
         async with stage(MEALS, tmp_path, services={"consumers": ("--slow", "0.2")}) as on:
             await place(on, early)
             await until(lambda: len(on.rows("kitchen", "SELECT id FROM tickets")) > 1)
-            taken = {key: (await on.registers(key))[START].origin.run for key in early}
+            found = await asyncio.gather(*map(on.registers, early))  # at once: they go on meanwhile
+            taken = {key: one[START].origin.run for key, one in zip(early, found, strict=True)}
             on.server.kill()
             killed = on.log.now()
             placing = asyncio.create_task(place(on, late))
