@@ -135,6 +135,17 @@ def test_what_is_heard_twice_is_told_once(played: Played) -> None:
     assert sorted(lines) == sorted(line for line in played.ended.said.splitlines() if line.startswith("o-"))
 
 
+def test_what_is_drawn_meanwhile_stays_as_it_is(played: Played) -> None:
+    """Another thread draws, and may begin between any two statements."""
+    [rules] = played.recording.rules
+    board = Board(rules, Console(file=io.StringIO()))
+    for event in played.recording.events:
+        seen = [(known, len(known)) for known in board.registers.values()]
+        event(board)
+        assert all(len(known) == many for known, many in seen)
+    assert len(board.registers) == ORDERS
+
+
 def test_the_last_screen_is_drawn_as_a_picture_and_nothing_else_is_left(played: Played) -> None:
     root = ET.parse(played.directory / "last.svg").getroot()
     assert root.tag == "{http://www.w3.org/2000/svg}svg"

@@ -45,7 +45,8 @@ class Board:
         self._began = monotonic()
 
     def heard(self, instance: Instance, register: Register) -> None:
-        self.registers.setdefault(instance, {})[register.sequence] = register
+        known = self.registers.get(instance, {})
+        self.registers[instance] = known | {register.sequence: register}  # whole: another thread draws it
         shown = self.view(instance)
         if finished(shown) and instance.id not in self._ended:
             self._ended.add(instance.id)
@@ -63,7 +64,7 @@ class Board:
         return view(instance, known, self.rules, max(register.time for register in known))
 
     def views(self) -> list[View]:
-        return [self.view(instance) for instance in list(self.registers)]  # a copy: `Live` draws in a thread of its own
+        return [self.view(instance) for instance in list(self.registers)]
 
     @contextmanager
     def showing(self) -> Iterator[None]:
